@@ -1,0 +1,166 @@
+#include "base/fs.hpp"
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "base/text.hpp"
+
+namespace vrun::fs {
+namespace {
+
+Result<void> check_regular(int fd, const std::string& path) {
+  const struct stat st = TRY(sys::stat(fd));
+  if (S_ISREG(st.st_mode)) return {};
+  return Error(Code::kInvalid, "read " + quote(path) + ": not a regular file");
+}
+
+Error too_large(const std::string& path, std::size_t limit) {
+  return Error(Code::kInvalid,
+               "read " + quote(path) + ": larger than " + std::to_string(limit) + " bytes");
+}
+
+Result<void> remove_entry(At at, const std::string& name, dev_t device, int depth);
+
+Result<void> empty_dir(const Fd& dir, dev_t device, int depth) {
+  for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
+    TRY(remove_entry(dir, name, device, depth + 1));
+  }
+  return {};
+}
+
+Result<void> remove_entry(At at, const std::string& name, dev_t device, int depth) {
+  constexpr int kMaxDepth = 4096;
+  if (::unlinkat(at.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR && errno != EPERM) return Error::system(errno, "remove " + quote(name));
+  Result<Fd> dir = sys::open(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) return std::move(dir).error();
+  const struct stat st = TRY(sys::stat(dir->get()));
+  if (st.st_dev != device || depth > kMaxDepth) {
+    return Error(Code::kState, "remove " + quote(name) + ": something is mounted there");
+  }
+  TRY(empty_dir(*dir, device, depth));
+  if (::unlinkat(at.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  return Error::system(errno, "remove directory " + quote(name));
+}
+
+}  // namespace
+
+Result<std::string> read_file(At at, const std::string& path, std::size_t limit, Kind kind) {
+  // O_NONBLOCK: opening a fifo must not hang. It means nothing for regular files.
+  Fd file = TRY(sys::open(at, path, O_RDONLY | (kind == Kind::kRegularOnly ? O_NONBLOCK : 0)));
+  if (kind == Kind::kRegularOnly) TRY(check_regular(file.get(), path));
+  std::string bytes;
+  std::size_t used = 0;
+  bytes.resize(std::min<std::size_t>(limit + 1, 16384));
+  while (true) {
+    Result<std::size_t> n = sys::read(file.get(), std::span(bytes).subspan(used));
+    if (!n) return std::move(n).error().during("read " + quote(path));
+    if (*n == 0) break;
+    used += *n;
+    if (used > limit) return too_large(path, limit);
+    if (used == bytes.size()) bytes.resize(std::min(limit + 1, bytes.size() * 4));
+  }
+  bytes.resize(used);
+  return bytes;
+}
+
+Result<void> write_value(At at, const std::string& path, std::string_view value) {
+  Fd file = TRY(sys::open(at, path, O_WRONLY));
+  ssize_t n;
+  do {
+    n = ::write(file.get(), value.data(), value.size());
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return Error::system(errno, "write " + quote(value) + " to " + quote(path));
+  return {};
+}
+
+Result<void> replace_file(At dir, const std::string& name, std::string_view bytes, unsigned mode) {
+  const std::string temporary = "." + name + "." + std::to_string(::getpid()) + ".tmp";
+  {
+    Fd file = TRY(sys::open(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+    Result<void> written = sys::write_all(file.get(), bytes);
+    if (!written) {
+      static_cast<void>(sys::unlink(dir, temporary));
+      return std::move(written).error().during("write " + quote(name));
+    }
+  }
+  Result<void> renamed = sys::rename(dir, temporary, dir, name);
+  if (!renamed) static_cast<void>(sys::unlink(dir, temporary));
+  return renamed;
+}
+
+Result<void> make_dirs(At at, const std::string& path, unsigned mode) {
+  if (::mkdirat(at.get(), path.c_str(), mode) == 0 || errno == EEXIST) return {};
+  if (errno != ENOENT) return Error::system(errno, "create directory " + quote(path));
+  const std::string parent(dir_name(path));
+  if (parent == path || parent.empty() || parent == ".")
+    return Error::system(ENOENT, "create directory " + quote(path));
+  TRY(make_dirs(at, parent, mode));
+  if (::mkdirat(at.get(), path.c_str(), mode) == 0 || errno == EEXIST) return {};
+  return Error::system(errno, "create directory " + quote(path));
+}
+
+Result<void> remove_tree(At at, const std::string& name) {
+  struct stat st {};
+  if (::fstatat(at.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return {};
+    return Error::system(errno, "stat " + quote(name));
+  }
+  return remove_entry(at, name, st.st_dev, 0);
+}
+
+std::string join(std::string_view a, std::string_view b) {
+  std::string path(a);
+  while (path.size() > 1 && path.back() == '/')
+    path.pop_back();
+  while (!b.empty() && b.front() == '/')
+    b.remove_prefix(1);
+  if (b.empty()) return path;
+  if (path.empty() || path.back() != '/') path += '/';
+  return path.append(b);
+}
+
+std::string clean(std::string_view path) {
+  const bool absolute = !path.empty() && path.front() == '/';
+  std::vector<std::string_view> kept;
+  for (const std::string_view part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      kept.push_back(part);
+    } else if (!kept.empty() && kept.back() != "..") {
+      kept.pop_back();
+    } else if (!absolute) {
+      kept.push_back(part);
+    }
+  }
+  std::string out = absolute ? "/" : "";
+  for (const std::string_view part : kept) {
+    if (!out.empty() && out.back() != '/') out += '/';
+    out += part;
+  }
+  return out.empty() ? "." : out;
+}
+
+std::string_view base_name(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/')
+    path.remove_suffix(1);
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos || path.size() == 1 ? path : path.substr(slash + 1);
+}
+
+std::string_view dir_name(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/')
+    path.remove_suffix(1);
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace vrun::fs

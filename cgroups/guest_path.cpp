@@ -1,0 +1,12 @@
+#include "cgroups/group.hpp"
+#include "cgroups/layout.hpp"
+
+namespace vrun::cgroups {
+
+std::string guest_path(const std::string& tenant, const std::string& name, const Host& host) {
+  const std::string path = "vrun/" + tenant + "/" + name;
+  const Result<Layout> layout = find_layout(host);
+  return layout && layout->v2_only() ? "/" + path : path;
+}
+
+}  // namespace vrun::cgroups

@@ -1,0 +1,262 @@
+// Completions for bash, zsh and fish, from the tables.
+#include "base/text.hpp"
+#include "cli/manual.hpp"
+
+namespace vrun::cli {
+namespace {
+
+// What can stand for a value, by the word that --help uses for it.
+enum class Values { kAnything, kFolders, kFiles, kWords };
+
+struct Completed {
+  Values values = Values::kAnything;
+  std::string words;
+};
+
+Completed values_of(const Flag& flag) {
+  const std::string_view name = flag.name;
+  const std::string_view value = flag.value;
+  if (name == "format") return {Values::kWords, "table json"};
+  if (name == "log-format") return {Values::kWords, "text json"};
+  if (name == "rootless") return {Values::kWords, "true false auto"};
+  if (name == "manage-cgroups-mode") return {Values::kWords, "soft full strict ignore"};
+  if (name == "empty-ns") return {Values::kWords, "network"};
+  if (value == "DIR") return {Values::kFolders, ""};
+  if (value == "FILE" || value == "SOCKET" || value == "PATH") return {Values::kFiles, ""};
+  return {};
+}
+
+std::string spellings(const Flag& flag) {
+  std::string out = "--" + std::string(flag.name.view());
+  if (!flag.alias.view().empty()) out += " -" + std::string(flag.alias.view());
+  return out;
+}
+
+std::string shown_flags(std::span<const Flag> flags) {
+  std::string out;
+  for (const Flag& flag : flags) {
+    if (flag.shown == Shown::kAlways) out += (out.empty() ? "" : " ") + spellings(flag);
+  }
+  return out;
+}
+
+std::string verb_names(const Manual& manual) {
+  std::string out;
+  for (const Manual::Verb& verb : manual.verbs)
+    out += (out.empty() ? "" : " ") + std::string(verb.name);
+  return out;
+}
+
+// "--bundle|-b": a pattern of `case`.
+std::string pattern(const Flag& flag) {
+  std::string out = spellings(flag);
+  for (char& c : out) {
+    if (c == ' ') c = '|';
+  }
+  return out;
+}
+
+std::string bash_values(std::span<const Flag> flags) {
+  std::string out;
+  for (const Flag& flag : flags) {
+    if (flag.kind == Kind::kSwitch) continue;
+    const Completed completed = values_of(flag);
+    out += "    " + pattern(flag) + ") ";
+    if (completed.values == Values::kFolders)
+      out += "compopt -o filenames; COMPREPLY=($(compgen -d -- \"$cur\"))";
+    if (completed.values == Values::kFiles)
+      out += "compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\"))";
+    if (completed.values == Values::kWords)
+      out += "COMPREPLY=($(compgen -W '" + completed.words + "' -- \"$cur\"))";
+    if (completed.values == Values::kAnything) out += ":";
+    out += "; return ;;\n";
+  }
+  return out;
+}
+
+// Flags whose value is the next word, as "|"-separated patterns: to find the verb behind them.
+std::string valued(std::span<const Flag> flags) {
+  std::string out;
+  for (const Flag& flag : flags) {
+    if (flag.kind != Kind::kSwitch) out += (out.empty() ? "" : "|") + pattern(flag);
+  }
+  return out;
+}
+
+std::string escaped(std::string_view text, std::string_view what) {
+  std::string out;
+  for (const char c : text) {
+    if (what.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+// _arguments of zsh: '(-b --bundle)'{-b,--bundle}'[help]:DIR:_files -/'
+std::string zsh_flag(const Flag& flag) {
+  const std::string help = escaped(flag.help.view(), "'[]:");
+  std::string tail = "[" + help + "]";
+  const Completed completed = values_of(flag);
+  if (flag.kind != Kind::kSwitch) {
+    tail += ":" + escaped(flag.value.view(), ":[]") + ":";
+    if (completed.values == Values::kFolders) tail += "_files -/";
+    if (completed.values == Values::kFiles) tail += "_files";
+    if (completed.values == Values::kWords) tail += "(" + completed.words + ")";
+  }
+  const std::string repeat = flag.kind == Kind::kList ? "*" : "";
+  std::string quoted;
+  for (const char c : tail)
+    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  const std::string name(flag.name.view());
+  if (flag.alias.view().empty()) return "'" + repeat + "--" + name + quoted + "'";
+  return "'" + repeat + "'{-" + std::string(flag.alias.view()) + ",--" + name + "}'" + quoted + "'";
+}
+
+std::string zsh_flags(std::span<const Flag> flags, std::string_view indent) {
+  std::string out;
+  for (const Flag& flag : flags) {
+    if (flag.shown == Shown::kAlways) out += " \\\n" + std::string(indent) + zsh_flag(flag);
+  }
+  return out;
+}
+
+std::string zsh_words(const Manual::Verb& verb, const std::string& function) {
+  if (!verb.takes_name) return "";
+  std::string out = " \\\n          ':name:" + function + "_names'";
+  if (verb.name == "kill") out += " \\\n          ':signal:_signals'";
+  if (verb.takes_command) out += " \\\n          '*::command:_normal'";
+  return out;
+}
+
+// "_vrun_oci"
+std::string function_name(const Manual& manual) {
+  std::string out = "_" + std::string(manual.name);
+  for (char& c : out) {
+    if (c == '-') c = '_';
+  }
+  return out;
+}
+
+std::string fish_flag(const Flag& flag, const std::string& condition) {
+  if (flag.shown != Shown::kAlways) return "";
+  std::string out =
+      "complete -c vrun-oci -n '" + condition + "' -l " + std::string(flag.name.view());
+  if (!flag.alias.view().empty()) out += " -s " + std::string(flag.alias.view());
+  const Completed completed = values_of(flag);
+  if (flag.kind != Kind::kSwitch) out += " -r";
+  if (completed.values == Values::kFolders) out += " -a '(__fish_complete_directories)'";
+  if (completed.values == Values::kFiles) out += " -F";
+  if (completed.values == Values::kWords) out += " -a '" + completed.words + "'";
+  return out + " -d '" + escaped(flag.help.view(), "'\\") + "'\n";
+}
+
+}  // namespace
+
+std::string bash_completion(const Manual& manual) {
+  const std::string name(manual.name);
+  const std::string function = function_name(manual);
+
+  std::string out = "# bash completion for " + name + "\n" + function +
+                    "() {\n"
+                    "  local cur prev verb='' at word\n"
+                    "  COMPREPLY=()\n"
+                    "  cur=${COMP_WORDS[COMP_CWORD]}\n"
+                    "  prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+                    "  for ((at = 1; at < COMP_CWORD; at++)); do\n"
+                    "    word=${COMP_WORDS[at]}\n"
+                    "    case $word in\n"
+                    "      " +
+                    valued(manual.globals) +
+                    ") ((at++)) ;;\n"
+                    "      -*) ;;\n"
+                    "      *) verb=$word; break ;;\n"
+                    "    esac\n"
+                    "  done\n"
+                    "  if [[ -z $verb ]]; then\n"
+                    "    case $prev in\n" +
+                    bash_values(manual.globals) +
+                    "    esac\n"
+                    "    if [[ $cur == -* ]]; then\n"
+                    "      COMPREPLY=($(compgen -W '" +
+                    shown_flags(manual.globals) +
+                    " --help' -- \"$cur\"))\n"
+                    "    else\n"
+                    "      COMPREPLY=($(compgen -W '" +
+                    verb_names(manual) +
+                    " help' -- \"$cur\"))\n"
+                    "    fi\n    return\n  fi\n"
+                    "  local flags='' names=''\n"
+                    "  case $verb in\n";
+  for (const Manual::Verb& verb : manual.verbs) {
+    out += "  " + std::string(verb.name) + ")\n    case $prev in\n" + bash_values(verb.flags) +
+           "    esac\n    flags='" + shown_flags(verb.flags) + " --help'\n";
+    if (verb.takes_name) out += "    names=yes\n";
+    out += "    ;;\n";
+  }
+  return out + "  help) COMPREPLY=($(compgen -W '" + verb_names(manual) +
+         "' -- \"$cur\")); return ;;\n"
+         "  esac\n"
+         "  if [[ $cur == -* ]]; then\n"
+         "    COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\"))\n"
+         "  elif [[ -n $names ]]; then\n"
+         "    COMPREPLY=($(compgen -W \"$(vrun-oci list --quiet 2>/dev/null)\" -- \"$cur\"))\n"
+         "  fi\n"
+         "}\n"
+         "complete -F _vrun_oci vrun-oci\n";
+}
+
+std::string zsh_completion(const Manual& manual) {
+  const std::string name(manual.name);
+  const std::string function = function_name(manual);
+
+  std::string out =
+      "#compdef vrun-oci\n"
+      "# zsh completion for vrun-oci\n"
+      "_vrun_oci_containers() {\n"
+      "  local -a ids\n"
+      "  ids=(${(f)\"$(vrun-oci list --quiet 2>/dev/null)\"})\n"
+      "  compadd -a ids\n"
+      "}\n"
+      "_vrun_oci() {\n"
+      "  local curcontext=$curcontext state line\n"
+      "  local -a verbs\n"
+      "  verbs=(\n";
+  for (const Manual::Verb& verb : manual.verbs) {
+    out += "    '" + std::string(verb.name) + ":" + escaped(verb.summary, ":'") + "'\n";
+  }
+  out += "  )\n  _arguments -C" + zsh_flags(manual.globals, "    ") +
+         " \\\n    '1: :->verb' \\\n    '*:: :->words'\n"
+         "  case $state in\n"
+         "    verb) _describe verb verbs ;;\n"
+         "    words)\n"
+         "      case $line[1] in\n";
+  for (const Manual::Verb& verb : manual.verbs) {
+    out += "        " + std::string(verb.name) +
+           ")\n          _arguments '--help[explain the verb]'" +
+           zsh_flags(verb.flags, "          ") + zsh_words(verb) + "\n          ;;\n";
+  }
+  return out + "      esac\n      ;;\n  esac\n}\n_vrun_oci \"$@\"\n";
+}
+
+std::string fish_completion(const Manual& manual) {
+  const std::string name(manual.name);
+
+  std::string out =
+      "# fish completion for vrun-oci\n"
+      "complete -c vrun-oci -f\n";
+  for (const Flag& flag : manual.globals)
+    out += fish_flag(flag, "__fish_use_subcommand");
+  for (const Manual::Verb& verb : manual.verbs) {
+    const std::string name(verb.name.view());
+    out += "complete -c vrun-oci -n __fish_use_subcommand -a " + name + " -d '" +
+           escaped(verb.summary, "'\\") + "'\n";
+    const std::string condition = "__fish_seen_subcommand_from " + name;
+    for (const Flag& flag : verb.flags)
+      out += fish_flag(flag, condition);
+    if (!verb.takes_name) continue;
+    out += "complete -c vrun-oci -n '" + condition + "' -a '(vrun-oci list --quiet 2>/dev/null)'\n";
+  }
+  return out;
+}
+
+}  // namespace vrun::cli

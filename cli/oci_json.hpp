@@ -1,0 +1,27 @@
+// The documents that the OCI verbs print, with runc's names of fields.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/id.hpp"
+#include "cgroups/group.hpp"
+#include "runtime/container.hpp"
+
+namespace vrun::cli {
+
+std::string state_json(const runtime::Info& info);  // indented, as runc's
+// One line: an array; `null` when there is none, as runc prints it.
+std::string list_json(const std::vector<runtime::Info>& containers);
+std::string pids_json(const std::vector<Pid>& pids);
+// {"type":"stats","id":ID,"data":{...}} and {"type":"oom","id":ID}, a line each.
+std::string stats_line(const std::string& id, const cgroups::Stats& stats);
+std::string oom_line(const std::string& id);
+// The features document of runtime-spec: what this build does on this kernel.
+std::string features_json(const Host& host);
+
+// The name of a user by /etc/passwd, else "#1000". No NSS: the program is static.
+std::string user_name(Uid uid);
+
+}  // namespace vrun::cli

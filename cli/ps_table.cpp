@@ -1,0 +1,49 @@
+#include "cli/ps_table.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/text.hpp"
+
+namespace vrun::cli {
+namespace {
+
+std::optional<std::string_view> column(std::string_view line, std::size_t index) {
+  for (std::size_t at = 0;; ++at) {
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    if (line.empty()) return std::nullopt;
+    const std::size_t end = std::min(line.find(' '), line.size());
+    if (at == index) return line.substr(0, end);
+    line.remove_prefix(end);
+  }
+}
+
+std::optional<std::size_t> pid_column(std::string_view heading) {
+  for (std::size_t at = 0;; ++at) {
+    const auto name = column(heading, at);
+    if (!name) return std::nullopt;
+    if (*name == "PID") return at;
+  }
+}
+
+}  // namespace
+
+Result<std::string> ps_table(std::string_view output, const std::vector<Pid>& pids) {
+  const std::vector<std::string_view> lines = split(output, '\n');
+  const auto at = pid_column(lines.front());
+  if (!at) {
+    return Error(Code::kInvalid, "ps prints no PID column with these options")
+        .hint("add one, for example: -o pid,args");
+  }
+  std::string out = printable(lines.front()) + '\n';
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    const auto pid = parse_u64(column(lines[i], *at).value_or(""));
+    const bool ours = pid && std::any_of(pids.begin(), pids.end(), [&](Pid one) {
+                        return static_cast<std::uint64_t>(one.value) == *pid;
+                      });
+    if (ours) out += printable(lines[i]) + '\n';
+  }
+  return out;
+}
+
+}  // namespace vrun::cli

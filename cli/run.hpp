@@ -1,0 +1,23 @@
+// The verbs `vrun run`, `vrun plan` and `vrun images`.
+#pragma once
+
+#include "base/result.hpp"
+#include "cli/options.hpp"
+#include "engine/places.hpp"
+#include "engine/request.hpp"
+
+namespace vrun::cli {
+
+struct EverydayCall {
+  const Arguments& arguments;
+  engine::Places places;
+  Host host;
+};
+
+Result<int> everyday_run(const EverydayCall& call);
+Result<int> everyday_plan(const EverydayCall& call);
+Result<int> everyday_images(const EverydayCall& call);
+
+engine::RunRequest to_request(const Arguments& arguments);
+
+}  // namespace vrun::cli

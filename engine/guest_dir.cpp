@@ -1,0 +1,178 @@
+#include "engine/guest_dir.hpp"
+
+#include <array>
+#include <cctype>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/fs.hpp"
+#include "base/id.hpp"
+#include "base/json_writer.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+
+namespace vrun::engine {
+namespace {
+
+constexpr std::size_t kLongestName = 64;  // HOST_NAME_MAX
+// A guest that is being removed: no name a guest can have.
+constexpr std::string_view kRemoving = ".removing-";
+
+std::string random_digits() {
+  std::array<unsigned char, 3> bytes{};
+  // Cannot fail for so few bytes once the system has booted (getrandom(2)); names are made unique
+  // by mkdir anyway.
+  static_cast<void>(::getrandom(bytes.data(), bytes.size(), 0));
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    text += "0123456789abcdef"[byte >> 4U];
+    text += "0123456789abcdef"[byte & 15U];
+  }
+  return text;
+}
+
+std::string to_json(const GuestRecord& record) {
+  json::Writer writer(json::Style::kTabs);
+  writer.begin_object();
+  writer.member("version", record.version)
+      .member("name", record.name)
+      .member("tenant", record.tenant);
+  writer.member("image", record.image).member("manifest", record.manifest_digest);
+  writer.member("created", record.created);
+  writer.end_object();
+  return writer.take() + "\n";
+}
+
+// Under its new name nobody takes it for a guest; its lock, still held, keeps others from removing
+// it too.
+Result<void> remove_guest(const Fd& parent, const std::string& name) {
+  const std::string going = std::string(kRemoving) + name + "-" + random_digits();
+  TRY(sys::rename(parent, name, parent, going));
+  return fs::remove_tree(parent, going);
+}
+
+Result<void> fill(const Fd& dir, const GuestRecord& record) {
+  // The upper directory is the guest's "/": everyone inside may enter it, whatever our umask.
+  TRY(sys::make_dir(dir, "upper", 0755));
+  const Fd upper = TRY(sys::open_dir(dir, "upper"));
+  TRY(sys::chmod(upper.get(), 0755));
+  TRY(sys::make_dir(dir, "work", 0700));
+  TRY(sys::make_dir(dir, "files", 0755));
+  return fs::replace_file(dir, "guest.json", to_json(record));
+}
+
+Result<void> write_owned(const Fd& dir, const std::string& name, std::string_view text,
+                         const GuestFiles& files) {
+  TRY(fs::replace_file(dir, name, text, 0644));
+  const Fd file = TRY(sys::open(dir, name, O_RDONLY | O_NOFOLLOW));
+  TRY(sys::chmod(file.get(), 0644));
+  return sys::chown(dir, name, Uid(files.root_uid), Gid(files.root_gid));
+}
+
+// The host's own file, or nothing where it has none.
+std::string host_file(const std::string& path) {
+  constexpr std::size_t kMost = 1U << 20U;
+  Result<std::string> text = fs::read_file(At::cwd(), path, kMost, fs::Kind::kRegularOnly);
+  return text ? *std::move(text) : std::string();
+}
+
+}  // namespace
+
+Result<void> check_guest_name(const std::string& name) {
+  const bool good = ContainerId::parse(name).has_value() && name.size() <= kLongestName &&
+                    std::isalnum(static_cast<unsigned char>(name.front())) != 0;
+  if (good) return {};
+  return Error(Code::kInvalid, "--name " + quote(name.substr(0, 80)) + ": not a name for a guest")
+      .hint("1 to 64 letters, digits and the characters _ + . -, a letter or digit first");
+}
+
+std::string make_guest_name(const std::string& image) {
+  std::string stem;
+  for (const char c : fs::base_name(image)) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 || stem.size() == 40) break;
+    stem += c;
+  }
+  return (stem.empty() ? "guest" : stem) + "-" + random_digits();
+}
+
+Result<GuestDir> GuestDir::create(const std::string& guests_dir, const GuestRecord& record) {
+  TRY(fs::make_dirs(At::cwd(), guests_dir, 0700));
+  Fd parent = TRY(sys::open_dir(At::cwd(), guests_dir));
+  // Between mkdir and flock the directory looks like a dead command's: sweep_guests() waits for
+  // this lock.
+  const Fd making = TRY(sys::open_dir(At::cwd(), guests_dir));
+  TRY(sys::lock(making.get(), LOCK_EX, "guests"));
+  Result<void> made = sys::make_dir(parent, record.name, 0700);
+  if (!made && made.error().code() == Code::kExists) {
+    return Error(Code::kExists, "guest " + quote(record.name) + " already exists")
+        .hint("choose another --name, or wait until it has ended");
+  }
+  if (!made) return std::move(made).error();
+  Fd dir = TRY(sys::open_dir(parent, record.name));
+  TRY(sys::lock(dir.get(), LOCK_EX | LOCK_NB, "guest " + quote(record.name)));
+  GuestDir guest(std::move(parent), std::move(dir), fs::join(guests_dir, record.name), record.name);
+  TRY(fill(guest.dir_, record));
+  return guest;
+}
+
+GuestDir::GuestDir(GuestDir&& other) noexcept
+    : parent_(std::move(other.parent_)),
+      dir_(std::move(other.dir_)),
+      path_(std::move(other.path_)),
+      name_(std::move(other.name_)),
+      armed_(std::exchange(other.armed_, false)) {}
+
+GuestDir::~GuestDir() {
+  if (armed_) static_cast<void>(remove_guest(parent_, name_));
+}
+
+Result<void> GuestDir::remove() {
+  armed_ = false;
+  return remove_guest(parent_, name_);
+}
+
+Result<void> write_guest_files(const GuestDir& guest, const GuestFiles& files) {
+  const Fd dir = TRY(sys::open_dir(guest.dir(), "files"));
+  const std::string own_hosts =
+      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" +
+      files.hostname + "\n";
+  const std::string hosts = files.host_network ? host_file("/etc/hosts") : own_hosts;
+  const std::string resolver =
+      files.host_network ? host_file("/etc/resolv.conf") : "# this guest has no network\n";
+  TRY(write_owned(dir, "hosts", hosts, files));
+  TRY(write_owned(dir, "resolv.conf", resolver, files));
+  return write_owned(dir, "hostname", files.hostname + "\n", files);
+}
+
+Result<void> sweep_guests(const std::string& guests_dir,
+                          const std::function<Result<bool>(const std::string&)>& end_guest) {
+  Result<Fd> opened = sys::open_dir(At::cwd(), guests_dir);
+  if (!opened) {
+    if (opened.error().code() == Code::kNotFound) return {};
+    return std::move(opened).error();
+  }
+  const Fd parent = *std::move(opened);
+  std::vector<std::pair<std::string, Fd>> dead;
+  {
+    const Fd making = TRY(sys::open_dir(At::cwd(), guests_dir));
+    TRY(sys::lock(making.get(), LOCK_EX, "guests"));
+    for (const std::string& name : TRY(sys::list_dir(parent.get()))) {
+      Result<Fd> dir = sys::open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (!dir || ::flock(dir->get(), LOCK_EX | LOCK_NB) != 0) continue;  // gone, or alive
+      dead.emplace_back(name, *std::move(dir));
+    }
+  }
+  for (const auto& [name, lock] : dead) {
+    if (name.starts_with(kRemoving)) {
+      TRY(fs::remove_tree(parent, name));
+    } else if (TRY(end_guest(name))) {
+      TRY(remove_guest(parent, name));
+    }
+  }
+  return {};
+}
+
+}  // namespace vrun::engine

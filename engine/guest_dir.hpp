@@ -1,0 +1,71 @@
+// The directory of one guest below data/guests/TENANT: writable layer, generated files, its lock.
+//
+//   guest.json   what it is (versioned)        upper/, work/   the writable layer
+//   files/       hosts, hostname, resolv.conf
+// The command that runs the guest holds a lock (flock) of the directory. A directory without its
+// lock belongs to a command that died.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+
+namespace vrun::engine {
+
+struct GuestRecord {
+  std::uint32_t version = 1;
+  std::string name, tenant, image, manifest_digest, created;
+};
+
+// A guest's name is a ContainerId of at most 64 characters that begins with a letter or digit: it
+// is also a file name, a cgroup name and the host name.
+Result<void> check_guest_name(const std::string& name);
+// "base-3fa91c": from the image's name and random digits.
+std::string make_guest_name(const std::string& image);
+
+// Removed on drop, with everything in it.
+class GuestDir {
+ public:
+  // Code::kExists when the name is taken.
+  static Result<GuestDir> create(const std::string& guests_dir, const GuestRecord& record);
+  GuestDir(GuestDir&& other) noexcept;
+  GuestDir(const GuestDir&) = delete;
+  GuestDir& operator=(const GuestDir&) = delete;
+  GuestDir& operator=(GuestDir&&) = delete;
+  ~GuestDir();
+
+  const Fd& dir() const { return dir_; }
+  const std::string& path() const { return path_; }
+  // Now, with the reason if something could not be removed.
+  Result<void> remove();
+
+ private:
+  GuestDir(Fd parent, Fd dir, std::string path, std::string name)
+      : parent_(std::move(parent)),
+        dir_(std::move(dir)),
+        path_(std::move(path)),
+        name_(std::move(name)) {}
+  Fd parent_, dir_;
+  std::string path_, name_;
+  bool armed_ = true;
+};
+
+// Writes hosts, hostname and resolv.conf, owned by the guest's root. With `host_network` they are
+// the host's own.
+struct GuestFiles {
+  std::string hostname;
+  std::uint32_t root_uid = 0, root_gid = 0;
+  bool host_network = false;
+};
+Result<void> write_guest_files(const GuestDir& guest, const GuestFiles& files);
+
+// Removes the directories of commands that died, after `end_guest(name)` has ended what is left of
+// the guest; where that answers false (the guest still runs) the directory stays.
+Result<void> sweep_guests(const std::string& guests_dir,
+                          const std::function<Result<bool>(const std::string&)>& end_guest);
+
+}  // namespace vrun::engine

@@ -1,0 +1,67 @@
+// Which ids outside belong to which guest: 65536 for each, never shared by two live guests.
+//
+// A range in use is a file in one directory (run/ids), named by its first id and holding the path
+// of the guest's directory. Everything happens under a lock of that directory, so any number of
+// commands may allocate at once. Files on disk keep the image's own ids, so a range needs no memory
+// beyond the guest's life.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "oci/spec.hpp"
+
+namespace vrun::engine {
+
+inline constexpr std::uint32_t kIdsPerGuest = 65536;
+
+// Where ranges are taken from, and what lies inside but belongs to somebody else.
+struct IdSpace {
+  // systemd's range for containers: 524288 to 1879048191 (systemd.io, UIDS-GIDS).
+  std::uint64_t first = 524288;
+  std::uint64_t end = 1879048192;
+  struct Taken {
+    std::uint64_t first, end;
+  };
+  std::vector<Taken> taken;
+
+  // From the texts of /etc/subuid and /etc/subgid: ranges of other users are avoided; a line
+  // "vrun:START:COUNT" in both gives the space itself.
+  static IdSpace from_subid(std::string_view subuid, std::string_view subgid);
+  bool is_free(std::uint64_t start) const;
+};
+
+// A guest's range; given back on drop unless keep() was called.
+class IdRange {
+ public:
+  // `owner`: the absolute path of the guest's directory, which must exist for as long as the range
+  // is used.
+  static Result<IdRange> allocate(const std::string& dir, const IdSpace& space,
+                                  const std::string& owner);
+  // The range that allocate() would give now, for a dry run.
+  static Result<std::uint32_t> next_free(const std::string& dir, const IdSpace& space);
+  IdRange(IdRange&& other) noexcept;
+  IdRange(const IdRange&) = delete;
+  IdRange& operator=(const IdRange&) = delete;
+  IdRange& operator=(IdRange&&) = delete;
+  ~IdRange();
+
+  std::uint32_t start() const { return start_; }
+  std::vector<oci::IdMapping> mapping() const;
+  void keep() { armed_ = false; }
+
+ private:
+  IdRange(Fd dir, std::uint32_t start) : dir_(std::move(dir)), start_(start) {}
+  Fd dir_;
+  std::uint32_t start_;
+  bool armed_ = true;
+};
+
+// Gives back the ranges whose owner's directory is gone (their command died).
+Result<void> release_orphaned_ranges(const std::string& dir);
+
+}  // namespace vrun::engine

@@ -1,0 +1,54 @@
+// The image store on disk: blobs by digest and unpacked layers by the digest of their tar.
+//
+// Below the data directory (/var/lib/vrun):
+//   images/blobs/sha256/HEX   verified content
+//   images/layers/HEX/        one unpacked layer (HEX: its diff id), complete from the moment it is
+//   there images/locks/HEX          held by whoever makes or removes the blob or layer HEX
+// New things are made as ".new-HEX" under the lock and renamed; a name with a dot whose lock is
+// free was left by a command that died, and sweep() removes it. Never needs more than this
+// directory.
+#pragma once
+
+#include <string>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "oci/image.hpp"
+
+namespace vrun::images {
+
+class Store {
+ public:
+  // Makes missing directories (0700: layers hold other people's set-id programs).
+  static Result<Store> open(const std::string& data_dir);
+
+  bool has_layer(const oci::Digest& diff_id) const;
+  // An O_PATH descriptor of the layer's root directory.
+  Result<Fd> open_layer(const oci::Digest& diff_id) const;
+  bool has_blob(const oci::Digest& digest) const;
+
+  // Waits for the lock of one digest; closing the descriptor frees it.
+  Result<Fd> lock(const oci::Digest& digest) const;
+  // Removes what dead commands left behind. Never waits for live ones.
+  Result<void> sweep() const;
+
+  const Fd& blobs() const { return blobs_; }
+  const Fd& layers() const { return layers_; }
+  const std::string& data_dir() const { return data_dir_; }
+
+ private:
+  Store(std::string data_dir, Fd blobs, Fd layers, Fd locks)
+      : data_dir_(std::move(data_dir)),
+        blobs_(std::move(blobs)),
+        layers_(std::move(layers)),
+        locks_(std::move(locks)) {}
+  Result<void> sweep(const Fd& dir) const;
+
+  std::string data_dir_;
+  Fd blobs_, layers_, locks_;
+};
+
+// The temporary name under which something new is made.
+std::string unfinished_name(const oci::Digest& digest);
+
+}  // namespace vrun::images

@@ -1,0 +1,95 @@
+#include "images/transfer/import.hpp"
+
+#include <array>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "base/undo.hpp"
+#include "images/transfer/unpack.hpp"
+
+namespace vrun::images {
+namespace {
+
+Result<void> copy_verified(const Fd& from, const oci::Descriptor& blob, const Fd& to) {
+  FdSource file(from);
+  HashingSource source(file, blob.size, "blob " + blob.digest.str());
+  std::array<char, 65536> buffer{};
+  while (true) {
+    const std::size_t n = TRY(source.read(buffer));
+    if (n == 0) break;
+    TRY(sys::write_all(to.get(), {buffer.data(), n}));
+  }
+  const std::string hex = TRY(source.finish());
+  if (hex == blob.digest.hex) return {};
+  return Error(Code::kInvalid,
+               "blob " + blob.digest.str() + ": its content has the digest sha256:" + hex);
+}
+
+Result<void> import_blob(const Store& store, const Fd& layout, const oci::Descriptor& blob) {
+  if (store.has_blob(blob.digest)) return {};
+  const Fd lock = TRY(store.lock(blob.digest));
+  if (store.has_blob(blob.digest)) return {};
+  const std::string unfinished = unfinished_name(blob.digest);
+  const Fd from = TRY(open_blob(layout, blob));
+  const Fd to =
+      TRY(sys::open(store.blobs(), unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  Undo discard([&] { static_cast<void>(sys::unlink(store.blobs(), unfinished)); });
+  TRY(copy_verified(from, blob, to));
+  if (::fsync(to.get()) != 0) return Error::system(errno, "write blob " + blob.digest.str());
+  TRY(sys::rename(store.blobs(), unfinished, store.blobs(), blob.digest.hex));
+  discard.commit();
+  return {};
+}
+
+void warn(const oci::Digest& layer, const Extracted& counts, std::vector<std::string>& warnings) {
+  const std::string head = "layer " + layer.str() + ": ";
+  if (counts.devices_left_out > 0) {
+    warnings.push_back(head + std::to_string(counts.devices_left_out) +
+                       " device nodes left out (guests get a /dev of their own)");
+  }
+  if (counts.attributes_left_out > 0) {
+    warnings.push_back(head + std::to_string(counts.attributes_left_out) +
+                       " access lists or security labels left out");
+  }
+}
+
+Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descriptor& blob,
+                          const oci::Digest& diff_id, const ExtractOptions& options,
+                          std::vector<std::string>& warnings) {
+  if (store.has_layer(diff_id)) return {};
+  const Fd lock = TRY(store.lock(diff_id));
+  if (store.has_layer(diff_id)) return {};
+  const std::string unfinished = unfinished_name(diff_id);
+  TRY(fs::remove_tree(store.layers(), unfinished));  // of a command that died
+  TRY(sys::make_dir(store.layers(), unfinished, 0755));
+  Undo discard([&] { static_cast<void>(fs::remove_tree(store.layers(), unfinished)); });
+  const Fd directory = TRY(sys::open_dir(store.layers(), unfinished));
+  TRY(sys::chmod(directory.get(), 0755));  // whatever the umask: it is every guest's "/"
+  const Fd file = TRY(open_blob(layout, blob));
+  const Extracted counts = TRY(unpack_blob_confined(file, blob, diff_id, directory, options));
+  // Contents before the name: after a power cut a layer that is there is whole.
+  if (::syncfs(directory.get()) != 0) return Error::system(errno, "write layer " + diff_id.str());
+  TRY(sys::rename(store.layers(), unfinished, store.layers(), diff_id.hex));
+  discard.commit();
+  warn(diff_id, counts, warnings);
+  return {};
+}
+
+}  // namespace
+
+Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
+                          std::vector<std::string>& warnings) {
+  const Fd layout = TRY(sys::open_dir(At::cwd(), image.layout_dir));
+  for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
+    const oci::Descriptor& blob = image.manifest.layers[i];
+    TRY(import_blob(store, layout, blob));
+    TRY(import_layer(store, layout, blob, image.config.diff_ids[i], options, warnings));
+  }
+  return import_blob(store, layout, image.manifest.config);
+}
+
+}  // namespace vrun::images

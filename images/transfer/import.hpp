@@ -1,0 +1,19 @@
+// Brings one image of an OCI layout into the store: blobs verified and copied, layers unpacked.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "images/layout.hpp"
+#include "images/store.hpp"
+#include "images/transfer/extract.hpp"
+
+namespace vrun::images {
+
+// Each blob and layer appears whole or not at all, once for any number of concurrent imports.
+// Sentences that the user should read ("3 device nodes left out") are added to `warnings`.
+Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
+                          std::vector<std::string>& warnings);
+
+}  // namespace vrun::images

@@ -1,0 +1,205 @@
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/fs.hpp"
+#include "base/log.hpp"
+#include "base/sys.hpp"
+#include "base/undo.hpp"
+#include "cgroups/intel_rdt.hpp"
+#include "namespaces/id_maps.hpp"
+#include "network/devices.hpp"
+#include "oci/documents.hpp"
+#include "process/plan.hpp"
+#include "runtime/container.hpp"
+#include "runtime/creation.hpp"
+#include "runtime/hooks.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/record.hpp"
+
+namespace vrun::runtime {
+namespace {
+
+// "2026-01-31T10:20:30.123456789Z"
+std::string now_text() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  tm utc{};
+  ::gmtime_r(&now.tv_sec, &utc);
+  std::string text(32, '\0');
+  const int n = std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
+                              utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                              utc.tm_min, utc.tm_sec, now.tv_nsec);
+  text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return text;
+}
+
+Record new_record(const Context& context, const Input& input, const cgroups::Group& group) {
+  Record record;
+  record.id = input.id.str();
+  record.bundle = input.bundle;
+  const std::string& root = input.spec.root.path;
+  record.rootfs = root.starts_with('/') ? root : fs::join(input.bundle, root);
+  record.created = now_text();
+  record.cgroup = group.location();
+  record.rootless = context.host.rootless();
+  record.annotations = input.spec.annotations;
+  return record;
+}
+
+oci::State state_of(const Record& record, Pid pid, const char* status) {
+  oci::State state;
+  state.id = record.id;
+  state.status = status;
+  state.pid = pid.value;
+  state.bundle = record.bundle;
+  state.annotations = record.annotations;
+  return state;
+}
+
+Result<void> fill_hook_states(const Plan& plan, const Record& record, Pid pid) {
+  if (!plan.hook_state_creating) return {};
+  TRY(sys::write_all(plan.hook_state_creating.get(),
+                     oci::to_json(state_of(record, pid, "creating"), false)));
+  return sys::write_all(plan.hook_state_created.get(),
+                        oci::to_json(state_of(record, pid, "created"), false));
+}
+
+Result<void> set_oom_score(const oci::Spec& spec, Pid pid) {
+  if (!spec.process->oom_score_adj) return {};
+  // By the parent: inside a user namespace the right to lower it is gone.
+  Result<void> written =
+      fs::write_value(At::cwd(), "/proc/" + std::to_string(pid.value) + "/oom_score_adj",
+                      std::to_string(*spec.process->oom_score_adj));
+  if (!written) return std::move(written).error().at("process.oomScoreAdj");
+  return {};
+}
+
+}  // namespace
+
+Creation::Creation(const Context& context, Input input, NewFolder folder, Plan plan, Record record)
+    : context_(context),
+      input_(std::move(input)),
+      folder_(std::move(folder)),
+      plan_(std::move(plan)),
+      record_(std::move(record)) {}
+
+Creation::~Creation() {
+  if (committed_) return;
+  launched_.reset();  // first the process, then what it lived in
+  if (rdt_) static_cast<void>(rdt_->destroy());
+  if (group_made_) static_cast<void>(plan_.group->destroy());
+}
+
+Result<std::unique_ptr<Creation>> Creation::begin(const Context& context, Input input) {
+  NewFolder folder = TRY(NewFolder::create(context.root, input.id));
+  Plan plan = TRY(make_plan(context, input, &folder.dir()));
+  Record record = new_record(context, input, *plan.group);
+  std::unique_ptr<Creation> creation(new Creation(context, std::move(input), std::move(folder),
+                                                  std::move(plan), std::move(record)));
+  TRY(creation->make_process());
+  return creation;
+}
+
+Result<void> Creation::make_process() {
+  TRY(write_intent(folder_.dir(), record_));
+  group_made_ =
+      true;  // from here on destroy() has something to undo, also when create() stops half way
+  TRY(plan_.group->create());
+  LaunchRequest request{&plan_.builder, &plan_.namespaces, plan_.group->clone_target(),
+                        &input_.spec.process->args};
+  launched_.emplace(TRY(launch(request)));
+  Serving& serving = launched_->serving();
+  serving.on_ask = [this](Ask what) { return answer(what); };
+  if (input_.spec.linux.seccomp && plan_.filter && plan_.filter->notifies) {
+    const oci::Seccomp& seccomp = *input_.spec.linux.seccomp;
+    listener_ = ListenerRequest{seccomp.listener_path, seccomp.listener_metadata,
+                                state_of(record_, launched_->pid(), "creating")};
+    serving.listener = &*listener_;
+  }
+  // While the stage makes the file tree, beside it: limits, records.
+  TRY(configure());
+  TRY(serve_until_ready(serving));
+  return {};
+}
+
+Result<void> Creation::configure() {
+  const Pid pid = launched_->pid();
+  const oci::Spec& spec = input_.spec;
+  TRY(set_oom_score(spec, pid));
+  TRY(process::raise_hard_limits(*spec.process, pid, "process"));
+  TRY(fill_hook_states(plan_, record_, pid));
+  if (spec.linux.resources) TRY(plan_.group->set(*spec.linux.resources));
+  TRY(plan_.group->set_devices(device_rules(spec)));
+  if (spec.linux.intel_rdt) TRY(join_intel_rdt(pid));
+  return write_config(folder_.dir(), input_.config_text);
+}
+
+Result<void> Creation::join_intel_rdt(Pid pid) {
+  rdt_ = TRY(cgroups::plan_intel_rdt(*spec().linux.intel_rdt, input_.id, context_.host));
+  TRY(rdt_->create());
+  record_.closid = rdt_->closid();
+  record_.own_closid = rdt_->is_ours();
+  return rdt_->join(pid);
+}
+
+Result<void> Creation::answer(Ask what) {
+  const Pid pid = launched_->pid();
+  switch (what) {
+    case Ask::kJoinCgroup:
+      return plan_.group->join(pid);
+    case Ask::kIdMaps:
+      return namespaces::write_id_maps(pid, plan_.namespaces.uid_mappings,
+                                       plan_.namespaces.gid_mappings, context_.host);
+    case Ask::kNetDevices: {
+      const Fd netns =
+          TRY(sys::open(At::cwd(), "/proc/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
+      return network::move_devices(spec().linux.net_devices, netns.get());
+    }
+    case Ask::kHooks: {
+      const oci::State state = state_of(record_, pid, "creating");
+      TRY(run_hooks(spec().hooks.prestart, state, "prestart"));
+      return run_hooks(spec().hooks.create_runtime, state, "createRuntime");
+    }
+    case Ask::kCount:
+      break;
+  }
+  return Error(Code::kInternal, "the container stage asked for something unknown");
+}
+
+Result<void> Creation::publish() {
+  const Pid pid = launched_->pid();
+  const std::optional<std::uint64_t> start_time = start_time_of(pid);
+  if (!start_time) return Error(Code::kSystem, "the container process ended while it was made");
+  record_.pid = pid;
+  record_.start_time = *start_time;
+  TRY(prepare_state(folder_.dir(), record_));
+  TRY(write_pid_file(input_.options.pid_file, pid));
+  TRY(send_pidfd(input_.options.pidfd_socket, launched_->pidfd()));
+  return publish_state(folder_.dir());
+}
+
+sys::Child Creation::commit() {
+  committed_ = true;
+  folder_.commit();
+  return launched_->release();
+}
+
+Result<void> create(const Context& context, const CreateOptions& options) {
+  Input input = TRY(read_input(context, options));
+  std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
+  TRY(creation->publish());
+  TRY(let_go(creation->serving()));
+  static_cast<void>(creation->commit());
+  return {};
+}
+
+Result<std::string> plan_text(const Context& context, const CreateOptions& options) {
+  const Input input = TRY(read_input(context, options));
+  const Plan plan = TRY(make_plan(context, input, nullptr));
+  return plan.builder.dump();
+}
+
+}  // namespace vrun::runtime

@@ -1,0 +1,53 @@
+// The transaction that makes a container. Everything it made is undone on drop until commit().
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/result.hpp"
+#include "cgroups/intel_rdt.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/listener.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/record.hpp"
+
+namespace vrun::runtime {
+
+class Creation {
+ public:
+  // Up to the point where the stage is ready for the gate (or, without a gate, for the exec). The
+  // order, and what undoes each: state folder (removed), intent record, cgroup (killed, removed),
+  // process (killed, reaped).
+  static Result<std::unique_ptr<Creation>> begin(const Context& context, Input input);
+  Creation(const Creation&) = delete;
+  Creation& operator=(const Creation&) = delete;
+  ~Creation();
+
+  // Pid file, pidfd socket, state: from here on other commands see the container.
+  Result<void> publish();
+  sys::Child commit();
+
+  Serving& serving() { return launched_->serving(); }
+  const oci::Spec& spec() const { return input_.spec; }
+  const Record& record() const { return record_; }
+
+ private:
+  Creation(const Context& context, Input input, NewFolder folder, Plan plan, Record record);
+  Result<void> make_process();
+  Result<void> configure();
+  Result<void> join_intel_rdt(Pid pid);
+  Result<void> answer(Ask what);
+
+  const Context& context_;
+  Input input_;
+  NewFolder folder_;
+  Plan plan_;
+  Record record_;
+  std::optional<ListenerRequest> listener_;
+  std::unique_ptr<cgroups::IntelRdt> rdt_;
+  std::optional<Launched> launched_;
+  bool group_made_ = false;
+  bool committed_ = false;
+};
+
+}  // namespace vrun::runtime

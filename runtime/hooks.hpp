@@ -1,0 +1,17 @@
+// Hooks that run in the runtime's namespaces: prestart, createRuntime, poststart, poststop.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "oci/spec.hpp"
+
+namespace vrun::runtime {
+
+// Runs them in order with `state` on stdin. The first that fails ends it: its exit status and the
+// end of its output are in the error. `kind` is the member of the config: "createRuntime".
+Result<void> run_hooks(const std::vector<oci::Hook>& hooks, const oci::State& state,
+                       const char* kind);
+
+}  // namespace vrun::runtime

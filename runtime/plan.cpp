@@ -1,0 +1,249 @@
+#include "runtime/plan.hpp"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "oci/documents.hpp"
+#include "oci/reader.hpp"
+#include "process/plan.hpp"
+#include "rootfs/plan.hpp"
+#include "runtime/record.hpp"
+#include "runtime/serve.hpp"
+
+namespace vrun::runtime {
+namespace {
+
+using steps::Op;
+
+Error missing_bundle(Error error) {
+  if (error.sys_errno() != ENOENT) return error;
+  return std::move(error).hint(
+      "a bundle is a folder with config.json and a root file system; `spec` writes a config.json");
+}
+
+Result<void> check_terminal(const Input& input) {
+  const bool terminal = input.spec.process && input.spec.process->terminal;
+  const bool has_socket = !input.options.console_socket.empty();
+  if (terminal && !has_socket && !input.foreground) {
+    return Error(Code::kInvalid,
+                 "cannot allocate tty if vrun will detach without setting console socket")
+        .at("process.terminal")
+        .hint("give --console-socket, or run in the foreground");
+  }
+  if (has_socket && (!terminal || input.foreground)) {
+    return Error(Code::kInvalid,
+                 "cannot use console socket if vrun will not detach or allocate tty");
+  }
+  return {};
+}
+
+Result<void> check_namespaces(const oci::Spec& spec) {
+  if (oci::find_namespace(spec.linux, oci::NamespaceType::kMount) != nullptr) return {};
+  return Error(Code::kInvalid, "config.json: linux.namespaces: a mount namespace is needed")
+      .hint("add {\"type\": \"mount\"}: the root file system cannot be made in the host's");
+}
+
+// A descriptor that the caller promised and did not open would be one of ours by now.
+Result<void> check_preserved(unsigned count) {
+  for (unsigned i = 0; i < count; ++i) {
+    const int flags = ::fcntl(static_cast<int>(3 + i), F_GETFD);
+    if (flags == 0) continue;
+    return Error(Code::kInvalid, "--preserve-fds " + std::to_string(count) + ": descriptor " +
+                                     std::to_string(3 + i) + " is not open");
+  }
+  return {};
+}
+
+bool has_inner_hooks(const oci::Hooks& hooks) {
+  return !hooks.create_container.empty() || !hooks.start_container.empty();
+}
+
+void add_inner_hooks(const std::vector<oci::Hook>& hooks, const char* kind, int state_fd,
+                     steps::Builder& builder) {
+  for (std::size_t i = 0; i < hooks.size(); ++i) {
+    const oci::Hook& hook = hooks[i];
+    const std::vector<std::string> argv =
+        hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
+    const std::int32_t timeout_ms = hook.timeout ? *hook.timeout * 1000 : -1;
+    builder.add(Op::kHook,
+                steps::HookArgs{builder.text(hook.path), builder.text_array(argv),
+                                builder.text_array(hook.env), state_fd, timeout_ms},
+                {"hooks." + std::string(kind) + "[" + std::to_string(i) + "]", ""});
+  }
+}
+
+void ask(Ask what, const char* where, const char* words, steps::Builder& builder) {
+  builder.add(Op::kAsk, steps::AskArgs{static_cast<std::uint32_t>(what), false}, {where, words});
+}
+
+// Namespaces, cgroup, session and names: what comes before the file tree.
+Result<void> plan_isolation(const Input& input, Plan& plan) {
+  const oci::Spec& spec = input.spec;
+  steps::Builder& builder = plan.builder;
+  namespaces::Plan& ns = plan.namespaces;
+  // A cgroup namespace shows the group that its maker is in: where the clone cannot land in the
+  // group, it is made after the join.
+  const bool late_cgroup = plan.group->needs_join() && (ns.clone_flags & CLONE_NEWCGROUP) != 0;
+  if (late_cgroup) ns.clone_flags &= ~static_cast<std::uint64_t>(CLONE_NEWCGROUP);
+  if (plan.group->needs_join())
+    ask(Ask::kJoinCgroup, "linux.cgroupsPath", "join the cgroup", builder);
+  namespaces::add_steps(ns, builder, static_cast<std::uint32_t>(Ask::kIdMaps));
+  if (late_cgroup)
+    builder.add(Op::kUnshare, steps::UnshareArgs{CLONE_NEWCGROUP}, {"linux.namespaces", ""});
+  if (!spec.linux.net_devices.empty())
+    ask(Ask::kNetDevices, "linux.netDevices", "move the network devices", builder);
+
+  builder.add(Op::kNewSession);
+  if (!input.options.no_new_keyring) {
+    builder.add(Op::kSessionKeyring, steps::TextArgs{builder.text("_ses." + input.id.str())});
+  }
+  if (!spec.hostname.empty())
+    builder.add(Op::kHostname, steps::TextArgs{builder.text(spec.hostname)}, {"hostname", ""});
+  if (!spec.domainname.empty()) {
+    builder.add(Op::kDomainname, steps::TextArgs{builder.text(spec.domainname)},
+                {"domainname", ""});
+  }
+  if (ns.makes(CLONE_NEWNET)) builder.add(Op::kLoopbackUp);
+  return {};
+}
+
+Result<int> console_socket(const Input& input, steps::Builder& builder) {
+  if (input.options.console_socket.empty()) return -1;
+  Result<Fd> socket = sys::connect_unix(input.options.console_socket);
+  if (!socket) return std::move(socket).error().at("--console-socket");
+  return builder.inherit(*std::move(socket));
+}
+
+Result<void> plan_tree(const Context& context, const Input& input, Plan& plan) {
+  const oci::Spec& spec = input.spec;
+  steps::Builder& builder = plan.builder;
+  rootfs::Options tree;
+  tree.bundle = &input.bundle_dir;
+  tree.bundle_path = input.bundle;
+  tree.new_user_namespace = plan.namespaces.in_user_namespace();
+  tree.parent_opens_sources = !context.host.rootless();
+  tree.no_pivot = input.options.no_pivot;
+  tree.console_socket = TRY(console_socket(input, builder));
+  tree.cgroup = plan.group.get();
+  tree.cgroup_namespace = plan.namespaces.makes(CLONE_NEWCGROUP);
+  tree.overlay_root = input.options.overlay_root;
+  TRY(rootfs::plan_mounts(spec, tree, context.host, builder));
+
+  const oci::Hooks& hooks = spec.hooks;
+  const bool outer = !hooks.prestart.empty() || !hooks.create_runtime.empty();
+  if (outer || has_inner_hooks(hooks))
+    ask(Ask::kHooks, "hooks", "run the hooks of the runtime", builder);
+  add_inner_hooks(hooks.create_container, "createContainer", plan.hook_state_creating.get(),
+                  builder);
+  return rootfs::plan_enter(spec, tree, context.host, builder);
+}
+
+Result<void> plan_process(const Context& context, const Input& input, Plan& plan) {
+  const oci::Process& process = *input.spec.process;
+  steps::Builder& builder = plan.builder;
+  process::Options options;
+  options.filter = plan.filter ? &*plan.filter : nullptr;
+  options.in_user_namespace = plan.namespaces.in_user_namespace();
+  options.preserve_fds = input.options.preserve_fds;
+  options.memory_policy =
+      input.spec.linux.memory_policy ? &*input.spec.linux.memory_policy : nullptr;
+  options.personality = input.spec.linux.personality ? &*input.spec.linux.personality : nullptr;
+  TRY(process::plan_before_gate(process, options, context.host, builder));
+  builder.add(Op::kReady);
+  if (plan.gate) builder.add(Op::kGate, steps::GateArgs{builder.inherit_borrowed(plan.gate.get())});
+  add_inner_hooks(input.spec.hooks.start_container, "startContainer", plan.hook_state_created.get(),
+                  builder);
+  return process::plan_exec(process, options, context.host, builder);
+}
+
+Result<void> open_hook_states(const Input& input, Plan& plan) {
+  if (!has_inner_hooks(input.spec.hooks)) return {};
+  plan.hook_state_creating = TRY(sys::memfd("vrun-state"));
+  plan.hook_state_created = TRY(sys::memfd("vrun-state"));
+  plan.builder.inherit_borrowed(plan.hook_state_creating.get());
+  plan.builder.inherit_borrowed(plan.hook_state_created.get());
+  return {};
+}
+
+}  // namespace
+
+Result<Input> read_input(const Context& context, const CreateOptions& options) {
+  Input input{TRY(ContainerId::parse(options.id)), {}, {}, {}, {}, options};
+  Result<Fd> bundle = sys::open_dir(At::cwd(), options.bundle);
+  if (!bundle) return missing_bundle(std::move(bundle).error().during("bundle"));
+  input.bundle_dir = *std::move(bundle);
+  input.bundle =
+      TRY(sys::read_link(At::cwd(), "/proc/self/fd/" + std::to_string(input.bundle_dir.get())));
+  if (options.spec != nullptr) {
+    input.spec = *options.spec;
+    input.config_text = oci::to_json(input.spec, false);
+  } else {
+    Result<std::string> text = fs::read_file(input.bundle_dir, "config.json", oci::kMaxConfigBytes,
+                                             fs::Kind::kRegularOnly);
+    if (!text)
+      return missing_bundle(std::move(text).error().during("JSON specification file config.json"));
+    input.config_text = *std::move(text);
+    input.spec = TRY(oci::parse_spec(input.config_text, "config.json"));
+  }
+  TRY(oci::check(input.spec));
+  static_cast<void>(context);
+  return input;
+}
+
+Result<Plan> make_plan(const Context& context, const Input& input, const Fd* gate_dir) {
+  if (!input.spec.process) return Error(Code::kInvalid, "config.json: process is missing");
+  TRY(check_namespaces(input.spec));
+  TRY(check_terminal(input));
+  TRY(check_preserved(input.options.preserve_fds));
+
+  Plan plan{TRY(steps::Builder::create()),
+            TRY(namespaces::plan(input.spec.linux, context.host)),
+            nullptr,
+            {},
+            {},
+            {},
+            {}};
+  cgroups::Request request{
+      .cgroups_path = input.spec.linux.cgroups_path,
+      .id = input.id,
+      .systemd = context.systemd_cgroup,
+      .rootless = context.host.rootless(),
+      .annotations = input.spec.annotations,
+      .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr};
+  plan.group = TRY(cgroups::plan(request, context.host));
+  if (input.spec.linux.seccomp)
+    plan.filter = TRY(seccomp::compile(*input.spec.linux.seccomp, context.host));
+  if (input.gate && gate_dir != nullptr) plan.gate = TRY(sys::listen_unix(*gate_dir, kGateName));
+
+  TRY(open_hook_states(input, plan));
+  TRY(plan_isolation(input, plan));
+  TRY(plan_tree(context, input, plan));
+  TRY(plan_process(context, input, plan));
+  if (plan.builder.finish() == nullptr)
+    return Error(Code::kInvalid, "config.json: too much for one container");
+  return plan;
+}
+
+std::vector<oci::DeviceRule> device_rules(const oci::Spec& spec) {
+  std::vector<oci::DeviceRule> rules;
+  if (spec.linux.resources) rules = spec.linux.resources->devices;
+  const auto allow = [&](std::optional<std::int64_t> major, std::optional<std::int64_t> minor,
+                         const char* access, char type = 'c') {
+    rules.push_back(
+        {.allow = true, .type = type, .major = major, .minor = minor, .access = access});
+  };
+  allow(std::nullopt, std::nullopt, "m");
+  allow(std::nullopt, std::nullopt, "m", 'b');
+  for (const std::int64_t minor : {3, 5, 7, 8, 9})
+    allow(1, minor, "rwm");  // null zero full random urandom
+  for (const std::int64_t minor : {0, 1, 2})
+    allow(5, minor, "rwm");         // tty console ptmx
+  allow(136, std::nullopt, "rwm");  // pts
+  return rules;
+}
+
+}  // namespace vrun::runtime

@@ -1,0 +1,189 @@
+#include "runtime/record.hpp"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/json_table.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "oci/reader.hpp"
+
+namespace vrun::cgroups {
+constexpr auto json_fields(const Location*) {
+  return json::fields(json::field("driver", &Location::driver, {.required = true}),
+                      json::field("path", &Location::path), json::field("paths", &Location::paths),
+                      json::field("unit", &Location::unit), json::field("slice", &Location::slice));
+}
+}  // namespace vrun::cgroups
+
+namespace vrun::runtime {
+namespace {
+
+constexpr std::size_t kMaxRecordBytes = 4U << 20U;
+constexpr const char* kIntentName = "intent.json";
+constexpr const char* kStateName = "state.json";
+constexpr const char* kConfigName = "config.json";
+constexpr const char* kStateTemporary = ".state.json.new";
+
+Error does_not_exist(const std::string& id) {
+  return Error(Code::kNotFound, "container " + quote(id) + " does not exist");
+}
+
+Result<void> write_new(const Fd& dir, const char* name, std::string_view bytes) {
+  Fd file = TRY(sys::open(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  Result<void> written = sys::write_all(file.get(), bytes);
+  if (!written) return std::move(written).error().during("write " + std::string(name));
+  return {};
+}
+
+Result<Fd> open_root(const std::string& root) {
+  return sys::open(At::cwd(), root, O_RDONLY | O_DIRECTORY);
+}
+
+}  // namespace
+
+void read_pid(const json::In& in, Record& out) {
+  if (const auto pid = json::decode_integer(in, 0, 1U << 30U))
+    out.pid = Pid(static_cast<pid_t>(*pid));
+}
+
+void write_pid(json::Writer& writer, const Record& record) {
+  writer.member("pid", static_cast<std::int64_t>(record.pid.value));
+}
+
+// version first, so that a later vrun can tell what it reads.
+constexpr auto json_fields(const Record*) {
+  return json::fields(
+      json::field("version", &Record::version, {.min = 1, .max = 1, .required = true}),
+      json::field("id", &Record::id, {.required = true}), json::custom("pid", read_pid, write_pid),
+      json::field("startTime", &Record::start_time), json::field("bundle", &Record::bundle),
+      json::field("rootfs", &Record::rootfs), json::field("created", &Record::created),
+      json::field("cgroup", &Record::cgroup), json::field("closid", &Record::closid),
+      json::field("ownClosid", &Record::own_closid), json::field("rootless", &Record::rootless),
+      json::field("annotations", &Record::annotations));
+}
+
+std::string to_json(const Record& record) {
+  return json::write(record);
+}
+
+Result<Record> parse_record(std::string_view json, std::string_view name) {
+  return json::read<Record>(json, name, {.bytes = kMaxRecordBytes});
+}
+
+std::optional<std::uint64_t> start_time_of(Pid pid) {
+  if (pid.value <= 0) return std::nullopt;
+  const Result<std::string> stat =
+      fs::read_file(At::cwd(), "/proc/" + std::to_string(pid.value) + "/stat", 8192);
+  if (!stat) return std::nullopt;
+  // The second field is the command in parentheses and may hold anything: start after the last ")".
+  const std::size_t end = stat->rfind(')');
+  if (end == std::string::npos || end + 2 >= stat->size()) return std::nullopt;
+  const std::vector<std::string_view> fields = split(std::string_view(*stat).substr(end + 2), ' ');
+  constexpr std::size_t kState = 0;       // field 3 of proc(5)
+  constexpr std::size_t kStartTime = 19;  // field 22
+  if (fields.size() <= kStartTime || fields[kState] == "Z" || fields[kState] == "X")
+    return std::nullopt;
+  return parse_u64(fields[kStartTime]);
+}
+
+Result<NewFolder> NewFolder::create(const std::string& root, const ContainerId& id) {
+  if (::access(root.c_str(), F_OK) != 0) TRY(fs::make_dirs(At::cwd(), root, 0700));
+  Fd root_dir = TRY(open_root(root));
+  Result<void> made = sys::make_dir(root_dir, id.str(), 0700);
+  if (!made && made.error().sys_errno() == EEXIST) {
+    return Error(Code::kExists, "container with given ID already exists")
+        .at(id.str())
+        .hint("choose another id, or delete that container first");
+  }
+  if (!made) return std::move(made).error().during("make the state folder in " + quote(root));
+  Result<Fd> dir = sys::open(root_dir, id.str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) {
+    static_cast<void>(sys::remove_dir(root_dir, id.str()));
+    return std::move(dir).error();
+  }
+  NewFolder folder(std::move(root_dir), *std::move(dir), id.str());
+  TRY(sys::lock(folder.dir_.get(), LOCK_EX, "the state folder of " + id.str()));
+  const struct stat st = TRY(sys::stat(folder.dir_.get()));
+  if (st.st_nlink != 0) return folder;
+  return Error(Code::kState, "container " + quote(id.str()) + " was deleted while it was made");
+}
+
+NewFolder::NewFolder(NewFolder&& other) noexcept
+    : root_(std::move(other.root_)),
+      dir_(std::move(other.dir_)),
+      id_(std::move(other.id_)),
+      armed_(std::exchange(other.armed_, false)) {}
+
+NewFolder::~NewFolder() {
+  if (armed_) static_cast<void>(fs::remove_tree(root_, id_));
+}
+
+Result<Folder> Folder::open(const std::string& root, const std::string& id, Lock lock) {
+  const ContainerId checked = TRY(ContainerId::parse(id));
+  while (true) {
+    Result<Fd> root_dir = open_root(root);
+    if (!root_dir && root_dir.error().sys_errno() == ENOENT) return does_not_exist(id);
+    if (!root_dir) return std::move(root_dir).error();
+    Result<Fd> dir = sys::open(*root_dir, checked.str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!dir && dir.error().sys_errno() == ENOENT) return does_not_exist(id);
+    if (!dir) return std::move(dir).error();
+    if (lock == Lock::kExclusive) TRY(sys::lock(dir->get(), LOCK_EX, "the state folder of " + id));
+    // While we waited for the lock the folder may have been removed, and perhaps made anew: then
+    // look again.
+    const struct stat st = TRY(sys::stat(dir->get()));
+    if (st.st_nlink != 0) return Folder(*std::move(root_dir), *std::move(dir), checked.str());
+  }
+}
+
+Result<Folder::Loaded> Folder::load() const {
+  Result<std::string> text =
+      fs::read_file(dir_, kStateName, kMaxRecordBytes, fs::Kind::kRegularOnly);
+  if (text) {
+    Result<Record> record = parse_record(*text, kStateName);
+    if (record) return Loaded{*std::move(record), true};
+  }
+  Result<std::string> intent =
+      fs::read_file(dir_, kIntentName, kMaxRecordBytes, fs::Kind::kRegularOnly);
+  if (intent) {
+    Result<Record> record = parse_record(*intent, kIntentName);
+    if (record) return Loaded{*std::move(record), false};
+  }
+  Record empty;
+  empty.id = id_;
+  return Loaded{std::move(empty), false};
+}
+
+Result<oci::Spec> Folder::load_config() const {
+  const std::string text =
+      TRY(fs::read_file(dir_, kConfigName, oci::kMaxConfigBytes, fs::Kind::kRegularOnly));
+  return oci::parse_spec(text, kConfigName);
+}
+
+Result<void> Folder::remove() {
+  return fs::remove_tree(root_, id_);
+}
+
+Result<void> write_intent(const Fd& dir, const Record& record) {
+  return write_new(dir, kIntentName, to_json(record));
+}
+
+Result<void> write_config(const Fd& dir, std::string_view config) {
+  return write_new(dir, kConfigName, config);
+}
+
+Result<void> prepare_state(const Fd& dir, const Record& record) {
+  return write_new(dir, kStateTemporary, to_json(record));
+}
+
+Result<void> publish_state(const Fd& dir) {
+  return sys::rename(dir, kStateTemporary, dir, kStateName);
+}
+
+}  // namespace vrun::runtime

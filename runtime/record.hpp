@@ -1,0 +1,106 @@
+// The state folder of one container: ROOT/ID, mode 0700.
+//
+//   intent.json   written first: id and cgroup, so that `delete --force` finds what to undo after
+//   kill -9 at any moment config.json   the config as it was at create; exec takes capabilities,
+//   seccomp and user from here state.json    written when the container exists: pid with start
+//   time, bundle, cgroup gate          the start gate (unix socket); gone once the container was
+//   started
+//
+// The folder itself carries the lock (flock). Removing the folder ends the container's existence.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/id.hpp"
+#include "base/result.hpp"
+#include "cgroups/group.hpp"
+#include "runtime/container.hpp"
+
+namespace vrun::runtime {
+
+struct Record {
+  std::uint32_t version = 1;
+  std::string id;
+  std::string bundle, rootfs, created;
+  Pid pid;
+  std::uint64_t start_time =
+      0;  // clock ticks after boot (proc(5), field 22 of stat): tells reused pids apart
+  cgroups::Location cgroup;
+  std::string closid;  // intelRdt group that is ours to remove
+  bool own_closid = false;
+  bool rootless = false;
+  std::map<std::string, std::string> annotations;
+};
+
+std::string to_json(const Record& record);
+Result<Record> parse_record(std::string_view json, std::string_view name);
+
+// Start time of a live process; empty when there is none or only its zombie is left.
+std::optional<std::uint64_t> start_time_of(Pid pid);
+
+// The folder of a container that is being made: removed on drop unless commit() was called.
+class NewFolder {
+ public:
+  // Fails with kExists if the id is taken. The folder is locked.
+  static Result<NewFolder> create(const std::string& root, const ContainerId& id);
+  NewFolder(NewFolder&& other) noexcept;
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+  NewFolder& operator=(NewFolder&&) = delete;
+  ~NewFolder();
+
+  const Fd& dir() const { return dir_; }
+  void commit() { armed_ = false; }
+
+ private:
+  NewFolder(Fd root, Fd dir, std::string id)
+      : root_(std::move(root)), dir_(std::move(dir)), id_(std::move(id)) {}
+  Fd root_, dir_;
+  std::string id_;
+  bool armed_ = true;
+};
+
+// An existing container's folder.
+class Folder {
+ public:
+  enum class Lock { kNone, kExclusive };
+  // "container ID does not exist" when there is none.
+  static Result<Folder> open(const std::string& root, const std::string& id, Lock lock);
+
+  const Fd& dir() const { return dir_; }
+  // state.json; when it is missing or damaged: intent.json with pid 0 (`complete` is false then).
+  struct Loaded {
+    Record record;
+    bool complete = true;
+  };
+  Result<Loaded> load() const;
+  Result<oci::Spec> load_config() const;
+  const std::string& id() const { return id_; }
+  // Removes the folder. The caller holds the lock.
+  Result<void> remove();
+
+ private:
+  Folder(Fd root, Fd dir, std::string id)
+      : root_(std::move(root)), dir_(std::move(dir)), id_(std::move(id)) {}
+  Fd root_, dir_;
+  std::string id_;
+};
+
+Result<void> write_intent(const Fd& dir, const Record& record);
+Result<void> write_config(const Fd& dir, std::string_view config);
+// Two halves, so that the slow one runs beside the stage's work: prepare writes the bytes, publish
+// renames.
+Result<void> prepare_state(const Fd& dir, const Record& record);
+Result<void> publish_state(const Fd& dir);
+
+// Status, pid and the rest as `state` shows them; asks the kernel whether the process lives.
+Result<Info> read_info(const Folder& folder, const Folder::Loaded& loaded, const Host& host);
+
+inline constexpr const char* kGateName = "gate";
+
+}  // namespace vrun::runtime

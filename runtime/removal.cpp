@@ -1,0 +1,61 @@
+#include "runtime/removal.hpp"
+
+#include <array>
+
+#include <signal.h>
+
+#include "base/log.hpp"
+#include "base/sys.hpp"
+#include "cgroups/intel_rdt.hpp"
+#include "runtime/hooks.hpp"
+
+namespace vrun::runtime {
+namespace {
+
+// The init itself, whether or not a cgroup holds it. Its pid namespace dies with it.
+Result<void> kill_init(const Record& record) {
+  const Result<Fd> pidfd = sys::pidfd_open(record.pid);
+  const std::optional<std::uint64_t> start_time = start_time_of(record.pid);
+  if (!pidfd || !start_time || *start_time != record.start_time) return {};
+  static_cast<void>(sys::pidfd_signal(pidfd->get(), SIGKILL));
+  constexpr int kDeadlineMs = 10000;
+  std::array<pollfd, 1> ended{pollfd{pidfd->get(), POLLIN, 0}};
+  if (TRY(sys::poll(ended, kDeadlineMs)) > 0) return {};
+  return Error(Code::kTimeout, "container init still running after SIGKILL");
+}
+
+Result<void> remove_group(const Record& record, const Host& host) {
+  if (record.cgroup.driver.empty())
+    return {};  // killed before the intent was written: there is none
+  return TRY(cgroups::open(record.cgroup, host))->destroy();
+}
+
+void run_poststop(const Folder& folder, const Folder::Loaded& loaded) {
+  const Result<oci::Spec> spec = folder.load_config();
+  if (!spec || spec->hooks.poststop.empty()) return;
+  oci::State state;
+  state.id = loaded.record.id;
+  state.status = to_text(Status::kStopped);
+  state.bundle = loaded.record.bundle;
+  state.annotations = loaded.record.annotations;
+  for (const oci::Hook& hook : spec->hooks.poststop) {
+    const Result<void> done = run_hooks({hook}, state, "poststop");
+    if (!done) log::warning(done.error().text());
+  }
+}
+
+}  // namespace
+
+Result<void> remove_container(Folder& folder, const Folder::Loaded& loaded, const Host& host) {
+  const Record& record = loaded.record;
+  // A frozen process cannot die everywhere; destroy() thaws. The group goes first: it reaches all
+  // processes.
+  Result<void> killed = kill_init(record);
+  TRY(remove_group(record, host));
+  TRY(std::move(killed));
+  if (record.own_closid) TRY(cgroups::remove_intel_rdt(record.closid, host));
+  run_poststop(folder, loaded);
+  return folder.remove();
+}
+
+}  // namespace vrun::runtime

@@ -1,0 +1,64 @@
+#include "base/log.hpp"
+#include "runtime/container.hpp"
+#include "runtime/creation.hpp"
+#include "runtime/foreground.hpp"
+#include "runtime/hooks.hpp"
+#include "runtime/record.hpp"
+#include "runtime/removal.hpp"
+
+namespace vrun::runtime {
+namespace {
+
+Result<void> remove_after_run(const Context& context, const std::string& id) {
+  Result<Folder> folder = Folder::open(context.root, id, Folder::Lock::kExclusive);
+  // Somebody else deleted it while we waited: what we want.
+  if (!folder && folder.error().code() == Code::kNotFound) return {};
+  if (!folder) return std::move(folder).error();
+  const Folder::Loaded loaded = TRY(folder->load());
+  return remove_container(*folder, loaded, context.host);
+}
+
+Result<void> run_poststart(const Creation& creation, Pid pid) {
+  const oci::Hooks& hooks = creation.spec().hooks;
+  if (hooks.poststart.empty()) return {};
+  oci::State state;
+  state.id = creation.record().id;
+  state.status = to_text(Status::kRunning);
+  state.pid = pid.value;
+  state.bundle = creation.record().bundle;
+  state.annotations = creation.record().annotations;
+  return run_hooks(hooks.poststart, state, "poststart");
+}
+
+Result<void> execute(Creation& creation) {
+  TRY(creation.publish());
+  TRY(let_go(creation.serving()));
+  TRY(serve_until_exec(creation.serving()));
+  return run_poststart(creation, creation.serving().child.pid);
+}
+
+}  // namespace
+
+Result<int> run(const Context& context, const RunOptions& options) {
+  Input input = TRY(read_input(context, options.create));
+  input.gate = false;
+  input.foreground = !options.detach;
+  std::optional<Foreground> foreground;
+  if (input.foreground) foreground.emplace(TRY(Foreground::create()));
+
+  std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
+  TRY(execute(*creation));
+  Fd console = std::move(creation->serving().console);
+  const sys::Child child = creation->commit();
+  creation.reset();  // lets go of the state folder's lock
+  if (options.detach) return 0;
+
+  Result<sys::Exit> exit = foreground->wait(child.pidfd.get(), std::move(console));
+  if (!options.keep) {
+    Result<void> removed = remove_after_run(context, options.create.id);
+    if (exit && !removed) return std::move(removed).error();
+  }
+  return TRY(std::move(exit)).code();
+}
+
+}  // namespace vrun::runtime

@@ -1,0 +1,37 @@
+// Seccomp: from the rules of a config to a compiled BPF program, cached by digest.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/host.hpp"
+#include "base/result.hpp"
+#include "oci/spec.hpp"
+
+struct sock_filter;
+
+namespace vrun::seccomp {
+
+struct Filter {
+  std::string program;      // struct sock_filter[]
+  std::uint64_t flags = 0;  // SECCOMP_FILTER_FLAG_*, without NEW_LISTENER
+  bool notifies = false;    // needs SECCOMP_FILTER_FLAG_NEW_LISTENER
+  std::uint32_t count() const { return static_cast<std::uint32_t>(program.size() / 8); }
+};
+
+// Checks, looks in host.cache_dir, else compiles with libseccomp and keeps the result. A cache that
+// cannot be written (full disk, read-only) costs time, never correctness. Faults name the JSON path
+// below linux.seccomp.
+Result<Filter> compile(const oci::Seccomp& seccomp, const Host& host);
+
+// The default profile of vrun's own guests (data: seccomp/default_profile.json), for a set of
+// capabilities.
+Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilities);
+
+struct Support {
+  std::vector<std::string> actions, operators, archs, known_flags, supported_flags;
+};
+Support support();  // for `features`
+
+}  // namespace vrun::seccomp

@@ -26,26 +26,58 @@ Error too_large(const std::string& path, std::size_t limit) {
                "read " + quote(path) + ": larger than " + std::to_string(limit) + " bytes");
 }
 
-Result<void> remove_entry(At at, const std::string& name, dev_t device, int depth);
+// A tree that is being removed. Its maker may have nested directories without end: those that lie
+// deep are moved up beside the others, so that neither descriptors nor stack run out.
+struct Removal {
+  const Fd& top;
+  dev_t device;
+  unsigned moved = 0;
+};
+constexpr int kDeep = 64;
 
-Result<void> empty_dir(const Fd& dir, dev_t device, int depth) {
+Result<void> remove_entry(At at, const std::string& name, Removal& removal, int depth);
+
+Result<void> empty_dir(const Fd& dir, Removal& removal, int depth) {
   for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
-    TRY(remove_entry(dir, name, device, depth + 1));
+    TRY(remove_entry(dir, name, removal, depth + 1));
   }
   return {};
 }
 
-Result<void> remove_entry(At at, const std::string& name, dev_t device, int depth) {
-  constexpr int kMaxDepth = 4096;
+Result<void> move_up(At at, const std::string& name, Removal& removal) {
+  // The tree's own names may look the same: the next number is tried.
+  while (true) {
+    const std::string up = ".deep-" + std::to_string(removal.moved++);
+    Result<void> moved = sys::rename(at, name, removal.top, up);
+    const int why = moved ? 0 : moved.error().sys_errno();
+    if (why != ENOTEMPTY && why != EEXIST && why != ENOTDIR) return moved;
+  }
+}
+
+Result<void> remove_entry(At at, const std::string& name, Removal& removal, int depth) {
   if (::unlinkat(at.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
   if (errno != EISDIR && errno != EPERM) return Error::system(errno, "remove " + quote(name));
-  Result<Fd> dir = sys::open(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!dir) return std::move(dir).error();
-  const struct stat st = TRY(sys::stat(dir->get()));
-  if (st.st_dev != device || depth > kMaxDepth) {
+  if (::unlinkat(at.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  const Fd dir = TRY(sys::open(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  const struct stat st = TRY(sys::stat(dir.get()));
+  if (st.st_dev != removal.device) {
     return Error(Code::kState, "remove " + quote(name) + ": something is mounted there");
   }
-  TRY(empty_dir(*dir, device, depth));
+  if (depth >= kDeep) return move_up(at, name, removal);
+  TRY(empty_dir(dir, removal, depth));
+  if (::unlinkat(at.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  return Error::system(errno, "remove directory " + quote(name));
+}
+
+Result<void> remove_dir_tree(At at, const std::string& name) {
+  const Fd top = TRY(sys::open(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  const struct stat st = TRY(sys::stat(top.get()));
+  Removal removal{top, st.st_dev};
+  while (true) {
+    const unsigned before = removal.moved;
+    TRY(empty_dir(top, removal, 0));
+    if (removal.moved == before) break;  // else: what was moved up is still there
+  }
   if (::unlinkat(at.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
   return Error::system(errno, "remove directory " + quote(name));
 }
@@ -113,7 +145,9 @@ Result<void> remove_tree(At at, const std::string& name) {
     if (errno == ENOENT) return {};
     return Error::system(errno, "stat " + quote(name));
   }
-  return remove_entry(at, name, st.st_dev, 0);
+  if (S_ISDIR(st.st_mode)) return remove_dir_tree(at, name);
+  if (::unlinkat(at.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  return Error::system(errno, "remove " + quote(name));
 }
 
 std::string join(std::string_view a, std::string_view b) {

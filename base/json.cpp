@@ -16,6 +16,8 @@ namespace {
 // Objects up to this size are searched pair by pair for duplicates, larger ones by sorting.
 constexpr std::size_t kSmallObject = 12;
 
+constexpr std::size_t kPadding = 4;  // the longest character in UTF-8
+
 constexpr unsigned kParseFlags = rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag |
                                  rapidjson::kParseValidateEncodingFlag;
 
@@ -286,7 +288,7 @@ std::string In::path() const {
 }
 
 void In::fault(std::string_view text) const {
-  faults_.add(path(), text);
+  faults_.add(faults_.full() ? std::string() : path(), text);
 }
 
 void In::fault_below(std::string_view key, std::string_view text) const {
@@ -326,7 +328,9 @@ Result<Document> Document::parse(std::string_view text, std::string_view name, L
   // RapidJSON takes a NUL for the end of the text and would not see what follows it.
   if (text.find('\0') != std::string_view::npos) return refuse("not valid JSON: has a NUL byte");
   auto data = std::make_unique<Data>();
-  data->text = text;
+  // RapidJSON's check of UTF-8 reads on after a character that is cut off, past the last NUL.
+  data->text.reserve(text.size() + kPadding);
+  data->text.append(text).append(kPadding, '\0');
   Builder builder(data->arena, limits.depth);
   rapidjson::InsituStringStream stream(data->text.data());
   rapidjson::Reader reader;

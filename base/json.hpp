@@ -88,6 +88,7 @@ class Faults {
   void hint(std::string_view text) { hint_ = text; }       // one for the whole error, the last wins
   bool empty() const { return count_ == 0; }
   std::size_t count() const { return count_; }
+  bool full() const { return count_ >= kShown; }  // more are only counted
   // "config.json: a.b: text", or "config.json: 3 faults" and a line for each. Only when !empty().
   Error error() const;
   Result<void> result() const;

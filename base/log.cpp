@@ -1,5 +1,7 @@
 #include "base/log.hpp"
 
+#include <cerrno>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -29,7 +31,7 @@ constexpr std::string_view kHex = "0123456789abcdef";
 // One write(2) for each line, so that lines of several processes with one log never mix.
 class FdSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
-  FdSink(Fd owned, int fd) : owned_(std::move(owned)), fd_(fd) {}
+  explicit FdSink(int fd) : fd_(fd) {}
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -40,7 +42,6 @@ class FdSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex
   void flush_() override {}
 
  private:
-  Fd owned_;
   int fd_;
 };
 
@@ -88,6 +89,7 @@ constexpr const char* kJsonPattern = R"({"level":"%l","msg":%v,"time":"%Y-%m-%dT
 // The one writable global of the program: where to log is asked once, by main, before any thread.
 struct State {
   Options options;
+  Fd file;
   std::unique_ptr<spdlog::logger> logger;
 };
 
@@ -96,16 +98,21 @@ State& state() {
   return instance;
 }
 
-std::unique_ptr<spdlog::logger> make_logger(const Options& options) {
-  Fd file;
-  int fd = STDERR_FILENO;
-  if (!options.file.empty()) {
-    constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
-    file = Fd(::open(options.file.c_str(), kFlags, 0644));
-    if (file) fd = file.get();
+Result<Fd> open_file(const std::string& path) {
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
+  const int fd = ::open(path.c_str(), kFlags, 0644);
+  if (fd < 0) return Error::system(errno, "open log " + quote(path));
+  return Fd(fd);
+}
+
+std::unique_ptr<spdlog::logger> make_logger(State& now) {
+  const Options& options = now.options;
+  if (!now.file && !options.file.empty()) {
+    Result<Fd> file = open_file(options.file);
+    if (file) now.file = *std::move(file);
   }
-  auto logger =
-      std::make_unique<spdlog::logger>("vrun", std::make_shared<FdSink>(std::move(file), fd));
+  const int fd = now.file ? now.file.get() : STDERR_FILENO;
+  auto logger = std::make_unique<spdlog::logger>("vrun", std::make_shared<FdSink>(fd));
   logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
       options.format == Format::kJson ? kJsonPattern : kTextPattern,
       spdlog::pattern_time_type::utc));
@@ -118,6 +125,14 @@ std::unique_ptr<spdlog::logger> make_logger(const Options& options) {
 void configure(Options options) {
   state().options = std::move(options);
   state().logger.reset();
+  state().file.reset();
+}
+
+Result<void> open(Options options) {
+  configure(std::move(options));
+  if (state().options.file.empty()) return {};
+  state().file = TRY(open_file(state().options.file));
+  return {};
 }
 
 bool enabled(Level level) {
@@ -128,7 +143,7 @@ void write(Level level, std::string_view message) {
   if (!enabled(level)) return;
   try {  // spdlog and fmt may throw (no memory): a log must never stop the work
     State& now = state();
-    if (!now.logger) now.logger = make_logger(now.options);
+    if (!now.logger) now.logger = make_logger(now);
     now.logger->log(to_spdlog(level), "{}", json_string(message));
   } catch (...) {
   }

@@ -1,12 +1,13 @@
 // The log that engines read: --log FILE, --log-format text|json, --debug, in runc's format.
 //
-// Backed by spdlog, created on the first line that is really written: a run without trouble and
-// without --debug never touches the file. Errors are returned, not logged; the command line logs
-// the one that ends it.
+// Backed by spdlog, created on the first line that is really written. Errors are returned, not
+// logged; the command line logs the one that ends it.
 #pragma once
 
 #include <string>
 #include <string_view>
+
+#include "base/result.hpp"
 
 namespace vrun::log {
 
@@ -20,6 +21,9 @@ struct Options {
 };
 
 void configure(Options options);
+// The same, with the file opened (and made) at once: engines look for it, and a name that cannot be
+// opened is the caller's mistake.
+Result<void> open(Options options);
 bool enabled(Level level);
 // Never fails: a log that cannot be written does not stop the work.
 // JSON: {"level":"error","msg":"...","time":"RFC 3339"}; text: time="..." level=error msg="..."

@@ -46,20 +46,31 @@ std::optional<T> parse_number(std::string_view text) {
   return value;
 }
 
+// Letters to insert, remove or change, or neighbours to swap, to make `b` of `a`.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before(b.size() + 1);  // two rows back: for swaps
+  std::vector<std::size_t> last(b.size() + 1);
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j)
     row[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
+    before.swap(last);
+    last.swap(row);
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replace = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replace});
+      row[j] =
+          std::min({row[j - 1] + 1, last[j] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];
+}
+
+// Of a word of three letters nothing is left after two mistakes.
+std::size_t tolerance(std::size_t letters) {
+  constexpr std::size_t kShort = 4;
+  return letters < kShort ? 1 : std::max<std::size_t>(2, letters / 3);
 }
 
 }  // namespace
@@ -133,7 +144,7 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
 
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> candidates) {
-  std::size_t best = std::max<std::size_t>(2, word.size() / 3) + 1;
+  std::size_t best = tolerance(word.size()) + 1;
   std::optional<std::string_view> found;
   for (const std::string_view candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);

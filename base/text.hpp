@@ -27,7 +27,8 @@ std::optional<std::int64_t> parse_i64(std::string_view text);
 // Bytes with an optional binary unit: "64m", "1.5G", "512", "2GiB". Nothing else.
 std::optional<std::uint64_t> parse_bytes(std::string_view text);
 
-// The candidate nearest to `word` (edit distance at most 2, or a third of the length), if any.
+// The candidate nearest to `word`, if any is near: at most 2 letters or a third of them wrong (1 of
+// a word of three), where two neighbours swapped count as one.
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> candidates);
 

@@ -13,8 +13,11 @@ constexpr std::size_t kMaxFile = 1U << 20U;
 Error explain(const Write& write, int sys_errno) {
   Error error = Error::system(sys_errno, "write " + quote(write.value) + " to " + write.file);
   if (sys_errno == EACCES || sys_errno == EPERM) {
-    return std::move(error).at(write.where).hint(
-        "the cgroup is not delegated to this user; see Delegate= in systemd.resource-control(5)");
+    return std::move(error)
+        .at(write.where)
+        .hint(
+            "the cgroup is not delegated to this user; see Delegate= in "
+            "systemd.resource-control(5)");
   }
   if (sys_errno == EBUSY && write.file.starts_with("memory.")) {
     return std::move(error).at(write.where).hint("the group uses more than that already");
@@ -45,7 +48,8 @@ Result<void> write_limits(const std::vector<Write>& writes, const Target& target
   for (const Write& write : writes) {
     if (TRY(write_one(write, target, false)) == Outcome::kLater) later.push_back(&write);
   }
-  for (const Write* write : later) TRY(write_one(*write, target, true));
+  for (const Write* write : later)
+    TRY(write_one(*write, target, true));
   return {};
 }
 

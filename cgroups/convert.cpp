@@ -27,11 +27,14 @@ Result<std::string> swap_max(std::int64_t memory_and_swap, std::int64_t memory) 
   }
   if (memory_and_swap < memory) {
     return Error(Code::kInvalid, "memory plus swap (" + std::to_string(memory_and_swap) +
-                                     ") is below the memory limit (" + std::to_string(memory) + ")");
+                                     ") is below the memory limit (" + std::to_string(memory) +
+                                     ")");
   }
   return std::to_string(memory_and_swap - memory);
 }
 
-std::string limit_text(std::int64_t limit) { return limit < 0 ? "max" : std::to_string(limit); }
+std::string limit_text(std::int64_t limit) {
+  return limit < 0 ? "max" : std::to_string(limit);
+}
 
 }  // namespace vrun::cgroups

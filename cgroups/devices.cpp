@@ -90,8 +90,7 @@ std::string access_text(unsigned bits) {
 // wider exception says.
 class LineMaker {
  public:
-  LineMaker(const DeviceTable& table, char type, bool allow_default,
-            std::vector<DeviceLine>& lines)
+  LineMaker(const DeviceTable& table, char type, bool allow_default, std::vector<DeviceLine>& lines)
       : table_(table), type_(type), allow_default_(allow_default), lines_(lines) {}
 
   Result<void> run() {
@@ -120,8 +119,8 @@ class LineMaker {
     unsigned removed = wider & ~wanted;
     if ((allow_default_ ? added : removed) != 0) {
       return unenforceable("linux.resources.devices",
-                           std::string("the v1 devices controller cannot hold a rule for ") + type_ +
-                               " " + number + " inside a wider one that says the opposite");
+                           std::string("the v1 devices controller cannot hold a rule for ") +
+                               type_ + " " + number + " inside a wider one that says the opposite");
     }
     unsigned access = allow_default_ ? removed : added;
     // The whole access of the exception: v1 wants one entry to cover a request.
@@ -185,8 +184,9 @@ Result<void> check_skippable(const std::vector<oci::DeviceRule>& rules) {
     const oci::DeviceRule& rule = rules[i];
     bool everything = rule.major.value_or(-1) == -1 && rule.minor.value_or(-1) == -1;
     if (rule.allow || everything) continue;
-    return unenforceable(where_of(i), "denying one device needs a device filter, and this user may "
-                                      "not load one")
+    return unenforceable(where_of(i),
+                         "denying one device needs a device filter, and this user may "
+                         "not load one")
         .hint("drop the rule, or run as root");
   }
   return {};

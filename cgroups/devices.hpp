@@ -2,15 +2,13 @@
 //
 // Meaning of the rules: each access (read, write, mknod) to a device is decided by the last rule
 // that names the device and that access; what no rule names is denied. The specification's list,
-// which starts with "deny all" and goes on with exceptions, means the same under runc; unlike the v1
-// controller, a later narrow denial of something that a wider rule allowed takes effect.
+// which starts with "deny all" and goes on with exceptions, means the same under runc; unlike the
+// v1 controller, a later narrow denial of something that a wider rule allowed takes effect.
 //
 // The filter is a BPF program of a few instructions for each rule, made in one pass over sorted
 // tables: no instruction is looked at twice by the kernel's verifier, so loading stays linear too.
 // Rules that allow everything need no program at all.
 #pragma once
-
-#include <linux/bpf.h>
 
 #include <array>
 #include <cstdint>
@@ -18,6 +16,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <linux/bpf.h>
 
 #include "base/result.hpp"
 #include "oci/spec.hpp"

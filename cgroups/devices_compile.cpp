@@ -43,7 +43,9 @@ bpf_insn alu_reg(unsigned op, std::uint8_t dst, std::uint8_t src) {
 bpf_insn skip_unless(std::uint8_t reg, std::uint32_t value, std::size_t skipped) {
   return insn(BPF_JMP32 | BPF_JNE | BPF_K, reg, 0, skipped, value);
 }
-bpf_insn leave() { return insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
+bpf_insn leave() {
+  return insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
 
 // Answers the request: 1 if all that is asked for is among `allowed`.
 void answer(Code& code, unsigned allowed) {
@@ -91,7 +93,9 @@ class Section {
   Code piece_;
 };
 
-std::uint32_t number(std::uint32_t major, std::uint32_t minor) { return major << 20U | minor; }
+std::uint32_t number(std::uint32_t major, std::uint32_t minor) {
+  return major << 20U | minor;
+}
 
 // The usual form: first the devices named by number, then by major, then the rest. Entries that
 // say what the next wider one says are left out.
@@ -163,12 +167,15 @@ void apply_row(Code& code, const Row& row) {
 void compile_straight(const DeviceTable& table, Section& section) {
   std::multimap<std::uint32_t, Row> rows;
   add_rows(rows, table.any, {});
-  for (const auto& [major, verdict] : table.by_major) add_rows(rows, verdict, {kMajor, major});
-  for (const auto& [minor, verdict] : table.by_minor) add_rows(rows, verdict, {kMinor, minor});
+  for (const auto& [major, verdict] : table.by_major)
+    add_rows(rows, verdict, {kMajor, major});
+  for (const auto& [minor, verdict] : table.by_minor)
+    add_rows(rows, verdict, {kMinor, minor});
   for (const auto& [key, verdict] : table.by_number) {
     add_rows(rows, verdict, {kNumber, number(key.first, key.second)});
   }
-  for (const auto& [place, row] : rows) apply_row(section.unit(), row);
+  for (const auto& [place, row] : rows)
+    apply_row(section.unit(), row);
   Code& end = section.unit();
   end.push_back(alu(BPF_XOR, kAllowed, kMayAll));
   end.push_back(alu_reg(BPF_AND, kAccess, kAllowed));  // what is asked for and denied

@@ -1,13 +1,13 @@
 // The kernel's side of the device filter: loading, sharing and attaching programs by bpf(2).
-#include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/digest.hpp"
 #include "base/fd.hpp"
@@ -28,7 +28,9 @@ int bpf(bpf_cmd command, bpf_attr& attr) {
   return static_cast<int>(syscall(SYS_bpf, command, &attr, sizeof(attr)));
 }
 
-std::uint64_t address(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
+std::uint64_t address(const void* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer);
+}
 
 bpf_attr zeroed() {
   bpf_attr attr;
@@ -41,7 +43,9 @@ std::string digest_of(const std::vector<bpf_insn>& code) {
 }
 
 // "vrun_" and the start of the digest: 15 characters are all a name can have.
-std::string name_of(const std::string& digest) { return std::string(kNamePrefix) + digest.substr(0, 10); }
+std::string name_of(const std::string& digest) {
+  return std::string(kNamePrefix) + digest.substr(0, 10);
+}
 
 // The verifier's own last words on a program that it refused.
 std::string verifier_words(bpf_attr attr) {
@@ -138,7 +142,8 @@ class Pins {
     std::vector<std::pair<std::int64_t, std::string>> by_age;
     for (const std::string& name : *names) {
       Result<struct stat> info = sys::stat(*dir, name, AT_SYMLINK_NOFOLLOW);
-      if (info) by_age.emplace_back(info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec, name);
+      if (info)
+        by_age.emplace_back(info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec, name);
     }
     std::sort(by_age.begin(), by_age.end());
     for (std::size_t i = 0; i + kMaxPins < by_age.size(); ++i) {
@@ -217,7 +222,8 @@ Result<void> put_filter(int group, const std::vector<bpf_insn>& code, const std:
     TRY(attach(group, program.get(), old.empty() ? -1 : old.front().get()));
     replaced = 1;
   }
-  for (std::size_t i = replaced; i < old.size(); ++i) TRY(detach(group, old[i].get()));
+  for (std::size_t i = replaced; i < old.size(); ++i)
+    TRY(detach(group, old[i].get()));
   return {};
 }
 

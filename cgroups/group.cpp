@@ -16,7 +16,8 @@ namespace vrun::cgroups {
 namespace {
 
 Error no_hierarchy(const Host& host) {
-  return Error(Code::kUnsupported, "no cgroup hierarchy is mounted below " + quote(host.cgroup_root))
+  return Error(Code::kUnsupported,
+               "no cgroup hierarchy is mounted below " + quote(host.cgroup_root))
       .hint("mount one: mount -t cgroup2 none " + host.cgroup_root);
 }
 
@@ -66,13 +67,12 @@ std::unique_ptr<Group> open_files(const Location& location, const Host& host,
 
 std::unique_ptr<Group> systemd_group(Location location, SystemdGroup::Options options,
                                      const Host& host, const Layout& layout) {
-  auto open = [host, layout](const Location& where,
-                             bool fresh) -> Result<std::unique_ptr<Group>> {
+  auto open = [host, layout](const Location& where, bool fresh) -> Result<std::unique_ptr<Group>> {
     TRY(check_location(layout, where));
     if (layout.v2_only() || !fresh) return open_files(where, host, layout);
-    auto group = LegacyGroup::existing(v2_tree(layout, fs::clean(where.path)),
-                                       legacy_dirs(layout, where),
-                                       {{}, host.rootless(), false, host.proc});
+    auto group =
+        LegacyGroup::existing(v2_tree(layout, fs::clean(where.path)), legacy_dirs(layout, where),
+                              {{}, host.rootless(), false, host.proc});
     TRY(group->adopt());
     return std::unique_ptr<Group>(std::move(group));
   };
@@ -147,8 +147,8 @@ Result<std::unique_ptr<Group>> plan_in(const Request& request, const Host& host,
     dirs.emplace_back(hierarchy, std::move(dir));
   }
   LegacyGroup::Options options{std::move(needs), request.rootless, may_do_without, host.proc};
-  return std::unique_ptr<Group>(std::make_unique<LegacyGroup>(
-      v2_tree(layout, path), std::move(dirs), std::move(options)));
+  return std::unique_ptr<Group>(
+      std::make_unique<LegacyGroup>(v2_tree(layout, path), std::move(dirs), std::move(options)));
 }
 
 Result<std::unique_ptr<Group>> open(const Location& location, const Host& host) {
@@ -169,15 +169,15 @@ Location sub_group(const Location& location, std::string_view sub_path) {
   std::string sub = fs::clean("/" + std::string(sub_path));
   if (sub == "/") return below;
   if (!below.path.empty()) below.path = fs::join(below.path, sub);
-  for (auto& [hierarchy, dir] : below.paths) dir = fs::join(dir, sub);
+  for (auto& [hierarchy, dir] : below.paths)
+    dir = fs::join(dir, sub);
   return below;
 }
 
 Result<std::unique_ptr<Group>> group_of(Pid pid, const Host& host) {
   Layout layout = TRY(find_layout(host));
   std::string file = fs::join(host.proc, std::to_string(pid.value) + "/cgroup");
-  std::vector<Membership> lines =
-      parse_membership(TRY(fs::read_file(At::cwd(), file, 1U << 20U)));
+  std::vector<Membership> lines = parse_membership(TRY(fs::read_file(At::cwd(), file, 1U << 20U)));
   Location location;
   location.driver = "cgroupfs";
   for (const Membership& line : lines) {
@@ -205,7 +205,8 @@ Support support(const Host& host) {
   found.systemd = sys::stat(At::cwd(), "/run/systemd/system").has_value();
   std::string user = fs::join(host.variable("XDG_RUNTIME_DIR"), "systemd/private");
   found.systemd_user = found.systemd && sys::stat(At::cwd(), user).has_value();
-  for (const V1Hierarchy& hierarchy : layout->v1) found.rdma |= hierarchy.has("rdma");
+  for (const V1Hierarchy& hierarchy : layout->v1)
+    found.rdma |= hierarchy.has("rdma");
   if (found.v2) {
     for (const std::string& word :
          read_words(At::cwd(), fs::join(layout->v2_mount, "cgroup.controllers"))) {

@@ -69,8 +69,8 @@ struct Stats {  // absent: the controller is not there
   std::vector<RdmaStats> rdma;
 };
 
-// The record of a group: what is kept in a container's state so that any later command finds the group again, also after
-// kill -9 of the command that made it. Text form is stable.
+// The record of a group: what is kept in a container's state so that any later command finds the
+// group again, also after kill -9 of the command that made it. Text form is stable.
 struct Location {
   std::string driver;                        // "cgroupfs" or "systemd"
   std::string path;                          // below the mount of the v2 hierarchy, "/a/b"
@@ -85,7 +85,8 @@ class Group {
 
   virtual const Location& location() const = 0;
   // Makes the directories (and enables controllers above them). Undone by destroy().
-  // A directory that exists and has processes in it is an error (runc: "container's cgroup is not empty").
+  // A directory that exists and has processes in it is an error (runc: "container's cgroup is not
+  // empty").
   virtual Result<void> create() = 0;
   // The directory for CLONE_INTO_CGROUP, or -1 where a clone cannot land in the group.
   virtual int clone_target() const = 0;
@@ -95,14 +96,16 @@ class Group {
   // Writes every limit; what the host cannot enforce is an error that names the field.
   // For `update`: absent fields are left alone.
   virtual Result<void> set(const oci::Resources& resources) = 0;
-  // Allow-list device filter (v2: BPF; linear in the number of rules). Order of rules: last match wins.
+  // Allow-list device filter (v2: BPF; linear in the number of rules). Order of rules: last match
+  // wins.
   virtual Result<void> set_devices(const std::vector<oci::DeviceRule>& rules) = 0;
   virtual Result<void> freeze(bool frozen) = 0;
   virtual Result<bool> is_frozen() const = 0;
   virtual Result<void> signal_all(int signal) = 0;  // SIGKILL by cgroup.kill where there is one
   virtual Result<std::vector<Pid>> processes() const = 0;  // of the whole subtree
   virtual Result<Stats> stats() const = 0;
-  // Blocks for at most timeout_ms (< 0: for ever) for an OOM kill; true if one happened since the last call.
+  // Blocks for at most timeout_ms (< 0: for ever) for an OOM kill; true if one happened since the
+  // last call.
   virtual Result<bool> wait_oom(int timeout_ms) = 0;
   // Kills what is left (bounded wait) and removes the directories, sub-groups first. Idempotent.
   virtual Result<void> destroy() = 0;
@@ -125,7 +128,7 @@ std::vector<oci::DeviceRule> default_devices();
 struct Request {
   std::string cgroups_path;  // linux.cgroupsPath as in the config, may be empty
   ContainerId id;
-  bool systemd = false;      // --systemd-cgroup: cgroups_path is "slice:prefix:name"
+  bool systemd = false;  // --systemd-cgroup: cgroups_path is "slice:prefix:name"
   bool rootless = false;
   std::map<std::string, std::string> annotations;  // org.systemd.property.*
   const oci::Resources* resources = nullptr;       // systemd scopes want limits at creation
@@ -137,8 +140,8 @@ Result<std::unique_ptr<Group>> plan(const Request& request, const Host& host);
 Result<std::unique_ptr<Group>> open(const Location& location, const Host& host);
 
 // The cgroups path of a guest of vrun's own (`vrun run`): below the tenant's group, which is the
-// parent of all its guests. Absolute where the whole host is one tree, else relative to our own group, the
-// only place where every hierarchy lets us make groups.
+// parent of all its guests. Absolute where the whole host is one tree, else relative to our own
+// group, the only place where every hierarchy lets us make groups.
 std::string guest_path(const std::string& tenant, const std::string& name, const Host& host);
 
 // The group of a sub-path of a container's group (exec --cgroup): open() it.

@@ -18,10 +18,10 @@ struct TypeWord {
   char signature;
 };
 constexpr std::array kTypeWords = {
-    TypeWord{"boolean", 'b'}, TypeWord{"byte", 'y'},   TypeWord{"double", 'd'},
-    TypeWord{"handle", 'h'},  TypeWord{"int16", 'n'},  TypeWord{"int32", 'i'},
+    TypeWord{"boolean", 'b'}, TypeWord{"byte", 'y'},       TypeWord{"double", 'd'},
+    TypeWord{"handle", 'h'},  TypeWord{"int16", 'n'},      TypeWord{"int32", 'i'},
     TypeWord{"int64", 'x'},   TypeWord{"objectpath", 'o'}, TypeWord{"signature", 'g'},
-    TypeWord{"string", 's'},  TypeWord{"uint16", 'q'}, TypeWord{"uint32", 'u'},
+    TypeWord{"string", 's'},  TypeWord{"uint16", 'q'},     TypeWord{"uint32", 'u'},
     TypeWord{"uint64", 't'},
 };
 
@@ -126,7 +126,8 @@ class Parser {
     skip_blanks();
     std::size_t start = at_;
     constexpr std::string_view kEnds = " \t\n,:;()[]{}<>'\"";
-    while (at_ < text_.size() && kEnds.find(text_[at_]) == std::string_view::npos) ++at_;
+    while (at_ < text_.size() && kEnds.find(text_[at_]) == std::string_view::npos)
+      ++at_;
     return text_.substr(start, at_ - start);
   }
 
@@ -134,15 +135,23 @@ class Parser {
   Result<BusValue> parse(std::string_view type, int depth) {
     if (depth > kMaxDepth) return wrong("too deep");
     switch (peek()) {
-      case '\0': return wrong("a value is missing");
-      case '@': return annotated(type, depth);
-      case '[': return array(type, depth);
-      case '(': return tuple(type, depth);
-      case '{': return dictionary(type, depth);
-      case '<': return variant(type, depth);
+      case '\0':
+        return wrong("a value is missing");
+      case '@':
+        return annotated(type, depth);
+      case '[':
+        return array(type, depth);
+      case '(':
+        return tuple(type, depth);
+      case '{':
+        return dictionary(type, depth);
+      case '<':
+        return variant(type, depth);
       case '\'':
-      case '"': return string(type);
-      default: return scalar(type, depth);
+      case '"':
+        return string(type);
+      default:
+        return scalar(type, depth);
     }
   }
 
@@ -317,8 +326,8 @@ class Parser {
     if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
       return wrong("no value");
     }
-    std::uint64_t most = negative ? std::uint64_t(0) - static_cast<std::uint64_t>(range->least)
-                                  : range->most;
+    std::uint64_t most =
+        negative ? std::uint64_t(0) - static_cast<std::uint64_t>(range->least) : range->most;
     if (magnitude > most) return wrong("a number out of range");
     std::string text = (negative && magnitude != 0 ? "-" : "") + std::to_string(magnitude);
     return BusValue{std::string(1, signature), std::move(text), {}};
@@ -354,7 +363,8 @@ std::string body(const BusValue& value);
 
 std::string bodies(const std::vector<BusValue>& items) {
   std::string text;
-  for (const BusValue& item : items) text += (text.empty() ? "" : ", ") + body(item);
+  for (const BusValue& item : items)
+    text += (text.empty() ? "" : ", ") + body(item);
   return text;
 }
 
@@ -375,7 +385,9 @@ std::string body(const BusValue& value) {
 
 }  // namespace
 
-std::size_t complete_type(std::string_view signature) { return closed_type(signature, 0); }
+std::size_t complete_type(std::string_view signature) {
+  return closed_type(signature, 0);
+}
 
 Result<BusValue> parse_gvariant(std::string_view text) {
   if (text.size() > kMaxText) {
@@ -388,9 +400,15 @@ std::string to_gvariant(const BusValue& value) {
   return "@" + value.signature + " " + body(value);
 }
 
-BusValue bus_u64(std::uint64_t value) { return {"t", std::to_string(value), {}}; }
-BusValue bus_bool(bool value) { return {"b", value ? "true" : "false", {}}; }
-BusValue bus_string(std::string value) { return {"s", std::move(value), {}}; }
+BusValue bus_u64(std::uint64_t value) {
+  return {"t", std::to_string(value), {}};
+}
+BusValue bus_bool(bool value) {
+  return {"b", value ? "true" : "false", {}};
+}
+BusValue bus_string(std::string value) {
+  return {"s", std::move(value), {}};
+}
 BusValue bus_array(std::string element_signature, std::vector<BusValue> items) {
   return {"a" + std::move(element_signature), "", std::move(items)};
 }

@@ -1,11 +1,11 @@
 #include "cgroups/layout.hpp"
 
-#include <fcntl.h>
-#include <linux/magic.h>
-
 #include <algorithm>
 #include <array>
 #include <optional>
+
+#include <fcntl.h>
+#include <linux/magic.h>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -19,8 +19,8 @@ constexpr std::size_t kMaxMembership = 1U << 20U;
 
 // Words that mountinfo shows among the super options of a v1 mount and that are no controllers.
 constexpr std::array<std::string_view, 12> kNotControllers = {
-    "ro",      "rw",     "relatime",      "noprefix",       "clone_children", "xattr",
-    "noexec",  "nosuid", "cpuset_v2_mode", "favordynmods", "nofavordynmods", "all"};
+    "ro",     "rw",     "relatime",       "noprefix",     "clone_children", "xattr",
+    "noexec", "nosuid", "cpuset_v2_mode", "favordynmods", "nofavordynmods", "all"};
 
 bool is_controller(std::string_view option) {
   if (option.starts_with("name=")) return true;
@@ -32,7 +32,9 @@ bool is_controller(std::string_view option) {
 std::string unescape(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    auto digit = [&](std::size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '7'; };
+    auto digit = [&](std::size_t at) {
+      return at < text.size() && text[at] >= '0' && text[at] <= '7';
+    };
     if (text[i] == '\\' && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
       out += static_cast<char>(((text[i + 1] - '0') << 6) | ((text[i + 2] - '0') << 3) |
                                (text[i + 3] - '0'));
@@ -78,13 +80,14 @@ std::string below(std::string_view base, std::string_view path) {
 
 Result<std::string> inner_path(const std::string& cgroups_path, const ContainerId& id) {
   if (cgroups_path.empty()) return id.str();
-  std::string path = fs::clean(cgroups_path);
-  if (path == "/" || path == "." || path.empty()) {
+  // ".." ends at the top of what the path counts from.
+  std::string path = fs::clean("/" + cgroups_path);
+  if (path == "/") {
     return Error(Code::kInvalid, "cgroup path " + quote(cgroups_path) + " names the root")
         .at("linux.cgroupsPath")
         .hint("name a group of the container's own, such as /vrun/" + id.str());
   }
-  return cgroups_path.front() == '/' ? path : fs::clean("/" + path).substr(1);
+  return cgroups_path.front() == '/' ? path : path.substr(1);
 }
 
 const Membership* find_membership(const std::vector<Membership>& own,
@@ -116,7 +119,9 @@ bool V1Hierarchy::has(std::string_view controller) const {
   return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
 }
 
-std::string V1Hierarchy::name() const { return join(controllers, ","); }
+std::string V1Hierarchy::name() const {
+  return join(controllers, ",");
+}
 
 Layout parse_mountinfo(std::string_view text, std::string_view cgroup_root) {
   Layout layout;
@@ -138,7 +143,8 @@ Layout parse_mountinfo(std::string_view text, std::string_view cgroup_root) {
 
 Result<Layout> find_layout(const Host& host) {
   Result<Fd> root = sys::open(At::cwd(), host.cgroup_root, O_PATH | O_DIRECTORY);
-  if (root && sys::fs_magic(root->get()) == CGROUP2_SUPER_MAGIC) return Layout{host.cgroup_root, {}};
+  if (root && sys::fs_magic(root->get()) == CGROUP2_SUPER_MAGIC)
+    return Layout{host.cgroup_root, {}};
   std::string text =
       TRY(fs::read_file(At::cwd(), fs::join(host.proc, "self/mountinfo"), kMaxMountinfo));
   return parse_mountinfo(text, host.cgroup_root);

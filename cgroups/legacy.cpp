@@ -1,10 +1,10 @@
 #include "cgroups/legacy.hpp"
 
-#include <poll.h>
-#include <signal.h>
-
 #include <cerrno>
 #include <chrono>
+
+#include <poll.h>
+#include <signal.h>
 
 #include "base/fs.hpp"
 #include "base/log.hpp"
@@ -34,13 +34,13 @@ LegacyGroup::LegacyGroup(std::optional<Tree> v2, std::vector<LegacyDir> dirs, Op
     location_.path = v2_->path();
     location_.paths[""] = v2_->dir();
   }
-  for (const LegacyDir& dir : dirs_) location_.paths[dir.hierarchy().name()] = dir.dir();
+  for (const LegacyDir& dir : dirs_)
+    location_.paths[dir.hierarchy().name()] = dir.dir();
 }
 
 std::unique_ptr<LegacyGroup> LegacyGroup::existing(std::optional<Tree> v2,
                                                    std::vector<LegacyDir> dirs, Options options) {
-  auto group =
-      std::make_unique<LegacyGroup>(std::move(v2), std::move(dirs), std::move(options));
+  auto group = std::make_unique<LegacyGroup>(std::move(v2), std::move(dirs), std::move(options));
   group->ours_ = !group->location_.paths.empty();
   group->without_ = !group->ours_;
   return group;
@@ -72,7 +72,8 @@ Result<void> LegacyGroup::make_all() {
   std::vector<Need> of_v2;
   TRY(check_needs(of_v2));
   if (v2_) TRY(v2_->create(of_v2));
-  for (LegacyDir& dir : dirs_) TRY(dir.create());
+  for (LegacyDir& dir : dirs_)
+    TRY(dir.create());
   return {};
 }
 
@@ -83,7 +84,8 @@ Result<void> LegacyGroup::create() {
     return {};
   }
   if (v2_) v2_->undo_create();
-  for (LegacyDir& dir : dirs_) dir.undo_create();
+  for (LegacyDir& dir : dirs_)
+    dir.undo_create();
   if (!options_.rootless || !is_denied(made.error())) return made;
   if (!options_.may_do_without) {
     return std::move(made).error().hint(
@@ -98,7 +100,8 @@ Result<void> LegacyGroup::create() {
 }
 
 Result<void> LegacyGroup::adopt() {
-  for (LegacyDir& dir : dirs_) TRY(dir.adopt());
+  for (LegacyDir& dir : dirs_)
+    TRY(dir.adopt());
   return {};
 }
 
@@ -112,8 +115,7 @@ int LegacyGroup::clone_target() const {
 Result<void> LegacyGroup::join(Pid pid) {
   if (without_) return {};
   std::string file = fs::join(options_.proc, std::to_string(pid.value) + "/cgroup");
-  std::vector<Membership> now =
-      parse_membership(TRY(fs::read_file(At::cwd(), file, kMaxFile)));
+  std::vector<Membership> now = parse_membership(TRY(fs::read_file(At::cwd(), file, kMaxFile)));
   if (v2_) {
     bool inside = false;
     for (const Membership& line : now) {

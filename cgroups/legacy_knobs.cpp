@@ -66,8 +66,9 @@ struct Knob {
   const char* v2_word;  // what cgroup v2 calls it; "": nothing
   const char* field;    // below linux.resources
   Text (*value)(const Resources&);
-  const char* lifting;      // the value that takes the limit away
-  bool checked_with_others;  // the kernel compares it with a neighbour: the order may have to change
+  const char* lifting;  // the value that takes the limit away
+  bool
+      checked_with_others;  // the kernel compares it with a neighbour: the order may have to change
 };
 
 constexpr std::array kKnobs = {
@@ -122,7 +123,9 @@ constexpr std::array kThrottles = {
              &oci::BlockIo::throttle_write_iops},
 };
 
-std::string path(std::string_view field) { return "linux.resources." + std::string(field); }
+std::string path(std::string_view field) {
+  return "linux.resources." + std::string(field);
+}
 
 std::string indexed(std::string_view field, std::size_t index) {
   return path(field) + "[" + std::to_string(index) + "]";
@@ -155,11 +158,10 @@ void add_throttles(const oci::BlockIo& io, std::vector<Write>& writes) {
   for (const Throttle& throttle : kThrottles) {
     const std::vector<oci::ThrottleDevice>& devices = io.*throttle.devices;
     for (std::size_t i = 0; i < devices.size(); ++i) {
-      writes.push_back({"blkio", throttle.file,
-                        device(devices[i].major, devices[i].minor) + " " +
-                            std::to_string(devices[i].rate),
-                        indexed(std::string("blockIO.") + throttle.field, i),
-                        devices[i].rate == 0});
+      writes.push_back(
+          {"blkio", throttle.file,
+           device(devices[i].major, devices[i].minor) + " " + std::to_string(devices[i].rate),
+           indexed(std::string("blockIO.") + throttle.field, i), devices[i].rate == 0});
     }
   }
 }
@@ -174,8 +176,7 @@ void add_lists(const Resources& resources, const Bound& bound, const Reader& rea
     const oci::HugepageLimit& one = resources.hugepage_limits[i];
     std::string limit = std::to_string(one.limit);
     std::string prefix = "hugetlb." + one.page_size;
-    writes.push_back(
-        {"hugetlb", prefix + ".limit_in_bytes", limit, indexed("hugepageLimits", i)});
+    writes.push_back({"hugetlb", prefix + ".limit_in_bytes", limit, indexed("hugepageLimits", i)});
     writes.push_back(
         {"hugetlb", prefix + ".rsvd.limit_in_bytes", limit, indexed("hugepageLimits", i)});
   }

@@ -73,8 +73,7 @@ Stats::MemoryStats read_memory(int dir) {
 
 // The throttling counters exist with every scheduler; BFQ's own are those of its scheduling.
 std::vector<BlkioEntry> read_blkio(int dir, const std::string& what) {
-  std::vector<BlkioEntry> entries =
-      parse_blkio(read(dir, "blkio.throttle." + what + "_recursive"));
+  std::vector<BlkioEntry> entries = parse_blkio(read(dir, "blkio.throttle." + what + "_recursive"));
   return entries.empty() ? parse_blkio(read(dir, "blkio.bfq." + what + "_recursive")) : entries;
 }
 

@@ -1,10 +1,10 @@
 #include "cgroups/legacy_tree.hpp"
 
-#include <fcntl.h>
-#include <signal.h>
-
 #include <cerrno>
 #include <chrono>
+
+#include <fcntl.h>
+#include <signal.h>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -17,12 +17,15 @@ namespace {
 constexpr std::size_t kMaxFile = 16U << 20U;
 constexpr std::chrono::seconds kPatience{10};
 
-Result<void> inherit(const std::string& level, const std::string& file) {
+// The level above may be new as well, made by another container a moment ago and not filled yet:
+// then it is filled first, with the same value that its maker is about to write.
+Result<std::string> inherit(const std::string& mount, const std::string& level,
+                            const std::string& file) {
   std::string own = TRY(fs::read_file(At::cwd(), fs::join(level, file), kMaxFile));
-  if (!trim(own).empty()) return {};  // cgroup.clone_children did it
-  std::string parent(fs::dir_name(level));
-  std::string value = TRY(fs::read_file(At::cwd(), fs::join(parent, file), kMaxFile));
-  return fs::write_value(At::cwd(), fs::join(level, file), trim(value));
+  if (!trim(own).empty() || level == mount) return std::string(trim(own));
+  std::string value = TRY(inherit(mount, std::string(fs::dir_name(level)), file));
+  TRY(fs::write_value(At::cwd(), fs::join(level, file), value));
+  return value;
 }
 
 }  // namespace
@@ -33,8 +36,9 @@ LegacyDir::LegacyDir(V1Hierarchy hierarchy, std::string dir)
 Result<void> LegacyDir::made(const std::string& level) {
   made_.push_back(level);
   if (!hierarchy_.has("cpuset")) return {};
-  TRY(inherit(level, "cpuset.cpus"));
-  return inherit(level, "cpuset.mems");
+  TRY(inherit(hierarchy_.mount, level, "cpuset.cpus"));
+  TRY(inherit(hierarchy_.mount, level, "cpuset.mems"));
+  return {};
 }
 
 Result<void> LegacyDir::adopt() {
@@ -123,7 +127,8 @@ Result<void> LegacyDir::destroy() {
     if (removed.error().sys_errno() != EBUSY) return removed;
     // v1 has no event for the last exit: look again shortly.
     Result<std::vector<Pid>> left = processes();
-    for (std::size_t i = 0; left && i < left->size(); ++i) kill((*left)[i].value, SIGKILL);
+    for (std::size_t i = 0; left && i < left->size(); ++i)
+      kill((*left)[i].value, SIGKILL);
     TRY(sys::poll({}, 1));
   }
 }

@@ -25,8 +25,8 @@ class LegacyDir {
   // cpus and nodes of the level above (the kernel leaves them empty, and then nobody may join).
   // A directory with processes in it is an error.
   Result<void> create();
-  Result<void> adopt();        // the same, but may be there with processes in it
-  void undo_create();  // removes what create() made, as long as it is empty
+  Result<void> adopt();  // the same, but may be there with processes in it
+  void undo_create();    // removes what create() made, as long as it is empty
   Result<int> fd() const;
   // Does /proc/PID/cgroup say that a process is in here already?
   bool holds(const std::vector<Membership>& membership) const;

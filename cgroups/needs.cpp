@@ -6,7 +6,9 @@
 namespace vrun::cgroups {
 namespace {
 
-bool limits(const std::optional<std::int64_t>& value) { return value && *value > 0; }
+bool limits(const std::optional<std::int64_t>& value) {
+  return value && *value > 0;
+}
 
 void memory_needs(const oci::Memory& memory, std::vector<Need>& needs) {
   auto need = [&](bool wanted, const char* field) {

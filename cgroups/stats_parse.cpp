@@ -26,7 +26,8 @@ std::optional<std::pair<std::string_view, std::string_view>> key_value(std::stri
 double percentage(std::string_view text) {
   double value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  bool fits = error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= 100;
+  bool fits =
+      error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= 100;
   return fits ? value : 0;
 }
 

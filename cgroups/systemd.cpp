@@ -1,9 +1,9 @@
 #include "cgroups/systemd.hpp"
 
-#include <signal.h>
-
 #include <cerrno>
 #include <chrono>
+
+#include <signal.h>
 
 #include "base/fs.hpp"
 #include "base/helper.hpp"
@@ -21,10 +21,14 @@ Error not_started() {
 
 const char* verb_text(UnitRequest::Verb verb) {
   switch (verb) {
-    case UnitRequest::Verb::kStart: return "start";
-    case UnitRequest::Verb::kSet: return "set";
-    case UnitRequest::Verb::kStop: return "stop";
-    case UnitRequest::Verb::kOwnPath: return "own-path";
+    case UnitRequest::Verb::kStart:
+      return "start";
+    case UnitRequest::Verb::kSet:
+      return "set";
+    case UnitRequest::Verb::kStop:
+      return "stop";
+    case UnitRequest::Verb::kOwnPath:
+      return "own-path";
   }
   return "";
 }
@@ -45,8 +49,9 @@ Result<std::string> read_answer(const Finished& finished, const std::string& uni
     }
     if (words[1] == "connect") {
       return Error(Code::kUnsupported, text)
-          .hint("--systemd-cgroup needs a running systemd and its bus (rootless: "
-                "DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR)");
+          .hint(
+              "--systemd-cgroup needs a running systemd and its bus (rootless: "
+              "DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR)");
     }
     return Error(Code::kSystem, text);
   }
@@ -80,8 +85,7 @@ SystemdBus systemd_bus(const Host& host, bool user_bus) {
   };
 }
 
-SystemdGroup::SystemdGroup(Location location, Options options, SystemdBus bus,
-                           OpenFiles open_files)
+SystemdGroup::SystemdGroup(Location location, Options options, SystemdBus bus, OpenFiles open_files)
     : location_(std::move(location)),
       options_(std::move(options)),
       bus_(std::move(bus)),
@@ -123,7 +127,15 @@ Result<void> SystemdGroup::start(Pid pid) {
     BusValue one{"u", std::to_string(pid.value), {}};
     request.properties.insert(request.properties.begin(), {"PIDs", bus_array("u", {one})});
   }
-  std::string path = TRY(bus_(request));
+  Result<std::string> answer = bus_(request);
+  if (!answer) {
+    // A job that failed or did not end may have left the unit behind.
+    bool half_made =
+        answer.error().code() == Code::kTimeout || answer.error().code() == Code::kSystem;
+    if (half_made) (void)bus_({UnitRequest::Verb::kStop, options_.name.unit, {}});
+    return std::move(answer).error();
+  }
+  const std::string path = *answer;
   ours_ = true;
   options_.started = true;
   // systemd has the last word on where the unit is.
@@ -209,8 +221,7 @@ Result<void> SystemdGroup::destroy() {
   if (!ours_) return {};
   Group* group = TRY(files());
   (void)group->signal_all(SIGKILL);
-  Result<std::string> stopped =
-      bus_({UnitRequest::Verb::kStop, options_.name.unit, {}});
+  Result<std::string> stopped = bus_({UnitRequest::Verb::kStop, options_.name.unit, {}});
   Result<void> removed = group->destroy();
   if (!stopped && stopped.error().code() != Code::kNotFound) return std::move(stopped).error();
   return removed;

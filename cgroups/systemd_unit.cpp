@@ -47,7 +47,8 @@ class Maker {
       add("TasksMax", limit <= 0 ? kInfinity : static_cast<std::uint64_t>(limit));
     }
     if (resources_.block_io) io(*resources_.block_io);
-    for (const auto& [key, value] : resources_.unified) TRY(unified(key, value));
+    for (const auto& [key, value] : resources_.unified)
+      TRY(unified(key, value));
     return std::move(properties_);
   }
 
@@ -96,7 +97,8 @@ class Maker {
     std::uint64_t per_second = kInfinity;
     if (quota > 0) {
       std::uint64_t length = period != 0 ? period : 100000;
-      per_second = static_cast<std::uint64_t>(static_cast<__uint128_t>(quota) * kUsPerSecond / length);
+      per_second =
+          static_cast<std::uint64_t>(static_cast<__uint128_t>(quota) * kUsPerSecond / length);
       // systemd keeps whole percents: rounded up, so that the exact value fits below.
       per_second = (per_second + 9999) / 10000 * 10000;
     }
@@ -144,9 +146,9 @@ class Maker {
       std::string_view key, property;
     };
     static constexpr std::array kRows = {
-        Row{"cpu.weight", "CPUWeight"},        Row{"io.weight", "IOWeight"},
-        Row{"memory.high", "MemoryHigh"},      Row{"memory.low", "MemoryLow"},
-        Row{"memory.max", "MemoryMax"},        Row{"memory.min", "MemoryMin"},
+        Row{"cpu.weight", "CPUWeight"},          Row{"io.weight", "IOWeight"},
+        Row{"memory.high", "MemoryHigh"},        Row{"memory.low", "MemoryLow"},
+        Row{"memory.max", "MemoryMax"},          Row{"memory.min", "MemoryMin"},
         Row{"memory.swap.max", "MemorySwapMax"}, Row{"pids.max", "TasksMax"},
     };
     std::string where = "linux.resources.unified[" + quote(key) + "]";
@@ -221,7 +223,8 @@ Result<UnitName> unit_name(const std::string& cgroups_path, const ContainerId& i
 Result<std::string> expand_slice(std::string_view slice) {
   constexpr std::string_view kEnd = ".slice";
   auto wrong = [&] {
-    return Error(Code::kInvalid, quote(slice) + " is not the name of a slice").at("linux.cgroupsPath");
+    return Error(Code::kInvalid, quote(slice) + " is not the name of a slice")
+        .at("linux.cgroupsPath");
   };
   if (!slice.ends_with(kEnd) || slice.size() == kEnd.size() || !is_unit_text(slice)) return wrong();
   std::string_view name = slice.substr(0, slice.size() - kEnd.size());
@@ -244,7 +247,8 @@ std::vector<Property> unit_properties(const UnitName& name, const ContainerId& i
     properties.push_back({"Slice", bus_string(name.slice)});
     properties.push_back({"Delegate", bus_bool(true)});
   }
-  for (const char* what : {"CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting"}) {
+  for (const char* what :
+       {"CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting"}) {
     properties.push_back({what, bus_bool(true)});
   }
   // Else systemd would stop the container before the services it may belong to.
@@ -284,7 +288,9 @@ Result<std::vector<Property>> annotation_properties(
 
 Result<std::vector<unsigned char>> cpu_mask(std::string_view list, std::string_view where) {
   std::vector<unsigned char> bytes;
-  auto wrong = [&] { return Error(Code::kInvalid, quote(list) + " is not a list of numbers").at(where); };
+  auto wrong = [&] {
+    return Error(Code::kInvalid, quote(list) + " is not a list of numbers").at(where);
+  };
   for (std::string_view part : split(trim(list), ',')) {
     part = trim(part);
     std::size_t dash = part.find('-');

@@ -1,16 +1,16 @@
 #include "cgroups/tree.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <memory>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -301,8 +301,8 @@ Result<std::vector<Pid>> Tree::processes() const {
     if (!text && text.error().sys_errno() == EOPNOTSUPP) {
       text = fs::read_file(At::cwd(), fs::join(group, "cgroup.threads"), kMaxFile);
     }
-    bool removed = !text && (text.error().code() == Code::kNotFound ||
-                             text.error().sys_errno() == ENODEV);
+    bool removed =
+        !text && (text.error().code() == Code::kNotFound || text.error().sys_errno() == ENODEV);
     if (removed && group != dir_) continue;
     if (!text) return std::move(text).error();
     std::vector<Pid> pids = parse_pids(*text);

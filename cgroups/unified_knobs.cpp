@@ -158,8 +158,8 @@ class Planner {
   void pids() {
     if (!resources_.pids_limit) return;
     std::int64_t limit = *resources_.pids_limit;
-    add("pids", "pids.max", limit <= 0 ? "max" : std::to_string(limit), "linux.resources.pids.limit",
-        limit <= 0);
+    add("pids", "pids.max", limit <= 0 ? "max" : std::to_string(limit),
+        "linux.resources.pids.limit", limit <= 0);
   }
 
   Result<void> io(const oci::BlockIo& io) {

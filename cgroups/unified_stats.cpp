@@ -60,8 +60,7 @@ std::optional<Stats::MemoryStats> read_memory(At dir) {
   memory.swap_usage = number(dir, "memory.swap.current");
   memory.swap_max_usage = number(dir, "memory.swap.peak");  // kernel 6.5
   memory.swap_limit = number(dir, "memory.swap.max");
-  memory.swap_failcnt =
-      key(parse_flat_keyed(read(dir, "memory.swap.events").value_or("")), "max");
+  memory.swap_failcnt = key(parse_flat_keyed(read(dir, "memory.swap.events").value_or("")), "max");
   memory.pressure = read_pressure(dir, "memory");
   return memory;
 }
@@ -82,7 +81,7 @@ std::optional<Stats::IoStats> read_io(At dir) {
     const char* op;
     bool bytes;
   };
-  static constexpr Row kRows[] = {{"rbytes", "Read", true},   {"wbytes", "Write", true},
+  static constexpr Row kRows[] = {{"rbytes", "Read", true},    {"wbytes", "Write", true},
                                   {"dbytes", "Discard", true}, {"rios", "Read", false},
                                   {"wios", "Write", false},    {"dios", "Discard", false}};
   Stats::IoStats io;

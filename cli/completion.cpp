@@ -1,4 +1,6 @@
 // Completions for bash, zsh and fish, from the tables.
+#include <array>
+
 #include "base/text.hpp"
 #include "cli/manual.hpp"
 
@@ -92,9 +94,17 @@ std::string escaped(std::string_view text, std::string_view what) {
   return out;
 }
 
+// Inside single quotes of a shell.
+std::string zsh_quoted(std::string_view text) {
+  std::string out;
+  for (const char c : text)
+    out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out;
+}
+
 // _arguments of zsh: '(-b --bundle)'{-b,--bundle}'[help]:DIR:_files -/'
 std::string zsh_flag(const Flag& flag) {
-  const std::string help = escaped(flag.help.view(), "'[]:");
+  const std::string help = escaped(flag.help.view(), "[]:");
   std::string tail = "[" + help + "]";
   const Completed completed = values_of(flag);
   if (flag.kind != Kind::kSwitch) {
@@ -104,9 +114,7 @@ std::string zsh_flag(const Flag& flag) {
     if (completed.values == Values::kWords) tail += "(" + completed.words + ")";
   }
   const std::string repeat = flag.kind == Kind::kList ? "*" : "";
-  std::string quoted;
-  for (const char c : tail)
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  const std::string quoted = zsh_quoted(tail);
   const std::string name(flag.name.view());
   if (flag.alias.view().empty()) return "'" + repeat + "--" + name + quoted + "'";
   return "'" + repeat + "'{-" + std::string(flag.alias.view()) + ",--" + name + "}'" + quoted + "'";
@@ -120,27 +128,34 @@ std::string zsh_flags(std::span<const Flag> flags, std::string_view indent) {
   return out;
 }
 
-std::string zsh_words(const Manual::Verb& verb, const std::string& function) {
+std::string zsh_words(const Manual::Verb& verb) {
   if (!verb.takes_name) return "";
-  std::string out = " \\\n          ':name:" + function + "_names'";
+  std::string out = " \\\n          ':name:@function@_names'";
   if (verb.name == "kill") out += " \\\n          ':signal:_signals'";
   if (verb.takes_command) out += " \\\n          '*::command:_normal'";
   return out;
 }
 
-// "_vrun_oci"
-std::string function_name(const Manual& manual) {
-  std::string out = "_" + std::string(manual.name);
-  for (char& c : out) {
+// Puts the program's own words into a script: @name@, @function@ (the same as an identifier) and
+// @list@.
+std::string filled(std::string script, const Manual& manual) {
+  std::string function = "_" + std::string(manual.name);
+  for (char& c : function) {
     if (c == '-') c = '_';
   }
-  return out;
+  const std::array<std::pair<std::string_view, std::string_view>, 3> words{
+      {{"@name@", manual.name}, {"@function@", function}, {"@list@", manual.list_names}}};
+  for (const auto& [mark, word] : words) {
+    for (std::size_t at = script.find(mark); at != std::string::npos; at = script.find(mark, at)) {
+      script.replace(at, mark.size(), word);
+    }
+  }
+  return script;
 }
 
 std::string fish_flag(const Flag& flag, const std::string& condition) {
   if (flag.shown != Shown::kAlways) return "";
-  std::string out =
-      "complete -c vrun-oci -n '" + condition + "' -l " + std::string(flag.name.view());
+  std::string out = "complete -c @name@ -n '" + condition + "' -l " + std::string(flag.name.view());
   if (!flag.alias.view().empty()) out += " -s " + std::string(flag.alias.view());
   const Completed completed = values_of(flag);
   if (flag.kind != Kind::kSwitch) out += " -r";
@@ -150,79 +165,76 @@ std::string fish_flag(const Flag& flag, const std::string& condition) {
   return out + " -d '" + escaped(flag.help.view(), "'\\") + "'\n";
 }
 
+constexpr const char* kBashHead = R"sh(# bash completion for @name@
+@function@() {
+  local cur prev verb='' at word
+  COMPREPLY=()
+  cur=${COMP_WORDS[COMP_CWORD]}
+  prev=${COMP_WORDS[COMP_CWORD-1]}
+  for ((at = 1; at < COMP_CWORD; at++)); do
+    word=${COMP_WORDS[at]}
+    case $word in
+)sh";
+
+constexpr const char* kBashTail = R"sh(  esac
+  if [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W "$flags" -- "$cur"))
+  elif [[ -n $names ]]; then
+    COMPREPLY=($(compgen -W "$(@list@ 2>/dev/null)" -- "$cur"))
+  fi
+}
+complete -F @function@ @name@
+)sh";
+
+// Before the verb: global flags, their values, verbs.
+std::string bash_globals(const Manual& manual) {
+  return "      " + valued(manual.globals) +
+         ") ((at++)) ;;\n"
+         "      -*) ;;\n"
+         "      *) verb=$word; break ;;\n"
+         "    esac\n  done\n"
+         "  if [[ -z $verb ]]; then\n    case $prev in\n" +
+         bash_values(manual.globals) + "    esac\n    local offered='" + verb_names(manual) +
+         " help'\n"
+         "    [[ $cur == -* ]] && offered='" +
+         shown_flags(manual.globals) +
+         " --help'\n"
+         "    COMPREPLY=($(compgen -W \"$offered\" -- \"$cur\"))\n    return\n  fi\n";
+}
+
+constexpr const char* kZshHead = R"sh(#compdef @name@
+# zsh completion for @name@
+@function@_names() {
+  local -a names
+  names=(${(f)"$(@list@ 2>/dev/null)"})
+  compadd -a names
+}
+@function@() {
+  local curcontext=$curcontext state line
+  local -a verbs
+  verbs=(
+)sh";
+
 }  // namespace
 
 std::string bash_completion(const Manual& manual) {
-  const std::string name(manual.name);
-  const std::string function = function_name(manual);
-
-  std::string out = "# bash completion for " + name + "\n" + function +
-                    "() {\n"
-                    "  local cur prev verb='' at word\n"
-                    "  COMPREPLY=()\n"
-                    "  cur=${COMP_WORDS[COMP_CWORD]}\n"
-                    "  prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-                    "  for ((at = 1; at < COMP_CWORD; at++)); do\n"
-                    "    word=${COMP_WORDS[at]}\n"
-                    "    case $word in\n"
-                    "      " +
-                    valued(manual.globals) +
-                    ") ((at++)) ;;\n"
-                    "      -*) ;;\n"
-                    "      *) verb=$word; break ;;\n"
-                    "    esac\n"
-                    "  done\n"
-                    "  if [[ -z $verb ]]; then\n"
-                    "    case $prev in\n" +
-                    bash_values(manual.globals) +
-                    "    esac\n"
-                    "    if [[ $cur == -* ]]; then\n"
-                    "      COMPREPLY=($(compgen -W '" +
-                    shown_flags(manual.globals) +
-                    " --help' -- \"$cur\"))\n"
-                    "    else\n"
-                    "      COMPREPLY=($(compgen -W '" +
-                    verb_names(manual) +
-                    " help' -- \"$cur\"))\n"
-                    "    fi\n    return\n  fi\n"
-                    "  local flags='' names=''\n"
-                    "  case $verb in\n";
+  std::string out =
+      kBashHead + bash_globals(manual) + "  local flags='' names=''\n  case $verb in\n";
   for (const Manual::Verb& verb : manual.verbs) {
     out += "  " + std::string(verb.name) + ")\n    case $prev in\n" + bash_values(verb.flags) +
            "    esac\n    flags='" + shown_flags(verb.flags) + " --help'\n";
     if (verb.takes_name) out += "    names=yes\n";
     out += "    ;;\n";
   }
-  return out + "  help) COMPREPLY=($(compgen -W '" + verb_names(manual) +
-         "' -- \"$cur\")); return ;;\n"
-         "  esac\n"
-         "  if [[ $cur == -* ]]; then\n"
-         "    COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\"))\n"
-         "  elif [[ -n $names ]]; then\n"
-         "    COMPREPLY=($(compgen -W \"$(vrun-oci list --quiet 2>/dev/null)\" -- \"$cur\"))\n"
-         "  fi\n"
-         "}\n"
-         "complete -F _vrun_oci vrun-oci\n";
+  out += "  help) flags='' COMPREPLY=($(compgen -W '" + verb_names(manual) +
+         "' -- \"$cur\")); return ;;\n";
+  return filled(out + kBashTail, manual);
 }
 
 std::string zsh_completion(const Manual& manual) {
-  const std::string name(manual.name);
-  const std::string function = function_name(manual);
-
-  std::string out =
-      "#compdef vrun-oci\n"
-      "# zsh completion for vrun-oci\n"
-      "_vrun_oci_containers() {\n"
-      "  local -a ids\n"
-      "  ids=(${(f)\"$(vrun-oci list --quiet 2>/dev/null)\"})\n"
-      "  compadd -a ids\n"
-      "}\n"
-      "_vrun_oci() {\n"
-      "  local curcontext=$curcontext state line\n"
-      "  local -a verbs\n"
-      "  verbs=(\n";
+  std::string out = kZshHead;
   for (const Manual::Verb& verb : manual.verbs) {
-    out += "    '" + std::string(verb.name) + ":" + escaped(verb.summary, ":'") + "'\n";
+    out += "    '" + std::string(verb.name) + ":" + zsh_quoted(escaped(verb.summary, ":")) + "'\n";
   }
   out += "  )\n  _arguments -C" + zsh_flags(manual.globals, "    ") +
          " \\\n    '1: :->verb' \\\n    '*:: :->words'\n"
@@ -235,28 +247,24 @@ std::string zsh_completion(const Manual& manual) {
            ")\n          _arguments '--help[explain the verb]'" +
            zsh_flags(verb.flags, "          ") + zsh_words(verb) + "\n          ;;\n";
   }
-  return out + "      esac\n      ;;\n  esac\n}\n_vrun_oci \"$@\"\n";
+  return filled(out + "      esac\n      ;;\n  esac\n}\n@function@ \"$@\"\n", manual);
 }
 
 std::string fish_completion(const Manual& manual) {
-  const std::string name(manual.name);
-
-  std::string out =
-      "# fish completion for vrun-oci\n"
-      "complete -c vrun-oci -f\n";
+  std::string out = "# fish completion for @name@\ncomplete -c @name@ -f\n";
   for (const Flag& flag : manual.globals)
     out += fish_flag(flag, "__fish_use_subcommand");
   for (const Manual::Verb& verb : manual.verbs) {
-    const std::string name(verb.name.view());
-    out += "complete -c vrun-oci -n __fish_use_subcommand -a " + name + " -d '" +
+    const std::string name(verb.name);
+    out += "complete -c @name@ -n __fish_use_subcommand -a " + name + " -d '" +
            escaped(verb.summary, "'\\") + "'\n";
     const std::string condition = "__fish_seen_subcommand_from " + name;
     for (const Flag& flag : verb.flags)
       out += fish_flag(flag, condition);
-    if (!verb.takes_name) continue;
-    out += "complete -c vrun-oci -n '" + condition + "' -a '(vrun-oci list --quiet 2>/dev/null)'\n";
+    if (verb.takes_name)
+      out += "complete -c @name@ -n '" + condition + "' -a '(@list@ 2>/dev/null)'\n";
   }
-  return out;
+  return filled(out, manual);
 }
 
 }  // namespace vrun::cli

@@ -17,11 +17,18 @@ Result<void> write_page(const std::string& root, const std::string& path, const 
   return fs::replace_file(dir, std::string(fs::base_name(whole)), text, 0644);
 }
 
+Result<void> write_pages(const std::string& root, const Manual& manual) {
+  const std::string name(manual.name);
+  const std::string section(1, manual.section);
+  TRY(write_page(root, "man/man" + section + "/" + name + "." + section, manual_page(manual)));
+  TRY(write_page(root, "bash-completion/completions/" + name, bash_completion(manual)));
+  TRY(write_page(root, "zsh/vendor-completions/_" + name, zsh_completion(manual)));
+  return write_page(root, "fish/vendor_completions.d/" + name + ".fish", fish_completion(manual));
+}
+
 Result<void> write_all(const std::string& root) {
-  TRY(write_page(root, "man/man8/vrun-oci.8", manual_page()));
-  TRY(write_page(root, "bash-completion/completions/vrun-oci", bash_completion()));
-  TRY(write_page(root, "zsh/vendor-completions/_vrun-oci", zsh_completion()));
-  return write_page(root, "fish/vendor_completions.d/vrun-oci.fish", fish_completion());
+  TRY(write_pages(root, everyday_manual()));
+  return write_pages(root, oci_manual());
 }
 
 }  // namespace

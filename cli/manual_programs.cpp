@@ -46,7 +46,7 @@ says what to do, where that is known.
 .SH FILES
 .TP
 .I /var/lib/vrun
-Images and guests; below \fI$XDG_DATA_HOME\fR for users without privileges.
+Images and guests. \fB\-\-data\-dir\fR or \fI$VRUN_DATA_DIR\fR choose another place.
 .TP
 .I /run/vrun
 State of running guests; below \fI$XDG_RUNTIME_DIR/vrun\fR for other users.

@@ -16,7 +16,7 @@
 namespace vrun::cli {
 namespace {
 
-constexpr const char* kProgram = "vrun-oci";
+constexpr const char* kProgram = "vrun";
 constexpr int kUsage = 1;
 constexpr int kUnknownVerb = 3;  // as runc
 
@@ -50,10 +50,9 @@ Result<log::Format> log_format(const Arguments& globals) {
 }
 
 Result<void> set_log(const Arguments& globals) {
-  log::configure({.file = globals.text("log"),
-                  .format = TRY(log_format(globals)),
-                  .debug = globals.on("debug")});
-  return {};
+  return log::open({.file = globals.text("log"),
+                    .format = TRY(log_format(globals)),
+                    .debug = globals.on("debug")});
 }
 
 Result<std::string> state_root(const Arguments& globals, const Host& host) {
@@ -125,6 +124,7 @@ int run_verb(const Verb& verb, const Arguments& globals, std::span<char* const> 
   if (arguments->help()) return show(help_text(verb));
   Result<runtime::Context> context = make_context(globals);
   if (!context) return fail(std::move(context).error(), globals, kUsage);
+  log::debug(subject(verb, *arguments) + ": state below " + context->root);
   const OciCall call{.globals = globals, .arguments = *arguments, .context = *std::move(context)};
   Result<int> done = call_verb(verb, call);
   if (done) return *done;

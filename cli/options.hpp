@@ -57,7 +57,7 @@ struct Flag {
   Kind kind;
   Label<16> value;  // what --help calls the value: "DIR"; empty for a switch
   Label<120> help;
-  Label<8> fallback = {};  // the value when not given, as --help prints it
+  Label<16> fallback = {};  // the value when not given, as --help prints it
   Shown shown = Shown::kAlways;
 };
 

@@ -25,7 +25,7 @@ std::string random_digits() {
   std::array<unsigned char, 3> bytes{};
   // Cannot fail for so few bytes once the system has booted (getrandom(2)); names are made unique
   // by mkdir anyway.
-  static_cast<void>(::getrandom(bytes.data(), bytes.size(), 0));
+  if (::getrandom(bytes.data(), bytes.size(), 0) < 0) bytes = {};
   std::string text;
   for (const unsigned char byte : bytes) {
     text += "0123456789abcdef"[byte >> 4U];

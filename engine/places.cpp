@@ -24,19 +24,13 @@ std::string first_of(std::string a, std::string b) {
 Result<Places> Places::find(const Host& host, const std::string& data_dir) {
   const std::string program = TRY(sys::read_link(At::cwd(), host.proc + "/self/exe"));
   Places places;
-  places.program_dir = fs::dir_name(program);
-  const std::string prefix(fs::dir_name(places.program_dir));
+  const std::string prefix(fs::dir_name(fs::dir_name(program)));
   const std::string data = first_of(data_dir, std::string(host.variable("VRUN_DATA_DIR")));
   places.data = TRY(absolute(first_of(data, "/var/lib/vrun"), "data directory"));
   places.run = TRY(absolute(first_of(std::string(host.variable("VRUN_RUN_DIR")), host.runtime_dir),
                             "VRUN_RUN_DIR"));
   places.images = fs::join(prefix, "share/vrun/images");
   return places;
-}
-
-std::string Places::helper(const std::string& name) const {
-  const std::string installed = fs::join(fs::dir_name(program_dir), "libexec/vrun/" + name);
-  return sys::stat(At::cwd(), installed) ? installed : fs::join(program_dir, name);
 }
 
 }  // namespace vrun::engine

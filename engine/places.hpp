@@ -9,16 +9,13 @@
 namespace vrun::engine {
 
 struct Places {
-  std::string data;         // /var/lib/vrun: images and guests; VRUN_DATA_DIR or --data-dir
-  std::string run;          // /run/vrun: state of live guests; VRUN_RUN_DIR
-  std::string images;       // the images shipped with this build or install
-  std::string program_dir;  // where the running program lies
+  std::string data;    // /var/lib/vrun: images and guests; VRUN_DATA_DIR or --data-dir
+  std::string run;     // /run/vrun: state of live guests; VRUN_RUN_DIR
+  std::string images;  // the images shipped with this build or install
 
   // Looks beside the running program, so that a build tree works without being installed.
   static Result<Places> find(const Host& host, const std::string& data_dir = "");
 
-  // Another program of this build or install: beside us, or in ../libexec/vrun.
-  std::string helper(const std::string& name) const;
   // The OCI state root and the writable layers of one tenant's guests.
   std::string states(const std::string& tenant) const { return run + "/guests/" + tenant; }
   std::string guests(const std::string& tenant) const { return data + "/guests/" + tenant; }

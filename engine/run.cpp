@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fs.hpp"
+#include "base/helper.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -69,11 +70,28 @@ Result<std::string> read_inside(const Fd& root, const std::string& path) {
   return text;
 }
 
+std::string wanted_user(const images::Image& image, const RunRequest& request) {
+  return request.user.empty() ? image.config.user : request.user;
+}
+
 Result<Account> account_of(const Fd& root, const images::Image& image, const RunRequest& request) {
-  const std::string& wanted = request.user.empty() ? image.config.user : request.user;
   const std::string passwd = TRY(read_inside(root, "etc/passwd"));
   const std::string group = TRY(read_inside(root, "etc/group"));
-  return find_account(wanted, passwd, group);
+  return find_account(wanted_user(image, request), passwd, group);
+}
+
+// For a dry run there is no overlay: the topmost layer that has a passwd file speaks. Before the
+// image was unpacked nothing is known, and only numbers can be users.
+Result<Account> planned_account(const images::Image& image, const RunRequest& request,
+                                const Places& places) {
+  const std::string layers = places.data + "/images/layers/";
+  for (auto id = image.config.diff_ids.rbegin(); id != image.config.diff_ids.rend(); ++id) {
+    Result<Fd> layer = sys::open(At::cwd(), layers + id->hex, O_PATH | O_DIRECTORY);
+    if (layer && sys::stat(*layer, "etc/passwd", AT_SYMLINK_NOFOLLOW)) {
+      return account_of(*layer, image, request);
+    }
+  }
+  return find_account(wanted_user(image, request), "", "");
 }
 
 bool wants_terminal(const RunRequest& request) {
@@ -197,10 +215,6 @@ Result<Fd> make_root(const images::Store& store, const images::Image& image, con
   return images::mount_overlay(overlay);
 }
 
-std::string importer_path(const Places& places) {
-  return places.helper("vrun-image");
-}
-
 GuestRecord record_of(const images::Image& image, const std::string& name) {
   GuestRecord record;
   record.name = name;
@@ -251,7 +265,10 @@ Result<int> run_guest(const RunRequest& request, const Places& places, const Hos
   TRY(images::check_can_carry_guests(store.layers(), places.data));
   const runtime::Context context = context_of(places, host);
   clean_up_after_the_dead(places, context);
-  TRY(images::ensure_layers(store, prepared.image, importer_path(places), host));
+  if (!images::has_all_layers(store, prepared.image)) {
+    const std::string importer = TRY(helper_path("vrun-image"));
+    TRY(images::ensure_layers(store, prepared.image, importer, host));
+  }
   Result<int> code = run_prepared(request, prepared, store, context, places);
   if (!code) return std::move(code).error().during("run " + prepared.facts.name);
   return code;
@@ -264,8 +281,7 @@ Result<std::string> plan_guest(const RunRequest& request, const Places& places, 
   const std::uint32_t start = TRY(IdRange::next_free(ids_dir(places), id_space()));
   facts.uids = facts.gids = {{.container_id = 0, .host_id = start, .size = kIdsPerGuest}};
   facts.files_dir = "";  // made only when the guest is
-  facts.account =
-      TRY(find_account(request.user.empty() ? prepared.image.config.user : request.user, "", ""));
+  facts.account = TRY(planned_account(prepared.image, request, places));
   const oci::Spec spec = TRY(build_spec(prepared.image.config, request, facts));
 
   std::string text = "guest " + facts.name + "\n";

@@ -48,12 +48,15 @@ Error from_report(const std::string& output, int exit_code) {
   return error;
 }
 
+bool has_all_layers(const Store& store, const Image& image) {
+  const auto& wanted = image.config.diff_ids;
+  return std::all_of(wanted.begin(), wanted.end(),
+                     [&](const oci::Digest& id) { return store.has_layer(id); });
+}
+
 Result<void> ensure_layers(const Store& store, const Image& image, const std::string& importer,
                            const Host& host) {
-  const auto& wanted = image.config.diff_ids;
-  const bool complete = std::all_of(wanted.begin(), wanted.end(),
-                                    [&](const oci::Digest& id) { return store.has_layer(id); });
-  if (complete) return {};
+  if (has_all_layers(store, image)) return {};
   Command command;
   command.path = importer;
   command.argv = {"vrun-image", "import", store.data_dir(), image.layout_dir, image.digest.str()};

@@ -10,6 +10,8 @@
 
 namespace vrun::images {
 
+bool has_all_layers(const Store& store, const Image& image);
+
 // When every layer is there (the usual case), nothing is read. Otherwise runs the program
 // `importer` (vrun-image), which verifies and unpacks them; concurrent commands do it once.
 Result<void> ensure_layers(const Store& store, const Image& image, const std::string& importer,

@@ -114,10 +114,13 @@ std::uint32_t outside_root(const std::vector<oci::IdMapping>& mappings) {
 Result<Fd> mount_layers(const OverlayRequest& request, const std::vector<Fd>& layers,
                         const Fd& writable) {
   Options options = TRY(layer_options(layers, writable));
+  options.emplace_back("source", "overlay");  // what mountinfo shows
   if (!request.keep_after_crash) options.emplace_back("volatile", "");
   const Fd here = TRY(sys::open(At::cwd(), ".", O_PATH | O_DIRECTORY));
   if (::chdir("/proc/self/fd") != 0) return Error::system(errno, "enter '/proc/self/fd'");
-  const Undo back([&here] { static_cast<void>(::fchdir(here.get())); });
+  const Undo back([&here] {
+    if (::fchdir(here.get()) != 0) ::_exit(125);  // relative paths would mean something else
+  });
   const GuestRootIdentity identity = TRY(
       GuestRootIdentity::take(Uid(outside_root(request.uids)), Gid(outside_root(request.gids))));
   return sys::make_mount("overlay", options, MOUNT_ATTR_NODEV);

@@ -64,10 +64,7 @@ Result<Link> find_link(Netlink& netlink, const std::string& name) {
 // What ip(8) calls permanent: neither leased, nor made by the kernel from router advertisements.
 std::optional<Address> kept_address(const nlmsghdr& message, int index) {
   const auto about = body_of<ifaddrmsg>(message);
-  if (!about || about->ifa_index != static_cast<unsigned>(index) ||
-      about->ifa_scope != RT_SCOPE_UNIVERSE) {
-    return std::nullopt;
-  }
+  if (!about || about->ifa_index != static_cast<unsigned>(index)) return std::nullopt;
   Address address{*about, about->ifa_flags, {}};
   for (const Attribute& one : attributes_of(message, sizeof(ifaddrmsg))) {
     if (one.type == IFA_FLAGS && one.bytes.size() == sizeof address.flags) {
@@ -122,11 +119,38 @@ Result<void> send_over(Netlink& from, int index, const std::string& name, int ne
   return from.request(request, "move interface " + quote(name));
 }
 
-// Gives an interface that has just arrived what the move took.
-Result<void> settle(Netlink& netlink, const Link& link, const std::string& name, bool up) {
+bool is_template(const std::string& name) {
+  return name.ends_with("%d");
+}
+
+// Answers the name that the kernel made of "eth%d".
+Result<std::string> rename_by_template(Netlink& netlink, const std::string& from,
+                                       const std::string& to) {
+  const Link link = TRY(find_link(netlink, from));
+  Request rename = link_request(RTM_NEWLINK, NLM_F_ACK, link.index);
+  rename.add_text(IFLA_IFNAME, to);
+  TRY(netlink.request(rename, "rename interface to " + quote(to)));
+  std::string name;
+  Request look = link_request(RTM_GETLINK, NLM_F_ACK, link.index);
+  TRY(netlink.read_all(look, "find the renamed interface", [&](const nlmsghdr& message) {
+    for (const Attribute& one : attributes_of(message, sizeof(ifinfomsg))) {
+      if (one.type == IFLA_IFNAME) name = std::string(one.bytes.substr(0, one.bytes.find('\0')));
+    }
+  }));
+  return name;
+}
+
+enum class Keep { kGlobal, kAll };
+
+// Gives an interface that has just arrived what the move took. The specification wants addresses
+// of global scope to come along; on the way back all of them do.
+Result<void> settle(Netlink& netlink, const Link& link, const std::string& name, Keep keep,
+                    bool up) {
   const Link here = TRY(find_link(netlink, name));
-  for (const Address& address : link.addresses)
+  for (const Address& address : link.addresses) {
+    if (keep == Keep::kGlobal && address.about.ifa_scope != RT_SCOPE_UNIVERSE) continue;
     TRY(add_address(netlink, address, here.index, name));
+  }
   if (up) TRY(set_up(netlink, here.index, name));
   return {};
 }
@@ -160,20 +184,37 @@ class Move {
     const std::string& name = device.name.empty() ? device.host_name : device.name;
     Link link = TRY(find_link(host_, device.host_name));
     link.addresses = TRY(list_addresses(host_, link.index));
-    TRY(send_over(host_, link.index, name, netns_fd_));
-    moved_.push_back({device.host_name, name, std::move(link)});
+    // With a template the kernel chooses the name inside, so it arrives under one that we know.
+    const std::string arrival = is_template(name) ? "vrun" + std::to_string(link.index) : name;
+    TRY(arrive(device.host_name, arrival, std::move(link)));
+    if (arrival != name) moved_.back().name = TRY(rename_by_template(inside_, arrival, name));
     // The specification wants it usable at once.
-    return settle(inside_, moved_.back().link, name, true);
+    return settle(inside_, moved_.back().link, moved_.back().name, Keep::kGlobal, true);
   }
 
   void commit() { moved_.clear(); }
 
  private:
+  // Whatever is inside afterwards is in moved_.
+  Result<void> arrive(const std::string& host_name, const std::string& name, Link link) {
+    // The kernel moves first and renames then: a taken name would leave it inside unrenamed.
+    if (find_link(inside_, name)) {
+      return Error::system(EEXIST, "move interface to " + quote(name));
+    }
+    auto sent = send_over(host_, link.index, name, netns_fd_);
+    if (sent) {
+      moved_.push_back({host_name, name, std::move(link)});
+    } else if (!find_link(host_, host_name)) {
+      moved_.push_back({host_name, host_name, std::move(link)});
+    }
+    return sent;
+  }
+
   void take_back(const Moved& moved) {
     const auto here = find_link(inside_, moved.name);
     if (!here) return;
     if (!send_over(inside_, here->index, moved.host_name, host_ns_.get())) return;
-    (void)settle(host_, moved.link, moved.host_name, moved.link.up);
+    (void)settle(host_, moved.link, moved.host_name, Keep::kAll, moved.link.up);
   }
 
   Netlink host_, inside_;

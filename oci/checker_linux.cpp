@@ -70,7 +70,7 @@ void check_time_namespace(const Linux& linux, json::Faults& faults) {
     faults.add("linux.timeOffsets", "need a new time namespace, not one by path");
 }
 
-// The kernel's rule (dev_valid_name()), and no '%', which would ask for a number.
+// The kernel's rule (dev_valid_name()), and no '%', which asks for a number.
 bool is_interface_name(std::string_view name) {
   return !name.empty() && name.size() < 16 && name != "." && name != ".." &&
          std::none_of(name.begin(), name.end(), [](char c) {
@@ -141,11 +141,14 @@ void check_net_devices(const Linux& linux, json::Faults& faults) {
     const std::string here = keyed(at, device.host_name);
     const std::string& inside = device.name.empty() ? device.host_name : device.name;
     if (!is_interface_name(device.host_name)) faults.add(here, "is not an interface name");
-    if (!is_interface_name(inside)) {
+    // "eth%d" is a template: the kernel puts the next free number in.
+    const bool is_template = device.name.ends_with("%d");
+    if (!is_interface_name(is_template ? inside.substr(0, inside.size() - 2) + "0" : inside)) {
       faults.add(here + ".name", quote(device.name) + " is not an interface name");
     }
-    if (!names.insert(inside).second)
+    if (!is_template && !names.insert(inside).second) {
       faults.add(here, quote(inside) + " is the name of two devices");
+    }
   }
 }
 

@@ -171,10 +171,10 @@ constexpr auto json_fields(const ImageConfig*) {
 
 namespace {
 
-void check_layer_count(const json::In& in, std::string_view key, std::size_t count) {
+void check_layer_count(const json::In& in, std::string_view path, std::size_t count) {
   if (count <= kMaxLayers) return;
-  in.fault_below(
-      key, "has " + std::to_string(count) + " layers, the limit is " + std::to_string(kMaxLayers));
+  in.faults().add(
+      path, "has " + std::to_string(count) + " layers, the limit is " + std::to_string(kMaxLayers));
 }
 
 }  // namespace

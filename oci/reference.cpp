@@ -113,9 +113,12 @@ Error refuse(std::string_view text, const std::string& why) {
   return Error(Code::kInvalid, "image name " + quote(text.substr(0, 300)) + ": " + why);
 }
 
-Result<void> check_name(std::string_view text, std::string_view name, const Reference& reference) {
+Result<void> check_name(std::string_view text, const Reference& reference) {
   const auto all_hex = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); };
-  if (name.size() == 64 && std::all_of(name.begin(), name.end(), all_hex)) {
+  std::string_view familiar = reference.path;
+  if (familiar.starts_with(kOfficial)) familiar.remove_prefix(kOfficial.size());
+  if (reference.domain == kDockerHub && familiar.size() == 64 &&
+      std::all_of(familiar.begin(), familiar.end(), all_hex)) {
     return refuse(text, "64 hexadecimal digits are an id, not a name");
   }
   if (!is_domain(reference.domain)) return refuse(text, "the part before the first / is no host");
@@ -125,8 +128,9 @@ Result<void> check_name(std::string_view text, std::string_view name, const Refe
   if (!is_path(reference.path)) {
     return refuse(text, "is not of lower-case letters and digits with single . _ - / between");
   }
-  if (reference.repository().size() > kMaxName)
+  if (reference.repository().size() > kMaxName) {
     return refuse(text, "is longer than 255 characters");
+  }
   return {};
 }
 
@@ -152,7 +156,7 @@ Result<Reference> Reference::parse(std::string_view text) {
     if (!is_tag(out.tag)) return refuse(text, "the tag after : is not of letters, digits, . _ -");
   }
   split_domain(name, out);
-  TRY(check_name(text, name, out));
+  TRY(check_name(text, out));
   if (out.tag.empty() && !out.digest) out.tag = "latest";
   return out;
 }
@@ -165,13 +169,15 @@ std::string Reference::str() const {
 }
 
 std::string Reference::familiar() const {
-  std::string_view whole = path;
-  const bool hub = domain == kDockerHub;
-  if (hub && whole.starts_with(kOfficial) &&
-      whole.find('/', kOfficial.size()) == std::string_view::npos) {
-    whole.remove_prefix(kOfficial.size());
+  std::string_view name = path;
+  if (name.starts_with(kOfficial) && name.find('/', kOfficial.size()) == std::string_view::npos) {
+    name.remove_prefix(kOfficial.size());
   }
-  std::string text = hub ? std::string(whole) : repository();
+  // docker.io/quay.io/x is not quay.io/x.
+  const std::size_t slash = name.find('/');
+  const bool is_clear =
+      slash == std::string_view::npos || !looks_like_domain(name.substr(0, slash));
+  std::string text = domain == kDockerHub && is_clear ? std::string(name) : repository();
   if (!tag.empty()) text += ":" + tag;
   if (digest) text += "@" + digest->str();
   return text;

@@ -107,15 +107,15 @@ class SetReader {
     }
   }
 
-  void warn_of(std::uint64_t mask, std::string_view text) const {
-    if (mask == 0 || !faults_.empty()) return;
+  void say_of(log::Level level, std::uint64_t mask, std::string_view text) const {
+    if (mask == 0 || !faults_.empty() || !log::enabled(level)) return;
     std::string names;
     for (std::uint32_t n = 0; n < kNames.size(); ++n) {
       if ((mask & bit(n)) == 0) continue;
       if (!names.empty()) names += ", ";
       names += capability_name(n);
     }
-    log::warning(where_ + ": " + std::string(text) + ": " + names);
+    log::write(level, where_ + ": " + std::string(text) + ": " + names);
   }
   std::uint64_t missing() const { return missing_; }
 
@@ -168,10 +168,11 @@ steps::CapabilitiesArgs check_capabilities(const oci::Process& process, const Gr
   // The kernel keeps in ambient only what is in both; the defaults of older runc ask for more.
   const std::uint64_t possible = args.permitted & args.inheritable;
   if (warnings == Warnings::kSay) {
-    reader.warn_of(reader.missing(),
-                   "left out, because this kernel or the caller does not have them");
-    reader.warn_of(args.ambient & ~possible,
-                   "left out of ambient, because they are not both permitted and inheritable");
+    reader.say_of(log::Level::kWarning, reader.missing(),
+                  "left out, because this kernel or the caller does not have them");
+    // For --debug only: a user of such an engine cannot change it.
+    reader.say_of(log::Level::kDebug, args.ambient & ~possible,
+                  "left out of ambient, because they are not both permitted and inheritable");
   }
   args.ambient &= possible;
   return args;

@@ -278,6 +278,8 @@ std::string hint_for(const steps::Step& step, int sys_errno) {
       if (sys_errno == EPERM) return "the caller may not change to this user or set these groups";
       break;
     case Op::kSeccomp:
+      if (sys_errno == EACCES)
+        return "loading a filter needs CAP_SYS_ADMIN, or process.noNewPrivileges";
       if (sys_errno == EBUSY) return "the process already has a seccomp listener";
       if (sys_errno == EINVAL) return "the kernel does not know a flag or an action of the filter";
       break;

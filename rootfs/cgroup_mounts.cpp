@@ -70,8 +70,7 @@ void add_aliases(MountPlanner& planner, const Part& part, const Target& target) 
 }
 
 // One tmpfs with a directory for each hierarchy.
-void plan_many(MountPlanner& planner, const std::vector<Part>& parts,
-                       const Target& target) {
+void plan_many(MountPlanner& planner, const std::vector<Part>& parts, const Target& target) {
   add_filesystem_mount(
       planner.builder,
       {.type = "tmpfs",

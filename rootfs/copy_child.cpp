@@ -129,8 +129,7 @@ long copy_directory(Context& context, int from, int to, unsigned depth);
 
 long copy_entry(Context& context, int from, int to, const char* name, unsigned depth) {
   struct statx about {};
-  const long result =
-      raw::call(__NR_statx, from, raw::ptr(name), kNoFollow, STATX_BASIC_STATS, raw::ptr(&about));
+  const long result = kernel::statx_at(from, name, &about);
   if (result < 0) return result;
   switch (kernel::type_of(about)) {
     case kernel::kDirectory:

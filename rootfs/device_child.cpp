@@ -23,14 +23,6 @@ uint64_t encode(uint64_t major, uint64_t minor) {
          ((major & ~uint64_t{0xfff}) << 32U);
 }
 
-long check_device(Context& context, int fd, const DeviceArgs& args) {
-  struct statx about {};
-  if (const long result = kernel::statx(fd, &about); result < 0) return result;
-  if (is_device(about, args)) return 0;
-  context.say("something else is there");
-  return -EEXIST;
-}
-
 // The node as asked for, whoever made it: type and number are proved, mode and owner are set.
 long make_node(Context& context, const DeviceArgs& args) {
   const char* name = nullptr;
@@ -41,18 +33,21 @@ long make_node(Context& context, const DeviceArgs& args) {
                               static_cast<long>(encode(args.major, args.minor)));
   raw::call(__NR_umask, mask);
   if (made < 0 && made != -EEXIST) return made;
-  Owned node(raw::openat(parent.get(), name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (node.get() < 0) return node.get();
-  if (const long result = check_device(context, node.get(), args); result < 0) return result;
-  if (made == 0 && args.uid == 0 && args.gid == 0) return 0;
-  long result =
-      raw::call(__NR_fchownat, node.get(), raw::ptr(""), args.uid, args.gid, AT_EMPTY_PATH);
-  // fchmodat2(2) takes O_PATH descriptors but is new in 6.6; by name it is the same node while
-  // nothing else runs in the container. Only needed when somebody else made the node.
-  if (result == 0 && made == -EEXIST) {
-    result = raw::call(__NR_fchmodat, parent.get(), raw::ptr(name), args.mode & 07777U);
+  struct statx about {};
+  if (const long result = kernel::statx_at(parent.get(), name, &about); result < 0) return result;
+  if (!is_device(about, args)) {
+    context.say("something else is there");
+    return -EEXIST;
   }
-  return result;
+  if (about.stx_uid != args.uid || about.stx_gid != args.gid) {
+    const long result = raw::call(__NR_fchownat, parent.get(), raw::ptr(name), args.uid, args.gid,
+                                  AT_SYMLINK_NOFOLLOW);
+    if (result < 0) return result;
+  }
+  // fchmodat(2) follows links, but what stands there is a device, and nobody else runs in the
+  // container yet. fchmodat2(2), which need not, is new in 6.6.
+  if ((about.stx_mode & 07777U) == (args.mode & 07777U)) return 0;
+  return raw::call(__NR_fchmodat, parent.get(), raw::ptr(name), args.mode & 07777U);
 }
 
 // In a user namespace mknod(2) is not allowed: the host's node itself is bound.

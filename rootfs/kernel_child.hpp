@@ -57,6 +57,12 @@ inline long statx(int fd, struct statx* out) {
                    raw::ptr(out));
 }
 
+// What `name` in a directory is; a link is itself.
+inline long statx_at(int at, const char* name, struct statx* out) {
+  return raw::call(__NR_statx, at, raw::ptr(name), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS,
+                   raw::ptr(out));
+}
+
 // The f_type of the filesystem that `fd` lies on, or -errno.
 inline long filesystem_of(int fd) {
   struct statfs about {};

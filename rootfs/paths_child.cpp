@@ -190,15 +190,13 @@ long open_parent(int root, const char* path, const char** name) {
     directory[0] = '.';
     directory[1] = '\0';
   }
-  const long parent = open_target(root, directory, {.missing = Missing::kMakeDirectory});
-  if (parent < 0) return parent;
+  const long found = kernel::openat2(root, directory, O_PATH | O_DIRECTORY, kernel::kInRoot);
+  if (found != -ENOENT) return found;
+  Owned made(open_by_walking(root, directory, {.missing = Missing::kMakeDirectory}));
+  if (made.get() < 0) return made.get();
   struct statx about {};
-  const long result = kernel::statx(static_cast<int>(parent), &about);
-  if (result < 0 || !kernel::is_directory(about)) {
-    raw::close(static_cast<int>(parent));
-    return result < 0 ? result : -ENOTDIR;
-  }
-  return parent;
+  if (const long result = kernel::statx(made.get(), &about); result < 0) return result;
+  return kernel::is_directory(about) ? made.release() : -ENOTDIR;
 }
 
 }  // namespace vrun::rootfs

@@ -10,6 +10,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "oci/sysctl.hpp"
 #include "rootfs/devices.hpp"
 #include "rootfs/mounts.hpp"
 
@@ -118,26 +119,16 @@ void plan_readonly_tmpfs(const oci::Spec& spec, steps::Builder& builder) {
   }
 }
 
-// sysctl(8): the first separator is the separator, the other one a letter of a name:
-// "net.ipv4.conf.eth0/1.forwarding" is net/ipv4/conf/eth0.1/forwarding.
-std::string sysctl_path(std::string key) {
-  const std::size_t first = key.find_first_of("./");
-  if (first == std::string::npos || key[first] == '/') return key;
-  for (char& c : key) {
-    if (c == '.') {
-      c = '/';
-    } else if (c == '/') {
-      c = '.';
-    }
-  }
-  return key;
-}
-
-void plan_sysctls(const oci::Spec& spec, steps::Builder& builder) {
+Result<void> plan_sysctls(const oci::Spec& spec, steps::Builder& builder) {
   for (const auto& [key, value] : spec.linux.sysctl) {
-    const steps::SysctlArgs args{builder.text(sysctl_path(key)), builder.text(value)};
+    const std::string path = oci::sysctl_path(key);
+    if (path.empty()) {
+      return Error(Code::kInvalid, "not the name of a kernel parameter").at("linux.sysctl." + key);
+    }
+    const steps::SysctlArgs args{builder.text(path), builder.text(value)};
     builder.add(steps::Op::kSysctl, args, {"linux.sysctl." + key, ""});
   }
+  return {};
 }
 
 void plan_paths(steps::Op op, const std::vector<std::string>& paths, const std::string& where,
@@ -173,7 +164,7 @@ Result<void> plan_enter(const oci::Spec& spec, const Options& options, const Hos
     builder.add(steps::Op::kRootAttributes, args,
                 {spec.root.readonly ? "root.readonly" : "linux.rootfsPropagation", ""});
   }
-  plan_sysctls(spec, builder);
+  TRY(plan_sysctls(spec, builder));
   plan_paths(steps::Op::kReadonlyPath, spec.linux.readonly_paths, "linux.readonlyPaths", builder);
   plan_paths(steps::Op::kMaskPath, spec.linux.masked_paths, "linux.maskedPaths", builder);
   return {};

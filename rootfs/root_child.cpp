@@ -131,6 +131,10 @@ long root(Context& context, const steps::RootArgs& args) {
   if (const long result = set_propagation(tree, MS_PRIVATE); result < 0) return result;
   // Attached at its own path: hooks find the container's tree where the bundle says it is.
   Owned place(raw::openat(AT_FDCWD, args.path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (place.get() == -EACCES && args.detached) {
+    // A user namespace whose root may not search the directories above: "/" serves as well.
+    place.reset(raw::openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
   if (place.get() < 0) return place.get();
   if (const long result = kernel::move_mount(tree, place.get()); result < 0) return result;
   const long root = raw::openat(tree, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -36,6 +36,26 @@ std::string now_text() {
   return text;
 }
 
+Result<void> fill_hook_states(const Plan& plan, const Record& record, Pid pid) {
+  if (!plan.hook_state_creating) return {};
+  TRY(sys::write_all(plan.hook_state_creating.get(),
+                     oci::to_json(state_of(record, pid, "creating"), false)));
+  return sys::write_all(plan.hook_state_created.get(),
+                        oci::to_json(state_of(record, pid, "created"), false));
+}
+
+Result<void> set_oom_score(const oci::Spec& spec, Pid pid) {
+  if (!spec.process->oom_score_adj) return {};
+  // By the parent: inside a user namespace the right to lower it is gone.
+  Result<void> written =
+      fs::write_value(At::cwd(), "/proc/" + std::to_string(pid.value) + "/oom_score_adj",
+                      std::to_string(*spec.process->oom_score_adj));
+  if (!written) return std::move(written).error().at("process.oomScoreAdj");
+  return {};
+}
+
+}  // namespace
+
 Record new_record(const Context& context, const Input& input, const cgroups::Group& group) {
   Record record;
   record.id = input.id.str();
@@ -58,26 +78,6 @@ oci::State state_of(const Record& record, Pid pid, const char* status) {
   state.annotations = record.annotations;
   return state;
 }
-
-Result<void> fill_hook_states(const Plan& plan, const Record& record, Pid pid) {
-  if (!plan.hook_state_creating) return {};
-  TRY(sys::write_all(plan.hook_state_creating.get(),
-                     oci::to_json(state_of(record, pid, "creating"), false)));
-  return sys::write_all(plan.hook_state_created.get(),
-                        oci::to_json(state_of(record, pid, "created"), false));
-}
-
-Result<void> set_oom_score(const oci::Spec& spec, Pid pid) {
-  if (!spec.process->oom_score_adj) return {};
-  // By the parent: inside a user namespace the right to lower it is gone.
-  Result<void> written =
-      fs::write_value(At::cwd(), "/proc/" + std::to_string(pid.value) + "/oom_score_adj",
-                      std::to_string(*spec.process->oom_score_adj));
-  if (!written) return std::move(written).error().at("process.oomScoreAdj");
-  return {};
-}
-
-}  // namespace
 
 Creation::Creation(const Context& context, Input input, NewFolder folder, Plan plan, Record record)
     : context_(context),

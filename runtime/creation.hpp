@@ -13,6 +13,11 @@
 
 namespace vrun::runtime {
 
+// What is recorded of a container that is about to be made; its process comes later.
+Record new_record(const Context& context, const Input& input, const cgroups::Group& group);
+// The state document that hooks get.
+oci::State state_of(const Record& record, Pid pid, const char* status);
+
 class Creation {
  public:
   // Up to the point where the stage is ready for the gate (or, without a gate, for the exec). The

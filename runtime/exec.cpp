@@ -32,7 +32,7 @@ struct Target {
 
 Error not_possible(const std::string& id, Status status) {
   if (status == Status::kStopped)
-    return Error(Code::kState, "cannot exec in a stopped container").at(id);
+    return Error(Code::kState, "cannot exec in a stopped container: not running").at(id);
   if (status == Status::kPaused) {
     return Error(Code::kState,
                  "cannot exec in a paused container (use --ignore-paused to override)")

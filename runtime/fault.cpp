@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "process/plan.hpp"
+#include "rootfs/plan.hpp"
 
 namespace vrun::runtime {
 
@@ -29,8 +30,13 @@ Error to_error(const steps::Message& message, const steps::Builder& builder,
   }
   const steps::Step& step = builder.steps()[message.step];
   const steps::Origin& origin = builder.origin(message.step);
-  return to_error(message, step.op, origin.words.empty() ? steps::describe(step) : origin.words,
-                  origin.where, argv);
+  Error error = to_error(message, step.op,
+                         origin.words.empty() ? steps::describe(step) : origin.words,
+                         origin.where, argv);
+  std::string hint = rootfs::hint_for(step, message.error);
+  if (hint.empty()) hint = process::hint_for(step, message.error);
+  if (hint.empty()) return error;
+  return std::move(error).hint(hint);
 }
 
 Error died(const sys::Exit& exit, const steps::Builder& builder) {

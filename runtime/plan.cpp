@@ -25,22 +25,6 @@ Error missing_bundle(Error error) {
       "a bundle is a folder with config.json and a root file system; `spec` writes a config.json");
 }
 
-Result<void> check_terminal(const Input& input) {
-  const bool terminal = input.spec.process && input.spec.process->terminal;
-  const bool has_socket = !input.options.console_socket.empty();
-  if (terminal && !has_socket && !input.foreground) {
-    return Error(Code::kInvalid,
-                 "cannot allocate tty if vrun will detach without setting console socket")
-        .at("process.terminal")
-        .hint("give --console-socket, or run in the foreground");
-  }
-  if (has_socket && (!terminal || input.foreground)) {
-    return Error(Code::kInvalid,
-                 "cannot use console socket if vrun will not detach or allocate tty");
-  }
-  return {};
-}
-
 Result<void> check_namespaces(const oci::Spec& spec) {
   if (oci::find_namespace(spec.linux, oci::NamespaceType::kMount) != nullptr) return {};
   return Error(Code::kInvalid, "config.json: linux.namespaces: a mount namespace is needed")
@@ -170,6 +154,22 @@ Result<void> open_hook_states(const Input& input, Plan& plan) {
 }
 
 }  // namespace
+
+Result<void> check_terminal(const Input& input) {
+  const bool terminal = input.spec.process && input.spec.process->terminal;
+  const bool has_socket = !input.options.console_socket.empty();
+  if (terminal && !has_socket && !input.foreground) {
+    return Error(Code::kInvalid,
+                 "cannot allocate tty if vrun will detach without setting console socket")
+        .at("process.terminal")
+        .hint("give --console-socket, or run in the foreground");
+  }
+  if (has_socket && (!terminal || input.foreground)) {
+    return Error(Code::kInvalid,
+                 "cannot use console socket if vrun will not detach or allocate tty");
+  }
+  return {};
+}
 
 Result<Input> read_input(const Context& context, const CreateOptions& options) {
   Input input{TRY(ContainerId::parse(options.id)), {}, {}, {}, {}, options};

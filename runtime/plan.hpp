@@ -31,6 +31,9 @@ struct Input {
 
 Result<Input> read_input(const Context& context, const CreateOptions& options);
 
+// process.terminal, --console-socket and the foreground fit together.
+Result<void> check_terminal(const Input& input);
+
 struct Plan {
   steps::Builder builder;
   namespaces::Plan namespaces;

@@ -30,6 +30,12 @@ Result<void> remove_group(const Record& record, const Host& host) {
   return TRY(cgroups::open(record.cgroup, host))->destroy();
 }
 
+Result<void> remove_rdt(const Record& record, const Host& host) {
+  if (record.closid.empty()) return {};
+  if (record.own_closid) return cgroups::remove_intel_rdt(record.closid, host);
+  return cgroups::remove_rdt_monitor(record.closid, TRY(ContainerId::parse(record.id)), host);
+}
+
 void run_poststop(const Folder& folder, const Folder::Loaded& loaded) {
   const Result<oci::Spec> spec = folder.load_config();
   if (!spec || spec->hooks.poststop.empty()) return;
@@ -53,7 +59,7 @@ Result<void> remove_container(Folder& folder, const Folder::Loaded& loaded, cons
   Result<void> killed = kill_init(record);
   TRY(remove_group(record, host));
   TRY(std::move(killed));
-  if (record.own_closid) TRY(cgroups::remove_intel_rdt(record.closid, host));
+  TRY(remove_rdt(record, host));
   run_poststop(folder, loaded);
   return folder.remove();
 }

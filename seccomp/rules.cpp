@@ -125,6 +125,19 @@ bool has_argument_twice(const std::vector<scmp_arg_cmp>& conditions) {
   return false;
 }
 
+// libseccomp keeps the first of two rules without conditions and says nothing.
+void warn_of_second(const Rules& rules, const Rule& rule, const std::string& name) {
+  if (!rule.conditions.empty()) return;
+  for (const Rule& earlier : rules.rules) {
+    if (earlier.syscall != rule.syscall || !earlier.conditions.empty()) continue;
+    if (earlier.action != rule.action)
+      log::warning(element(kWhere + ".syscalls", rule.source) + ": the action for " + name +
+                   " has no effect, since " + element(kWhere + ".syscalls", earlier.source) +
+                   " has given it another");
+    return;
+  }
+}
+
 void add_rule(Rules& rules, Rule rule) {
   if (!has_argument_twice(rule.conditions)) {
     rules.rules.push_back(std::move(rule));
@@ -150,7 +163,9 @@ void check_rule(const oci::SyscallRule& entry, std::size_t index, Rules& rules, 
       continue;
     }
     if (*action == SCMP_ACT_NOTIFY) rules.notifies = true;
-    add_rule(rules, {syscall, *action, conditions, index});
+    Rule rule{syscall, *action, conditions, index};
+    warn_of_second(rules, rule, name);
+    add_rule(rules, std::move(rule));
   }
 }
 

@@ -8,9 +8,6 @@
 // stdout, one line: "ok <TAB> group path (start, own-path)" or
 // "error <TAB> name <TAB> message"; then the exit code is 1. Names without a dot are the helper's
 // own: usage, connect, timeout, job, bus.
-#include <systemd/sd-bus.h>
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -20,6 +17,9 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #include "base/text.hpp"
 #include "cgroups/gvariant.hpp"
@@ -72,7 +72,9 @@ Answer failed(const BusError& error, int code) {
   }
   return failed(code == -ETIMEDOUT ? "timeout" : "bus", strerror(-code));
 }
-Answer done(std::string path = "") { return {true, "", std::move(path)}; }
+Answer done(std::string path = "") {
+  return {true, "", std::move(path)};
+}
 
 struct Request {
   bool user = false;
@@ -127,7 +129,8 @@ int append_scalar(sd_bus_message* message, const BusValue& value) {
   switch (type) {
     case 's':
     case 'o':
-    case 'g': return sd_bus_message_append_basic(message, type, value.text.c_str());
+    case 'g':
+      return sd_bus_message_append_basic(message, type, value.text.c_str());
     case 'b': {
       int flag = value.text == "true" ? 1 : 0;
       return sd_bus_message_append_basic(message, type, &flag);
@@ -140,13 +143,20 @@ int append_scalar(sd_bus_message* message, const BusValue& value) {
       std::uint64_t number = std::strtoull(value.text.c_str(), nullptr, 10);
       return sd_bus_message_append_basic(message, type, &number);
     }
-    case 'y': return append_integer<std::uint8_t>(message, type, value.text);
-    case 'n': return append_integer<std::int16_t>(message, type, value.text);
-    case 'q': return append_integer<std::uint16_t>(message, type, value.text);
-    case 'i': return append_integer<std::int32_t>(message, type, value.text);
-    case 'u': return append_integer<std::uint32_t>(message, type, value.text);
-    case 'x': return append_integer<std::int64_t>(message, type, value.text);
-    default: return -EOPNOTSUPP;  // handles need a descriptor to be passed
+    case 'y':
+      return append_integer<std::uint8_t>(message, type, value.text);
+    case 'n':
+      return append_integer<std::int16_t>(message, type, value.text);
+    case 'q':
+      return append_integer<std::uint16_t>(message, type, value.text);
+    case 'i':
+      return append_integer<std::int32_t>(message, type, value.text);
+    case 'u':
+      return append_integer<std::uint32_t>(message, type, value.text);
+    case 'x':
+      return append_integer<std::int64_t>(message, type, value.text);
+    default:
+      return -EOPNOTSUPP;  // handles need a descriptor to be passed
   }
 }
 
@@ -380,7 +390,8 @@ int print(const Answer& answer) {
 
 int main(int argc, char**) {
   if (argc != 1) {
-    std::fputs("vrun-systemd: reads its request from stdin, see cgroups/systemd/main.cpp\n", stderr);
+    std::fputs("vrun-systemd: reads its request from stdin, see cgroups/systemd/main.cpp\n",
+               stderr);
     return 2;
   }
   return vrun::cgroups::print(vrun::cgroups::serve());

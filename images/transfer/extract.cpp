@@ -76,6 +76,7 @@ class Extractor {
   const Extracted& counts() const { return counts_; }
 
  private:
+  Result<void> put(const Place& place, archive* reader, archive_entry* entry, ArchiveFeed& feed);
   Result<Fd> open_parent(const std::string& path);
   Result<Fd> make_parents(const std::string& path);
   Result<void> make_room(const Fd& parent, const std::string& name, bool for_directory,
@@ -173,7 +174,7 @@ Result<void> Extractor::add_whiteout(const Place& place) {
   if (place.name.starts_with(kWhiteoutMeta)) return {};
   const std::string hidden = place.name.substr(kWhiteoutPrefix.size());
   if (hidden.empty() || hidden == "." || hidden == "..") {
-    return bad_entry(place.name, "whiteout of nothing");
+    return Error(Code::kInvalid, "whiteout of nothing");
   }
   struct stat st {};
   if (::fstatat(parent.get(), hidden.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -343,43 +344,46 @@ Result<void> Extractor::add_fifo(const Fd& parent, const std::string& name, arch
   return Error::system(errno, "set mode");
 }
 
+Result<void> Extractor::put(const Place& place, archive* reader, archive_entry* entry,
+                            ArchiveFeed& feed) {
+  if (place.name.starts_with(kWhiteoutPrefix)) return add_whiteout(place);
+  const char* hard_link = archive_entry_hardlink(entry);
+  const auto type = archive_entry_filetype(entry);
+  if (place.name.empty() && (type != AE_IFDIR || hard_link != nullptr)) {
+    return Error(Code::kInvalid, "the root of a layer must be a directory");
+  }
+  const Fd parent = TRY(open_parent(place.parent));
+  if (hard_link != nullptr) return add_hard_link(parent, place.name, hard_link, entry);
+  switch (type) {
+    case AE_IFDIR:
+      return add_directory(parent, place, entry);
+    case AE_IFREG:
+      return add_file(parent, place.name, reader, entry, feed);
+    case AE_IFLNK:
+      return add_symlink(parent, place.name, entry);
+    case AE_IFIFO:
+      return add_fifo(parent, place.name, entry);
+    case AE_IFCHR:
+    case AE_IFBLK:
+      ++counts_.devices_left_out;
+      return {};
+    default:
+      return Error(Code::kInvalid, "unknown kind of file");
+  }
+}
+
 Result<void> Extractor::add(archive* reader, archive_entry* entry, ArchiveFeed& feed) {
   if (++counts_.entries > options_.limits.entries) {
     return Error(Code::kInvalid,
                  "layer has more than " + std::to_string(options_.limits.entries) + " entries");
   }
-  const char* raw_path = archive_entry_pathname(entry);
-  if (raw_path == nullptr) return Error(Code::kInvalid, "layer entry without a readable name");
-  const std::string path = raw_path;
+  const char* path = archive_entry_pathname(entry);
+  if (path == nullptr) return Error(Code::kInvalid, "layer entry without a readable name");
   const Place place = TRY(place_of(path));
-  Result<void> done;
-  if (place.name.starts_with(kWhiteoutPrefix)) {
-    done = add_whiteout(place);
-  } else {
-    const Fd parent = TRY(open_parent(place.parent));
-    const char* hard_link = archive_entry_hardlink(entry);
-    const auto type = archive_entry_filetype(entry);
-    if (place.name.empty() && (type != AE_IFDIR || hard_link != nullptr)) {
-      return bad_entry(path, "the root of a layer must be a directory");
-    }
-    if (hard_link != nullptr) {
-      done = add_hard_link(parent, place.name, hard_link, entry);
-    } else if (type == AE_IFDIR) {
-      done = add_directory(parent, place, entry);
-    } else if (type == AE_IFREG) {
-      done = add_file(parent, place.name, reader, entry, feed);
-    } else if (type == AE_IFLNK) {
-      done = add_symlink(parent, place.name, entry);
-    } else if (type == AE_IFIFO) {
-      done = add_fifo(parent, place.name, entry);
-    } else if (type == AE_IFCHR || type == AE_IFBLK) {
-      ++counts_.devices_left_out;
-    } else {
-      return bad_entry(path, "unknown kind of file");
-    }
-  }
-  if (!done) return std::move(done).error().during("layer entry " + quote(path.substr(0, 200)));
-  return {};
+  Result<void> done = put(place, reader, entry, feed);
+  if (done) return {};
+  const std::string_view shown(path);
+  return std::move(done).error().during("layer entry " + quote(shown.substr(0, 200)));
 }
 
 Result<void> Extractor::finish() {

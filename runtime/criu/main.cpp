@@ -81,6 +81,13 @@ Result<void> tell(int socket, const Event& event, const Fd& fd) {
   return sys::send(socket, to_json(event), fd.get());
 }
 
+Result<void> await_go(int socket) {
+  char answer = kRefused;
+  const sys::Received received = TRY(sys::receive(socket, std::span(&answer, 1)));
+  if (received.bytes == 1 && answer == kGoOn) return {};
+  return Error(Code::kState, received.bytes == 0 ? "vrun is gone" : "vrun refuses");
+}
+
 // Each notification is vrun's to decide on.
 Result<void> pass_on(int socket, const rpc::Notification& notification, const Fd& fd) {
   TRY(tell(socket,
@@ -89,10 +96,7 @@ Result<void> pass_on(int socket, const rpc::Notification& notification, const Fd
             .pid = notification.pid(),
             .message = {}},
            fd));
-  char answer = kRefused;
-  const sys::Received received = TRY(sys::receive(socket, std::span(&answer, 1)));
-  if (received.bytes == 1 && answer == kGoOn) return {};
-  return Error(Code::kState, received.bytes == 0 ? "vrun is gone" : "vrun refuses");
+  return await_go(socket);
 }
 
 std::vector<int> inherited_by_criu(const Order& order) {
@@ -103,8 +107,15 @@ std::vector<int> inherited_by_criu(const Order& order) {
 }
 
 Result<rpc::Request> make_request(Order& order) {
-  if (order.action != Action::kRestore) return to_request(order, "", "");
+  if (order.action != Action::kRestore) {
+    TRY(prepare_cgroups(order));
+    return to_request(order, "", "");
+  }
   const std::string cgroups = TRY(fs::read_file(At::cwd(), "/proc/self/cgroup", kMaxCgroupBytes));
+  std::vector<int> folders{order.images_fd};
+  if (order.work_fd >= 0) folders.push_back(order.work_fd);
+  TRY(leave_mounts_of_host(folders));
+  TRY(prepare_cgroups(order));
   Tree tree = TRY(prepare_tree(order.root, order.mounts));
   order.external_mounts.insert(order.external_mounts.end(), tree.external.begin(),
                                tree.external.end());
@@ -150,15 +161,16 @@ Event to_event(const std::variant<Outcome, Failure>& end) {
           .criu_failed = failure.by_criu};
 }
 
-// What we inherited is for us; what CRIU shall have is passed to it by name.
-void close_on_exec() {
-  ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
+Result<Order> read_order(int fd) {
+  const std::string text =
+      TRY(fs::read_file(At::cwd(), "/proc/self/fd/" + std::to_string(fd), kMaxOrderBytes));
+  return parse_order(text);
 }
 
 int serve(int socket, int order_fd) {
-  const Result<std::string> text =
-      fs::read_file(At::cwd(), "/proc/self/fd/" + std::to_string(order_fd), kMaxOrderBytes);
-  Result<Order> order = text ? parse_order(*text) : Result<Order>(text.error());
+  // vrun first has to bring us into the container's cgroup, where that is not done by the clone.
+  if (Result<void> started = await_go(socket); !started) return 1;
+  Result<Order> order = read_order(order_fd);
   const std::variant<Outcome, Failure> end =
       order ? carry_out(*order, socket) : Failure{std::move(order).error(), false};
   const Event event = to_event(end);
@@ -180,6 +192,7 @@ int main(int argc, char** argv) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  vrun::criu::close_on_exec();
+  // What we inherited is for us; what CRIU shall have is passed to it by number.
+  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   return vrun::criu::serve(static_cast<int>(*socket), static_cast<int>(*order));
 }

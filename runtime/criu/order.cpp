@@ -48,6 +48,8 @@ constexpr auto json_fields(const Order*) {
       json::field("autoDedup", &Order::auto_dedup), json::field("lazyPages", &Order::lazy_pages),
       json::field("cgroupMode", &Order::cgroup_mode),
       json::field("emptyNamespaces", &Order::empty_namespaces),
+      json::field("cgroupYard", &Order::cgroup_yard),
+      json::field("cgroupTrees", &Order::cgroup_trees),
       json::field("freezeCgroup", &Order::freeze_cgroup),
       json::field("parentImages", &Order::parent_images),
       json::field("pageServerAddress", &Order::page_server_address),

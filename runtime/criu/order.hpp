@@ -1,9 +1,9 @@
 // What vrun and its helper vrun-criu say to each other.
 //
 // vrun-criu [SOCKET] [ORDER]: two descriptors by number. ORDER is a memory file with an Order as
-// JSON; SOCKET carries packets: the helper sends an Event as JSON (with at most one descriptor),
-// vrun answers each notification with kGoOn or kRefused. The last event is kDone or kFailed. Either
-// side sees the other's end as end of file.
+// JSON; SOCKET carries packets: the helper starts when it gets kGoOn, then it sends an Event as
+// JSON (with at most one descriptor), vrun answers each notification with kGoOn or kRefused. The
+// last event is kDone or kFailed. Either side sees the other's end as end of file.
 #pragma once
 
 #include <cstdint>
@@ -56,6 +56,11 @@ struct Order {
   bool lazy_pages = false;
   std::string cgroup_mode;  // "": CRIU's own choice
   std::uint32_t empty_namespaces = 0;
+  // A folder with an entry for each cgroup hierarchy (key: CRIU's name, value: its mount). Empty:
+  // CRIU mounts them anew, which takes nsdelegate and memory_recursiveprot away from the host's
+  // own mount (cgroup v2 has one set of options).
+  std::string cgroup_yard;
+  std::vector<Pair> cgroup_trees;
   std::string freeze_cgroup, parent_images, page_server_address;
   int page_server_port = 0;
   std::string lsm_profile, lsm_mount_context, config_file;

@@ -58,6 +58,7 @@ void set_switches(const Order& order, rpc::Options& options) {
 }
 
 void set_texts(const Order& order, rpc::Options& options) {
+  if (!order.cgroup_yard.empty()) options.set_cgroup_yard(order.cgroup_yard);
   if (!order.freeze_cgroup.empty()) options.set_freeze_cgroup(order.freeze_cgroup);
   if (!order.lsm_profile.empty()) options.set_lsm_profile(order.lsm_profile);
   if (!order.lsm_mount_context.empty()) options.set_lsm_mount_context(order.lsm_mount_context);

@@ -21,11 +21,15 @@ std::string fd_path(const Fd& fd) {
   return "/proc/self/fd/" + std::to_string(fd.get());
 }
 
-Result<void> leave_mounts_of_host() {
-  TRY(sys::unshare(CLONE_NEWNS));
-  // Slaves, not private: what the host mounts later still reaches the container's bind mounts.
-  if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
-    return Error::system(errno, "make the mounts private");
+// The same folder, opened again by its path in this mount namespace.
+Result<void> reopen(int fd) {
+  const std::string path = TRY(sys::read_link(At::cwd(), "/proc/self/fd/" + std::to_string(fd)));
+  const Fd fresh = TRY(sys::open_dir(At::cwd(), path));
+  const struct stat before = TRY(sys::stat(fd));
+  const struct stat now = TRY(sys::stat(fresh.get()));
+  if (before.st_dev != now.st_dev || before.st_ino != now.st_ino)
+    return Error(Code::kState, "the folder " + quote(path) + " is not found by its path");
+  if (::dup3(fresh.get(), fd, O_CLOEXEC) < 0) return Error::system(errno, "keep " + quote(path));
   return {};
 }
 
@@ -70,8 +74,34 @@ Result<std::string> path_inside(const Fd& target, const std::string& root) {
 
 }  // namespace
 
+Result<void> leave_mounts_of_host(const std::vector<int>& fds) {
+  TRY(sys::unshare(CLONE_NEWNS));
+  // Slaves, not private: what the host mounts later still reaches the container's bind mounts.
+  if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
+    return Error::system(errno, "make the mounts private");
+  for (const int fd : fds)
+    TRY(reopen(fd));
+  return {};
+}
+
+Result<void> prepare_cgroups(const Order& order) {
+  if (order.cgroup_yard.empty()) return {};
+  const Fd yard = TRY(sys::open_dir(At::cwd(), order.cgroup_yard));
+  for (const Pair& tree : order.cgroup_trees) {
+    if (order.action != Action::kRestore) {
+      if (::symlinkat(tree.value.c_str(), yard.get(), tree.key.c_str()) != 0)
+        return Error::system(errno, "link to " + quote(tree.value));
+      continue;
+    }
+    TRY(sys::make_dir(yard, tree.key, 0700));
+    const Fd mount =
+        TRY(sys::open_tree(At::cwd(), tree.value, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    TRY(sys::move_mount(mount.get(), yard, tree.key, 0));
+  }
+  return {};
+}
+
 Result<Tree> prepare_tree(const std::string& root, const std::vector<TreeMount>& mounts) {
-  TRY(leave_mounts_of_host());
   Tree tree;
   const Fd root_dir = TRY(mount_root(root));
   tree.root = TRY(sys::read_link(At::cwd(), fd_path(root_dir)));

@@ -1,4 +1,5 @@
-/* The guest's own view of itself, as one JSON object on stdout; static, so that it runs in any root.
+/* The guest's own view of itself, as one JSON object on stdout; static, so that it runs in any
+ * root.
  *
  *   probe                     everything below "facts"
  *   probe call NR [ARG...]    one system call with numbers: prints its answer or -errno
@@ -46,9 +47,12 @@ static void text(const char* s) {
   putchar('"');
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
-    if (c == '"' || c == '\\') printf("\\%c", c);
-    else if (c < 32 || c > 126) printf("\\u%04x", c);
-    else putchar(c);
+    if (c == '"' || c == '\\')
+      printf("\\%c", c);
+    else if (c < 32 || c > 126)
+      printf("\\u%04x", c);
+    else
+      putchar(c);
   }
   putchar('"');
 }
@@ -93,7 +97,8 @@ static void status(void) {
     if (!colon) continue;
     *colon = 0;
     char* value = colon + 1;
-    while (*value == '\t' || *value == ' ') value++;
+    while (*value == '\t' || *value == ' ')
+      value++;
     value[strcspn(value, "\n")] = 0;
     if (!first) putchar(',');
     first = 0;
@@ -125,8 +130,9 @@ static void descriptors(void) {
 }
 
 static void limits(void) {
-  static const char* const names[] = {"CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC",
-    "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"};
+  static const char* const names[] = {
+      "CPU",     "FSIZE", "DATA",  "STACK",      "CORE",     "RSS",  "NPROC",  "NOFILE",
+      "MEMLOCK", "AS",    "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"};
   key("rlimits");
   putchar('{');
   for (int i = 0; i < 16; i++) {
@@ -142,10 +148,11 @@ static void scheduling(void) {
   struct attributes a = {.size = sizeof a};
   long r = syscall(SYS_sched_getattr, 0, &a, sizeof a, 0);
   key("scheduler");
-  printf("{\"answer\":%ld,\"policy\":%u,\"flags\":%llu,\"nice\":%d,\"priority\":%u,"
-         "\"runtime\":%llu,\"deadline\":%llu,\"period\":%llu}", r, a.policy,
-         (unsigned long long)a.flags, a.nice, a.priority, (unsigned long long)a.runtime,
-         (unsigned long long)a.deadline, (unsigned long long)a.period);
+  printf(
+      "{\"answer\":%ld,\"policy\":%u,\"flags\":%llu,\"nice\":%d,\"priority\":%u,"
+      "\"runtime\":%llu,\"deadline\":%llu,\"period\":%llu}",
+      r, a.policy, (unsigned long long)a.flags, a.nice, a.priority, (unsigned long long)a.runtime,
+      (unsigned long long)a.deadline, (unsigned long long)a.period);
   number("ioprio", syscall(SYS_ioprio_get, 1, 0));
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -182,7 +189,8 @@ static void facts(int argc, char** argv, char** env) {
   int n = getgroups(256, groups);
   key("groups");
   putchar('[');
-  for (int i = 0; i < n; i++) printf("%s%u", i ? "," : "", groups[i]);
+  for (int i = 0; i < n; i++)
+    printf("%s%u", i ? "," : "", groups[i]);
   putchar(']');
   number("umask", mask);
   char cwd[4096] = "";
@@ -201,7 +209,11 @@ static void facts(int argc, char** argv, char** env) {
   int death = -1;
   prctl(PR_GET_PDEATHSIG, &death, 0, 0, 0);
   number("pdeathsig", death);
-  number("subreaper", ({ int s = -1; prctl(PR_GET_CHILD_SUBREAPER, &s, 0, 0, 0); s; }));
+  number("subreaper", ({
+           int s = -1;
+           prctl(PR_GET_CHILD_SUBREAPER, &s, 0, 0, 0);
+           s;
+         }));
   number("session_keyring", syscall(SYS_keyctl, 0 /* GET_KEYRING_ID */, -3 /* session */, 0));
   sigset_t blocked;
   sigemptyset(&blocked);
@@ -221,11 +233,11 @@ static void facts(int argc, char** argv, char** env) {
   number("boottime", t.tv_sec);
   number("isatty", isatty(0));
   number("executable_writable", ({
-    int fd = open("/proc/self/exe", O_RDWR | O_CLOEXEC);
-    int e = fd < 0 ? -errno : 0;
-    if (fd >= 0) close(fd);
-    e;
-  }));
+           int fd = open("/proc/self/exe", O_RDWR | O_CLOEXEC);
+           int e = fd < 0 ? -errno : 0;
+           if (fd >= 0) close(fd);
+           e;
+         }));
   status();
   descriptors();
   limits();
@@ -234,7 +246,10 @@ static void facts(int argc, char** argv, char** env) {
 }
 
 static volatile sig_atomic_t resized;
-static void on_resize(int s) { (void)s; resized = 1; }
+static void on_resize(int s) {
+  (void)s;
+  resized = 1;
+}
 
 static void window(void) {
   struct winsize w = {0};
@@ -257,7 +272,10 @@ static void terminal(void) {
   window();
   for (;;) {
     sigsuspend(&old);
-    if (resized) { resized = 0; window(); }
+    if (resized) {
+      resized = 0;
+      window();
+    }
   }
 }
 
@@ -275,7 +293,8 @@ int main(int argc, char** argv, char** env) {
   }
   if (!strcmp(argv[1], "call") && argc > 2) {
     long a[7] = {0};
-    for (int i = 2; i < argc && i < 9; i++) a[i - 2] = strtol(argv[i], NULL, 0);
+    for (int i = 2; i < argc && i < 9; i++)
+      a[i - 2] = strtol(argv[i], NULL, 0);
     long r = syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
     printf("%ld\n", r < 0 ? -(long)errno : r);
     return 0;
@@ -284,7 +303,8 @@ int main(int argc, char** argv, char** env) {
     size_t n = (size_t)atol(argv[2]) << 20;
     char* p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return 3;
-    for (size_t i = 0; i < n; i += 4096) p[i] = 1;
+    for (size_t i = 0; i < n; i += 4096)
+      p[i] = 1;
     puts("touched");
     return 0;
   }
@@ -293,14 +313,21 @@ int main(int argc, char** argv, char** env) {
     pid_t pids[4096];
     for (; got < want && got < 4096; got++) {
       pids[got] = fork();
-      if (pids[got] == 0) for (;;) pause();
+      if (pids[got] == 0)
+        for (;;)
+          pause();
       if (pids[got] < 0) break;
     }
-    for (int i = 0; i < got; i++) { kill(pids[i], SIGKILL); waitpid(pids[i], NULL, 0); }
+    for (int i = 0; i < got; i++) {
+      kill(pids[i], SIGKILL);
+      waitpid(pids[i], NULL, 0);
+    }
     printf("%d\n", got);
     return 0;
   }
-  if (!strcmp(argv[1], "sleep")) for (;;) pause();
+  if (!strcmp(argv[1], "sleep"))
+    for (;;)
+      pause();
   if (!strcmp(argv[1], "tty")) terminal();
   if (!strcmp(argv[1], "open") && argc > 3) {
     int fd = open(argv[2], (int)strtol(argv[3], NULL, 0));
@@ -310,11 +337,15 @@ int main(int argc, char** argv, char** env) {
   if (!strcmp(argv[1], "burn") && argc > 2) {
     double end = now(CLOCK_MONOTONIC) + atof(argv[2]), start = now(CLOCK_MONOTONIC);
     double used = now(CLOCK_PROCESS_CPUTIME_ID);
-    while (now(CLOCK_MONOTONIC) < end) continue;
+    while (now(CLOCK_MONOTONIC) < end)
+      continue;
     printf("%.3f\n", (now(CLOCK_PROCESS_CPUTIME_ID) - used) / (now(CLOCK_MONOTONIC) - start));
     return 0;
   }
-  if (!strcmp(argv[1], "segv")) { signal(SIGSEGV, SIG_DFL); raise(SIGSEGV); }
+  if (!strcmp(argv[1], "segv")) {
+    signal(SIGSEGV, SIG_DFL);
+    raise(SIGSEGV);
+  }
   if (!strcmp(argv[1], "abort")) abort();
   fprintf(stderr, "probe: no such probe: %s\n", argv[1]);
   return 2;

@@ -3,6 +3,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,12 +16,18 @@ OUTCOMES = ("already exists", "does not exist", "not running", "running", "stopp
 
 
 def _quiet(rt, *args):
-    return rt.popen(*args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    """Started, not waited for. A created guest keeps the streams it is given, so they are files."""
+    with tempfile.TemporaryFile() as out:
+        child = rt.popen(*args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=out)
+        child.words = os.dup(out.fileno())
+    return child
 
 
 def _ends(child, deadline=None):
-    _, err = child.communicate(timeout=deadline or 6 * runtime.DEADLINE)
-    return child.returncode, err
+    rc = child.wait(timeout=deadline or 6 * runtime.DEADLINE)
+    with os.fdopen(child.words, "rb") as words:
+        words.seek(0)
+        return rc, words.read().decode(errors="replace")
 
 
 def twenty_creates_of_one_id_have_one_winner(rt, bundle):
@@ -72,10 +79,10 @@ def list_during_changes_never_fails(rt, bundle):
     bundle.args("true").save()
     workers = []
     for _ in range(6):
-        loop = "for i in 1 2 3 4 5 6 7 8; do %s; done" % " ".join(map(str, rt.command("run", "--bundle", bundle.path)))
         ids = [rt.new_id() for _ in range(8)]
         script = "; ".join(" ".join(map(str, rt.command("run", "--bundle", bundle.path, i))) for i in ids)
         workers.append(subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+    rt.children += workers
     try:
         while any(w.poll() is None for w in workers):
             rt("list", "--format", "json").ok()
@@ -112,9 +119,7 @@ def _killed_at(rt, bundle, delay, verb):
         child = _quiet(rt, verb, "--bundle", bundle.path, *(["--detach"] if verb == "run" else []), id)
     time.sleep(delay)
     child.kill()
-    # The waiting process has our pipe as its stderr: do not wait for its end.
-    child.wait()
-    child.stderr.close()
+    _ends(child)
     return id
 
 
@@ -139,8 +144,7 @@ def kill_9_of_delete_can_be_repeated(rt, bundle):
         child = _quiet(rt, "delete", "--force", id)
         time.sleep(dice.uniform(0, 0.01))
         child.kill()
-        child.wait()
-        child.stderr.close()
+        _ends(child)
         rt("delete", "--force", id).ok()
         assert not [g for g in leaks.cgroups() if id in g]
 

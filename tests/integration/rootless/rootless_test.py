@@ -87,6 +87,7 @@ def the_owner_in_list_is_the_user(rootless):
 def newuidmap_gives_a_range(rootless, user):
     host.need("newuidmap")
     first = _mapped(rootless, user)
+    rootless.bundle.capabilities("CAP_CHOWN")
     r = rootless.run(rootless.bundle.sh("cat /proc/self/uid_map; chown 5:6 /tmp; stat -c %u:%g /tmp")).ok()
     assert r.out.split() == ["0", str(user.pw_uid), "1", "1", str(first["uid"]), "65535", "5:6"]
     subprocess.run(["chown", f"{user.pw_uid}:{user.pw_gid}", rootless.bundle.rootfs / "tmp"], check=True)

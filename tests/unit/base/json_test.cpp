@@ -47,6 +47,14 @@ TEST(JsonDocument, says_where_the_text_is_wrong) {
             "doc: line 1, column 4: not valid JSON: missing a comma or ']' after an array element");
 }
 
+// Under the address sanitizer: RapidJSON reads past a character that is cut off.
+TEST(JsonDocument, refuses_a_character_that_is_cut_off) {
+  for (const std::string cut : {"\xc3", "\xe1", "\xe1\x80", "\xf1", "\xf1\x80\x80"}) {
+    EXPECT_THAT(fault_of("{\"" + std::string(40, 'y') + cut), HasSubstr("not valid JSON"));
+    EXPECT_THAT(fault_of("\"" + cut), HasSubstr("not valid JSON"));
+  }
+}
+
 TEST(JsonDocument, refuses_duplicates_and_nul_anywhere) {
   EXPECT_EQ(fault_of(R"({"a":[{"b":1,"c":2,"b":3}]})"), "doc: a[0].b: is there twice");
   EXPECT_EQ(fault_of(R"([["x","a\u0000"]])"), "doc: [0][1]: has a NUL character");

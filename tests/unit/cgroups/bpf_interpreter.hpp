@@ -2,14 +2,14 @@
 // decides can be tested without loading it. Anything else it meets is a failure of the test.
 #pragma once
 
-#include <gtest/gtest.h>
-#include <linux/bpf.h>
-
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <vector>
+
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
 
 namespace vrun::cgroups {
 
@@ -22,14 +22,29 @@ inline std::optional<std::uint64_t> bpf_alu(unsigned op, std::uint64_t a, std::u
                                             bool wide) {
   std::uint64_t result = 0;
   switch (op) {
-    case BPF_MOV: result = b; break;
-    case BPF_AND: result = a & b; break;
-    case BPF_OR: result = a | b; break;
-    case BPF_XOR: result = a ^ b; break;
-    case BPF_SUB: result = a - b; break;
-    case BPF_LSH: result = wide ? a << b : std::uint64_t(std::uint32_t(a) << b); break;
-    case BPF_RSH: result = wide ? a >> b : std::uint32_t(a) >> b; break;
-    default: return std::nullopt;
+    case BPF_MOV:
+      result = b;
+      break;
+    case BPF_AND:
+      result = a & b;
+      break;
+    case BPF_OR:
+      result = a | b;
+      break;
+    case BPF_XOR:
+      result = a ^ b;
+      break;
+    case BPF_SUB:
+      result = a - b;
+      break;
+    case BPF_LSH:
+      result = wide ? a << b : std::uint64_t(std::uint32_t(a) << b);
+      break;
+    case BPF_RSH:
+      result = wide ? a >> b : std::uint32_t(a) >> b;
+      break;
+    default:
+      return std::nullopt;
   }
   return wide ? result : result & 0xffffffffU;
 }
@@ -68,7 +83,8 @@ inline std::optional<BpfRun> run_bpf(const std::vector<bpf_insn>& program,
         if (in.code != (BPF_JMP | BPF_EXIT)) return std::nullopt;
         run.answer = reg[0];
         return run;
-      default: return std::nullopt;
+      default:
+        return std::nullopt;
     }
   }
   return std::nullopt;  // ran off the end

@@ -1,8 +1,8 @@
 #include "cgroups/devices.hpp"
 
-#include <gtest/gtest.h>
-
 #include <random>
+
+#include <gtest/gtest.h>
 
 #include "cgroups/group.hpp"
 #include "tests/unit/cgroups/bpf_interpreter.hpp"
@@ -13,7 +13,9 @@ namespace {
 using oci::DeviceRule;
 using Rules = std::vector<DeviceRule>;
 
-DeviceRule deny_all() { return {false, 'a', {}, {}, "rwm"}; }
+DeviceRule deny_all() {
+  return {false, 'a', {}, {}, "rwm"};
+}
 DeviceRule allow(char type, std::int64_t major, std::int64_t minor, std::string access) {
   return {true, type, major, minor, std::move(access)};
 }
@@ -76,7 +78,8 @@ void expect_same(const Rules& rules, const std::vector<std::uint32_t>& majors,
 
 TEST(Devices, the_usual_list_allows_what_it_says_and_nothing_else) {
   Rules rules = {deny_all()};
-  for (DeviceRule& rule : default_devices()) rules.push_back(std::move(rule));
+  for (DeviceRule& rule : default_devices())
+    rules.push_back(std::move(rule));
   auto program = program_of(rules);
   EXPECT_TRUE(allows(program, 'c', 1, 3, kMayRead | kMayWrite));
   EXPECT_TRUE(allows(program, 'c', 1, 3, kMayMknod));
@@ -106,7 +109,7 @@ TEST(Devices, rules_that_allow_everything_need_no_program) {
 }
 
 TEST(Devices, the_last_rule_wins_for_each_access) {
-  Rules rules = {deny_all(),          allow('c', -1, -1, "rw"), deny('c', 1, -1, "w"),
+  Rules rules = {deny_all(),           allow('c', -1, -1, "rw"), deny('c', 1, -1, "w"),
                  allow('c', 1, 5, ""), deny('c', 1, 5, "m"),     allow('b', 8, -1, "r"),
                  deny('a', 8, 1, "r")};
   expect_same(rules, {0, 1, 8, 9}, {0, 1, 3, 5});
@@ -122,8 +125,12 @@ TEST(Devices, a_later_wide_rule_takes_narrow_ones_back) {
 }
 
 TEST(Devices, minors_of_every_major) {
-  Rules rules = {deny_all(), allow('c', -1, 5, "rw"), deny('c', 1, -1, "w"),
-                 allow('c', 2, 5, "m"), deny('c', -1, 7, "r"), allow('c', 3, -1, "rwm")};
+  Rules rules = {deny_all(),
+                 allow('c', -1, 5, "rw"),
+                 deny('c', 1, -1, "w"),
+                 allow('c', 2, 5, "m"),
+                 deny('c', -1, 7, "r"),
+                 allow('c', 3, -1, "rwm")};
   expect_same(rules, {0, 1, 2, 3, 4}, {0, 5, 6, 7});
 }
 
@@ -179,7 +186,8 @@ TEST(Devices, the_last_of_many_rules_is_found) {
 
 TEST(Devices, jumps_stay_within_the_reach_of_an_instruction) {
   for (bool straight : {false, true}) {
-    for (const bpf_insn& one : program_of(many(20000, straight))) ASSERT_GE(one.off, 0);
+    for (const bpf_insn& one : program_of(many(20000, straight)))
+      ASSERT_GE(one.off, 0);
   }
 }
 
@@ -193,7 +201,8 @@ TEST(Devices, wrong_rules_are_named) {
 }
 
 TEST(Devices, numbers_beyond_the_kernels_match_nothing) {
-  auto program = program_of({deny_all(), allow('c', 4096, 0, "rwm"), allow('c', 1, 1U << 20U, "r")});
+  auto program =
+      program_of({deny_all(), allow('c', 4096, 0, "rwm"), allow('c', 1, 1U << 20U, "r")});
   EXPECT_FALSE(allows(program, 'c', 0, 0, kMayRead));
   EXPECT_FALSE(allows(program, 'c', 2, 0, kMayRead));
 }

@@ -1,10 +1,10 @@
 // The device filter on the running kernel.
+#include <cstdlib>
+
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-
-#include <cstdlib>
 
 #include "cgroups/devices.hpp"
 #include "tests/unit/cgroups/real_host.hpp"
@@ -32,7 +32,8 @@ class RealDevices : public RealGroup {
   }
   static Rules usual() {
     Rules rules = {{false, 'a', {}, {}, "rwm"}};
-    for (oci::DeviceRule& rule : default_devices()) rules.push_back(std::move(rule));
+    for (oci::DeviceRule& rule : default_devices())
+      rules.push_back(std::move(rule));
     return rules;
   }
 };

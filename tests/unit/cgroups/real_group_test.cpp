@@ -1,10 +1,10 @@
 // The whole of a Group against the running kernel, whichever hierarchies it has.
+#include <chrono>
+
 #include <linux/sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-
-#include <chrono>
 
 #include "tests/unit/cgroups/real_host.hpp"
 
@@ -37,7 +37,8 @@ TEST_F(RealGroup, clones_into_the_group) {
   auto child = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof(args)));
   ASSERT_GE(child, 0) << strerror(errno);
   if (child == 0) {
-    while (true) pause();
+    while (true)
+      pause();
   }
   auto pids = group_->processes();
   ASSERT_TRUE(pids) << why(pids);
@@ -162,7 +163,11 @@ TEST_F(RealGroup, a_planned_group_that_was_never_made_destroys_nothing) {
 
 TEST_F(RealGroup, nested_paths_are_made_and_the_parents_stay_for_others) {
   Request request{"vrun-unit-parent-" + std::to_string(getpid()) + "/a/b",
-                  *ContainerId::parse(name_), false, false, {}, nullptr};
+                  *ContainerId::parse(name_),
+                  false,
+                  false,
+                  {},
+                  nullptr};
   auto planned = plan_in(request, host_, layout_);
   ASSERT_TRUE(planned) << why(planned);
   group_ = *std::move(planned);
@@ -176,6 +181,43 @@ TEST_F(RealGroup, nested_paths_are_made_and_the_parents_stay_for_others) {
     EXPECT_EQ(rmdir(parent.c_str()), 0) << parent;
     EXPECT_EQ(rmdir(std::string(fs::dir_name(parent)).c_str()), 0) << parent;
   }
+}
+
+TEST_F(RealGroup, many_at_once_share_their_parents) {
+  const std::string parent = "vrun-unit-parent-" + std::to_string(getpid());
+  std::vector<std::unique_ptr<Process>> workers;
+  for (int worker = 0; worker < 8; ++worker) {
+    workers.push_back(std::make_unique<Process>([&, worker] {
+      for (int round = 0; round < 20; ++round) {
+        Request request{parent + "/a/" + std::to_string(worker),
+                        *ContainerId::parse(name_),
+                        false,
+                        false,
+                        {},
+                        nullptr};
+        auto group = plan_in(request, host_, layout_);
+        if (!group) _exit(1);
+        auto created = (*group)->create();
+        if (!created) {
+          fprintf(stderr, "%s\n", created.error().text().c_str());
+          _exit(2);
+        }
+        for (const auto& [hierarchy, dir] : (*group)->location().paths) {
+          if (hierarchy == "cpuset" && read(dir + "/cpuset.cpus").empty()) _exit(4);
+        }
+        if (!(*group)->destroy()) _exit(3);
+        for (const auto& [hierarchy, dir] : (*group)->location().paths) {
+          std::string up(fs::dir_name(dir));
+          rmdir(up.c_str());  // as an undo of somebody else would
+          rmdir(std::string(fs::dir_name(up)).c_str());
+        }
+      }
+    }));
+  }
+  for (auto& worker : workers)
+    worker->go();
+  for (auto& worker : workers)
+    EXPECT_EQ(WEXITSTATUS(worker->wait()), 0);
 }
 
 TEST_F(RealLimits, pids) {
@@ -192,7 +234,8 @@ TEST_F(RealLimits, pids) {
     for (int i = 0; i < 10; ++i) {
       pid_t pid = fork();
       if (pid == 0) {
-        while (true) pause();
+        while (true)
+          pause();
       }
       if (pid > 0) ++made;
     }
@@ -226,7 +269,8 @@ TEST_F(RealLimits, memory_and_its_oom_kill) {
   Process child([] {
     constexpr std::size_t kBytes = 256U << 20U;
     void* at = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (std::size_t i = 0; i < kBytes; i += 4096) static_cast<char*>(at)[i] = 1;
+    for (std::size_t i = 0; i < kBytes; i += 4096)
+      static_cast<char*>(at)[i] = 1;
   });
   ASSERT_OK(group_->join(child.pid()));
   child.go();
@@ -269,7 +313,8 @@ TEST_F(RealLimits, memory_can_be_raised_and_lowered_with_swap) {
   unlimited.memory.emplace();
   unlimited.memory->limit = -1;
   ASSERT_OK(group_->set(unlimited));
-  EXPECT_EQ(value("memory", v1_swap, "memory.swap.max"), v1("memory") ? "9223372036854771712" : "max");
+  EXPECT_EQ(value("memory", v1_swap, "memory.swap.max"),
+            v1("memory") ? "9223372036854771712" : "max");
 }
 
 TEST_F(RealLimits, check_before_update_refuses_a_limit_below_the_usage) {
@@ -280,7 +325,8 @@ TEST_F(RealLimits, check_before_update_refuses_a_limit_below_the_usage) {
   Process child([] {
     constexpr std::size_t kBytes = 32U << 20U;
     void* at = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (std::size_t i = 0; i < kBytes; i += 4096) static_cast<char*>(at)[i] = 1;
+    for (std::size_t i = 0; i < kBytes; i += 4096)
+      static_cast<char*>(at)[i] = 1;
     kill(getpid(), SIGSTOP);
   });
   ASSERT_OK(group_->join(child.pid()));

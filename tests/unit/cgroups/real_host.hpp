@@ -2,15 +2,15 @@
 // processes to put into it.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <string>
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <functional>
-#include <memory>
-#include <string>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -25,9 +25,9 @@ template <typename T>
 std::string why(const Result<T>& result) {
   return result ? "" : result.error().text();
 }
-#define ASSERT_OK(expression)              \
-  do {                                     \
-    auto ok_result = (expression);         \
+#define ASSERT_OK(expression)                 \
+  do {                                        \
+    auto ok_result = (expression);            \
     ASSERT_TRUE(ok_result) << why(ok_result); \
   } while (false)
 
@@ -128,7 +128,8 @@ class RealGroup : public testing::Test {
   static std::string read(const std::string& path) {
     auto text = fs::read_file(At::cwd(), path, 1U << 20U);
     std::string value = text ? *text : why(text);
-    while (!value.empty() && value.back() == '\n') value.pop_back();
+    while (!value.empty() && value.back() == '\n')
+      value.pop_back();
     return value;
   }
   bool v1(const std::string& controller) const {

@@ -5,25 +5,34 @@
 #include "base/host.hpp"
 #include "base/spawn.hpp"
 #include "base/text.hpp"
-#include "cli/oci_verbs.hpp"
 
 namespace vrun::cli {
 namespace {
 
+const Manual kOci = oci_manual();
+
 TEST(Manual, names_every_verb_and_flag_deprecated_ones_too) {
-  const std::string page = manual_page();
-  for (const Verb& verb : oci_verbs()) {
-    EXPECT_NE(page.find(".SS " + std::string(verb.name.view()) + "\n"), std::string::npos);
-    for (const Flag& flag : verb.flags()) {
+  const std::string page = manual_page(kOci);
+  for (const Manual::Verb& verb : kOci.verbs) {
+    EXPECT_NE(page.find(".SS " + std::string(verb.name) + "\n"), std::string::npos);
+    for (const Flag& flag : verb.flags) {
       EXPECT_NE(page.find(roff("--" + std::string(flag.name.view()))), std::string::npos)
           << flag.name.view();
     }
   }
 }
 
+TEST(Manual, each_persona_has_its_page) {
+  EXPECT_TRUE(manual_page(kOci).starts_with(".TH VRUN\\-OCI 8 "));
+  const std::string everyday = manual_page(everyday_manual());
+  EXPECT_TRUE(everyday.starts_with(".TH VRUN 1 "));
+  EXPECT_NE(everyday.find(".SS run\n"), std::string::npos);
+  EXPECT_NE(everyday.find("\\-\\-memory"), std::string::npos);
+}
+
 TEST(Manual, text_never_becomes_a_roff_request) {
   EXPECT_EQ(roff(".so x\n'y a-b\\c"), "\\&.so x\n\\&'y a\\-b\\ec");
-  for (const std::string_view line : split(manual_page(), '\n')) {
+  for (const std::string_view line : split(manual_page(kOci), '\n')) {
     if (line.empty() || line[0] != '.') continue;
     const std::string_view request =
         line.substr(1, line.find(' ') == std::string_view::npos ? 2 : line.find(' ') - 1);
@@ -42,7 +51,7 @@ std::string offered(const std::string& line) {
                   "read -ra COMP_WORDS <<<\"$2\"; [[ $2 == *' ' ]] && COMP_WORDS+=('');"
                   "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _vrun_oci; echo \"${COMPREPLY[*]}\"",
                   "bash",
-                  bash_completion(),
+                  bash_completion(oci_manual()),
                   line};
   command.env = Host::current().env;
   const Result<Finished> finished = run(command);
@@ -63,17 +72,16 @@ TEST(BashCompletion, offers_verbs_flags_containers_and_values) {
 }
 
 TEST(Completions, of_zsh_and_fish_name_every_flag_that_is_shown) {
-  const std::string zsh = zsh_completion();
-  const std::string fish = fish_completion();
-  for (const Verb& verb : oci_verbs()) {
-    for (const Flag& flag : verb.flags()) {
+  const std::string zsh = zsh_completion(oci_manual());
+  const std::string fish = fish_completion(oci_manual());
+  for (const Manual::Verb& verb : kOci.verbs) {
+    for (const Flag& flag : verb.flags) {
       if (flag.shown != Shown::kAlways) continue;
       const std::string name(flag.name.view());
       EXPECT_NE(zsh.find("--" + name), std::string::npos) << name;
-      EXPECT_NE(fish.find("__fish_seen_subcommand_from " + std::string(verb.name.view()) + "' -l " +
-                          name),
+      EXPECT_NE(fish.find("__fish_seen_subcommand_from " + std::string(verb.name) + "' -l " + name),
                 std::string::npos)
-          << verb.name.view() << " " << name;
+          << verb.name << " " << name;
     }
   }
 }

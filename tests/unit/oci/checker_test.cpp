@@ -302,13 +302,15 @@ TEST_F(Checker, network_devices) {
   spec.linux.net_devices = {{.host_name = "eth0", .name = "a/b"},
                             {.host_name = "0123456789abcdef", .name = "x"},
                             {.host_name = "eth1", .name = "x"},
-                            {.host_name = "eth2", .name = "wan%d"}};
+                            {.host_name = "eth2", .name = "wan%s"}};
   EXPECT_EQ(fault(),
             "4 faults\n  linux.netDevices['eth0'].name: 'a/b' is not an interface name\n"
             "  linux.netDevices['0123456789abcdef']: is not an interface name\n"
             "  linux.netDevices['eth1']: 'x' is the name of two devices\n"
-            "  linux.netDevices['eth2'].name: 'wan%d' is not an interface name");
-  spec.linux.net_devices = {{.host_name = "eth0", .name = ""}};
+            "  linux.netDevices['eth2'].name: 'wan%s' is not an interface name");
+  spec.linux.net_devices = {{.host_name = "eth0", .name = "wan%d"},
+                            {.host_name = "eth1", .name = "wan%d"},
+                            {.host_name = "eth2", .name = ""}};
   EXPECT_EQ(fault(), "accepted");
   remove_namespace(NamespaceType::kNetwork);
   EXPECT_EQ(fault(), "linux.netDevices: need a network namespace");

@@ -92,6 +92,57 @@ TEST(RoundTrip, the_full_config_is_written_as_it_was_read) {
   EXPECT_EQ(to_json(*spec, true) + "\n", test::full_config());
 }
 
+// The JSON text of a value with sorted members, to compare documents.
+std::string canonical(const json::Value& value) {
+  switch (value.kind()) {
+    case json::Kind::kNull:
+      return "null";
+    case json::Kind::kBool:
+      return value.as_bool() ? "true" : "false";
+    case json::Kind::kUnsigned:
+      return std::to_string(value.as_unsigned());
+    case json::Kind::kNegative:
+      return std::to_string(value.as_negative());
+    case json::Kind::kReal:
+      return std::to_string(value.as_real());
+    case json::Kind::kString:
+      return "'" + std::string(value.as_text()) + "'";
+    case json::Kind::kArray:
+      break;
+    case json::Kind::kObject: {
+      std::map<std::string, std::string> members;
+      for (const json::Member& member : value.members()) {
+        members[std::string(member.key.as_text())] = canonical(member.value);
+      }
+      std::string text = "{";
+      for (const auto& [key, inner] : members)
+        text += key + ":" + inner + ",";
+      return text + "}";
+    }
+  }
+  std::string text = "[";
+  for (const json::Value& element : value.elements())
+    text += canonical(element) + ",";
+  return text + "]";
+}
+
+// Configs as Podman, Buildah and containerd wrote them: nothing in them is lost.
+TEST(RoundTrip, nothing_that_an_engine_writes_is_dropped) {
+  for (const std::string name : {"podman-4.3", "buildah-1.28", "containerd-1.6"}) {
+    const std::string text = test::read_data("engine-" + name + ".json");
+    const auto spec = parse_spec(text, name);
+    ASSERT_TRUE(spec) << spec.error().text();
+    const std::string written = to_json(*spec, false);
+    const auto before = json::Document::parse(text, name);
+    const auto after = json::Document::parse(written, name);
+    ASSERT_TRUE(before && after);
+    EXPECT_EQ(canonical(after->root()), canonical(before->root())) << name;
+    // `ctr oci spec` prints no args; the other two are whole.
+    const bool complete = name != "containerd-1.6";
+    EXPECT_EQ(check(*spec, name).has_value(), complete) << name;
+  }
+}
+
 TEST(RoundTrip, parts_survive_writing_and_reading) {
   const auto spec = parse_spec(test::full_config(), "full.json");
   ASSERT_TRUE(spec);

@@ -193,6 +193,20 @@ TEST(ImageConfig, faults_are_named) {
             "  rootfs.diff_ids[0]: digest 'x' is not sha256: and 64 hexadecimal digits");
 }
 
+TEST(ImageConfig, layer_lists_have_bounds) {
+  const auto config = [](std::size_t layers) {
+    std::string list;
+    for (std::size_t i = 0; i < layers; ++i)
+      list += (i == 0 ? "\"" : ",\"") + kDigest + "\"";
+    return fault_of(parse_image_config(
+        R"({"architecture":"a","os":"linux","rootfs":{"type":"layers","diff_ids":[)" + list + "]}}",
+        "c"));
+  };
+  EXPECT_EQ(config(0), "c: rootfs.diff_ids: is empty");
+  EXPECT_EQ(config(kMaxLayers), "accepted");
+  EXPECT_EQ(config(kMaxLayers + 1), "c: rootfs.diff_ids: has 501 layers, the limit is 500");
+}
+
 TEST(Layout, needs_version_1) {
   EXPECT_TRUE(check_layout(layout_json(), "oci-layout"));
   EXPECT_TRUE(check_layout(R"({"imageLayoutVersion":"1.1.0"})", "oci-layout"));
@@ -223,6 +237,7 @@ TEST(Reference, is_normalised_as_docker_does) {
       {"quay.io/a/b", "quay.io", "a/b", "latest", "quay.io/a/b:latest"},
       {"[::1]:5000/app", "[::1]:5000", "app", "latest", "[::1]:5000/app:latest"},
       {"REG/app", "REG", "app", "latest", "REG/app:latest"},
+      {"docker.io/quay.io/x", "docker.io", "quay.io/x", "latest", "docker.io/quay.io/x:latest"},
       {"a/b__c-d--e.f_g", "docker.io", "a/b__c-d--e.f_g", "latest", "a/b__c-d--e.f_g:latest"},
   };
   for (const Name& name : names) {
@@ -259,6 +274,7 @@ TEST(Reference, refuses_what_is_no_name) {
       {"Alpine", "must be lower case"},
       {"me/App", "must be lower case"},
       {kHex, "64 hexadecimal digits are an id, not a name"},
+      {"docker.io/library/" + kHex, "64 hexadecimal digits are an id, not a name"},
       {"a//b", "is not of lower-case letters"},
       {"/a", "is not of lower-case letters"},
       {"a/", "is not of lower-case letters"},

@@ -32,6 +32,13 @@ TEST(Capabilities, names_are_those_of_libcap) {
   }
 }
 
+TEST(Capabilities, libcap_knows_no_more_than_the_table) {
+  // for a number without a name libcap answers with its digits
+  char* next = cap_to_name(static_cast<cap_value_t>(capability_names().size()));
+  EXPECT_EQ(std::string(next).substr(0, 4) == "cap_", false) << next;
+  cap_free(next);
+}
+
 TEST(Capabilities, an_absent_object_gives_nothing) {
   Faults faults;
   const auto args =

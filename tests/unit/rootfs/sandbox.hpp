@@ -39,7 +39,9 @@ inline std::string become_root(uid_t uid, gid_t gid) {
   return done ? "" : "no id map";
 }
 
-inline std::string in_sandbox(int flags, const std::function<std::string()>& body) {
+// `private_mounts` false: mounts keep their peers outside.
+inline std::string in_sandbox(int flags, const std::function<std::string()>& body,
+                              bool private_mounts = true) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return "no pipe";
   const pid_t child = ::fork();
@@ -49,7 +51,7 @@ inline std::string in_sandbox(int flags, const std::function<std::string()>& bod
     const gid_t gid = ::getegid();
     if (::unshare(flags) != 0) {
       answer = std::string("unshare: ") + std::strerror(errno);
-    } else if ((flags & CLONE_NEWNS) != 0 &&
+    } else if ((flags & CLONE_NEWNS) != 0 && private_mounts &&
                ::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) {
       answer = std::string("private: ") + std::strerror(errno);
     } else {
@@ -129,7 +131,9 @@ struct Playground {
 
   Playground() {
     context.wire = -1;
-    ::mkdir(top.c_str(), 0700);
+    // Over /tmp itself, so that nothing is left on the machine's own.
+    if (::mount("tmpfs", "/tmp", "tmpfs", 0, "mode=755") != 0) failure = "no tmpfs";
+    ::mkdir(top.c_str(), 0755);
     if (::mount("tmpfs", top.c_str(), "tmpfs", 0, "mode=755") != 0) failure = "no tmpfs";
     ::umask(022);
     ::mkdir(image.c_str(), 0755);
@@ -176,7 +180,29 @@ struct Playground {
   }
 };
 
-// The mount options that statmount shows for a path: "ro,nosuid" (from mountinfo, per-mount part).
+// The propagation of a mount as mountinfo shows it, without numbers: "shared master", or "private".
+inline std::string propagation_at(const std::string& path) {
+  auto table = fs::read_file(At::cwd(), "/proc/self/mountinfo", 4U << 20U);
+  if (!table) return "no mountinfo";
+  std::string found = "not a mount";
+  std::size_t at = 0;
+  while (at < table->size()) {
+    const std::size_t end = std::min(table->find('\n', at), table->size());
+    const std::string line = table->substr(at, end - at);
+    char target[4096];
+    if (std::sscanf(line.c_str(), "%*d %*d %*s %*s %4095s", target) == 1 && path == target) {
+      found.clear();
+      if (line.find(" shared:") != std::string::npos) found += "shared";
+      if (line.find(" master:") != std::string::npos) found += found.empty() ? "master" : " master";
+      if (line.find(" unbindable") != std::string::npos) found += "unbindable";
+      if (found.empty()) found = "private";
+    }
+    at = end + 1;
+  }
+  return found;
+}
+
+// The options of the mount at a path: "ro,nosuid" (from mountinfo, per-mount part).
 inline std::string mount_flags_at(const std::string& path) {
   auto table = fs::read_file(At::cwd(), "/proc/self/mountinfo", 4U << 20U);
   if (!table) return "no mountinfo";

@@ -1,8 +1,11 @@
 // The kernel's view of a seccomp program, written down anew: runs it on one call.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,15 +16,25 @@
 
 namespace vrun::seccomp {
 
-inline std::uint32_t run_bpf(const Program& program, const seccomp_data& data) {
-  std::uint32_t a = 0;
+// What a run looked at beyond architecture and number: the offset of each argument word, and the
+// constants that it was compared with.
+using Looked = std::map<std::uint32_t, std::set<std::uint32_t>>;
+
+inline std::uint32_t run_bpf(const Program& program, const seccomp_data& data,
+                             Looked* looked = nullptr) {
+  std::uint32_t a = 0, from = 0;
   for (std::size_t pc = 0; pc < program.size(); ++pc) {
     const sock_filter& at = program[pc];
+    const bool uses = BPF_CLASS(at.code) == BPF_ALU ||
+                      (BPF_CLASS(at.code) == BPF_JMP && BPF_OP(at.code) != BPF_JA);
+    if (uses && looked != nullptr && from >= offsetof(seccomp_data, args))
+      (*looked)[from].insert(at.k);
     bool taken = false;
     switch (at.code) {
       case BPF_LD | BPF_W | BPF_ABS:
         if (at.k % 4 != 0 || at.k + 4 > sizeof(data)) throw std::runtime_error("load outside");
         std::memcpy(&a, reinterpret_cast<const char*>(&data) + at.k, 4);
+        from = at.k;
         continue;
       case BPF_ALU | BPF_AND | BPF_K:
         a &= at.k;
@@ -72,8 +85,9 @@ inline std::uint32_t verdict(const Program& program, const Call& call) {
 }
 
 // Every way in which the two programs were seen to differ: empty if they agree on all numbers
-// 0..1023 (plain and with the x32 bit), odd numbers, all architectures, and argument values at and
-// beside every constant of the programs.
+// 0..1023 (for x86_64 also with the x32 bit), odd numbers, all architectures, and for calls whose
+// arguments are looked at all combinations of words at and beside the constants they are compared
+// with.
 std::string differences(const Program& one, const Program& other);
 
 }  // namespace vrun::seccomp

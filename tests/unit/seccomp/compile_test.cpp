@@ -60,13 +60,24 @@ TEST(SeccompCompile, the_second_time_comes_from_the_cache) {
   EXPECT_EQ(compile(deny_getppid(), temp.host())->program, std::string(8, '\6'));
 }
 
-TEST(SeccompCompile, rules_that_contradict_each_other_name_the_second) {
+TEST(SeccompCompile, conditions_that_contradict_each_other_name_the_second) {
   oci::Seccomp seccomp = deny_getppid();
-  seccomp.syscalls.push_back({.names = {"getppid"}, .action = "SCMP_ACT_ERRNO", .errno_ret = 5});
+  const std::vector<oci::SyscallArg> args{{0, 1, 0, "SCMP_CMP_EQ"}};
+  for (const unsigned errno_ret : {5U, 6U})
+    seccomp.syscalls.push_back(
+        {.names = {"getuid"}, .action = "SCMP_ACT_ERRNO", .errno_ret = errno_ret, .args = args});
   const Result<Filter> filter = compile(seccomp, Host{});
   ASSERT_FALSE(filter);
   EXPECT_EQ(filter.error().text(),
-            "linux.seccomp.syscalls[1]: contradicts an earlier rule for getppid");
+            "linux.seccomp.syscalls[2]: contradicts an earlier rule for getuid");
+}
+
+TEST(SeccompCompile, of_two_plain_rules_for_a_call_the_first_stays) {
+  oci::Seccomp seccomp = deny_getppid();
+  seccomp.syscalls.push_back({.names = {"getppid"}, .action = "SCMP_ACT_KILL_PROCESS"});
+  const Result<Filter> filter = compile(seccomp, Host{});
+  ASSERT_TRUE(filter);
+  EXPECT_EQ(under(*filter, [] { return ::syscall(SYS_getppid) == -1 && errno == 71 ? 0 : 1; }), 0);
 }
 
 TEST(SeccompCompile, an_architecture_of_another_byte_order_is_an_error) {

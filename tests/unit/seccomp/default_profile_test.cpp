@@ -1,6 +1,8 @@
 // What the default profile decides, call by call.
 #include <cerrno>
+#include <csignal>
 #include <set>
+#include <string>
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -33,13 +35,19 @@ class Profile {
   }
   std::uint32_t says_on(std::uint32_t arch, const char* name,
                         std::vector<std::uint64_t> args = {}) const {
-    Call call{arch, static_cast<std::uint32_t>(seccomp_syscall_resolve_name_arch(arch, name)), {}};
+    Call call{arch, number_on(arch, name), {}};
     std::copy(args.begin(), args.end(), call.args);
     return verdict(program_, call);
   }
   const Program& program() const { return program_; }
 
  private:
+  // libseccomp answers with numbers of its own for calls that i386 got only in Linux 4.3
+  static std::uint32_t number_on(std::uint32_t arch, const std::string& name) {
+    if (arch == SCMP_ARCH_X86 && name == "socket") return 359;
+    if (arch == SCMP_ARCH_X86 && name == "connect") return 362;
+    return static_cast<std::uint32_t>(seccomp_syscall_resolve_name_arch(arch, name.c_str()));
+  }
   Program program_;
 };
 
@@ -127,7 +135,7 @@ TEST(DefaultProfile, sockets_of_two_families_are_refused) {
 
 TEST(DefaultProfile, socketcall_does_not_get_round_the_families) {
   const Profile profile({});
-  EXPECT_EQ(profile.says_on(SCMP_ARCH_X86, "socketcall", {1 /* SYS_SOCKET */}), kEperm);
+  EXPECT_EQ(profile.says_on(SCMP_ARCH_X86, "socketcall", {1 /* SYS_SOCKET */}), kEnosys);
 }
 
 TEST(DefaultProfile, personality_keeps_address_randomisation) {

@@ -30,7 +30,8 @@ Program compiled(const oci::Seccomp& seccomp) {
 
 TEST(Enosys, is_for_calls_above_the_highest_that_is_named) {
   const Program program = compiled(listing("SCMP_ACT_ERRNO"));
-  for (const std::uint32_t arch : {AUDIT_ARCH_X86_64, AUDIT_ARCH_I386}) {
+  for (const std::uint32_t arch :
+       {std::uint32_t{AUDIT_ARCH_X86_64}, std::uint32_t{AUDIT_ARCH_I386}}) {
     // openat2 has number 437 everywhere
     EXPECT_EQ(verdict(program, {arch, 437}), SECCOMP_RET_ALLOW);
     EXPECT_EQ(verdict(program, {arch, 436}), kEperm);

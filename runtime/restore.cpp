@@ -1,0 +1,252 @@
+#include <memory>
+#include <optional>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+
+#include "base/fs.hpp"
+#include "base/json.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cgroups/intel_rdt.hpp"
+#include "runtime/checkpoint.hpp"
+#include "runtime/creation.hpp"
+#include "runtime/criu_call.hpp"
+#include "runtime/foreground.hpp"
+#include "runtime/hooks.hpp"
+#include "runtime/outside.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/record.hpp"
+#include "runtime/removal.hpp"
+
+namespace vrun::runtime {
+namespace {
+
+constexpr const char* kLogName = "restore.log";
+constexpr const char* kDescriptorsName = "descriptors.json";
+constexpr std::size_t kMaxDescriptorsBytes = 64U << 10U;
+
+// Beside the images: what the process had as stdin, stdout and stderr.
+Result<std::vector<std::string>> read_descriptors(const CriuFolders& folders) {
+  Result<std::string> text =
+      fs::read_file(folders.images, kDescriptorsName, kMaxDescriptorsBytes, fs::Kind::kRegularOnly);
+  if (!text) {
+    return std::move(text)
+        .error()
+        .at("--image-path")
+        .hint("it has to be the folder that a checkpoint was written to");
+  }
+  const json::Document document = TRY(json::Document::parse(*text, kDescriptorsName));
+  json::Faults faults(kDescriptorsName);
+  const json::In root(document.root(), faults);
+  std::vector<std::string> stdio;
+  if (root.expect(json::Kind::kArray)) {
+    for (std::size_t i = 0; i < document.root().elements().size(); ++i) {
+      const json::Value& element = document.root().elements()[i];
+      if (json::In(root, i, element).expect(json::Kind::kString))
+        stdio.emplace_back(element.as_text());
+    }
+  }
+  TRY(faults.result());
+  return stdio;
+}
+
+// A container that CRIU brings up. All that was made is undone on drop until commit().
+class Restoration {
+ public:
+  static Result<std::unique_ptr<Restoration>> begin(const Context& context, Input input) {
+    NewFolder folder = TRY(NewFolder::create(context.root, input.id));
+    std::unique_ptr<cgroups::Group> group = TRY(cgroups::plan(
+        {.cgroups_path = input.spec.linux.cgroups_path,
+         .id = input.id,
+         .systemd = context.systemd_cgroup,
+         .rootless = context.host.rootless(),
+         .annotations = input.spec.annotations,
+         .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr},
+        context.host));
+    Record record = new_record(context, input, *group);
+    std::unique_ptr<Restoration> restoration(new Restoration(
+        context, std::move(input), std::move(folder), std::move(group), std::move(record)));
+    TRY(restoration->make_group());
+    return restoration;
+  }
+  Restoration(const Restoration&) = delete;
+  Restoration& operator=(const Restoration&) = delete;
+  ~Restoration() {
+    if (committed_) return;
+    // The group goes first: it holds the processes.
+    if (group_made_) static_cast<void>(group_->destroy());
+    if (rdt_) static_cast<void>(rdt_->destroy());
+  }
+
+  // Until the process runs; its pty master is in console() then, if nobody else got it.
+  Result<void> run(const RestoreOptions& options, const std::string& program,
+                   const CriuFolders& folders, const std::vector<std::string>& stdio);
+  Fd take_console() { return std::move(console_); }
+  Fd commit() {
+    committed_ = true;
+    folder_.commit();
+    return std::move(process_);
+  }
+
+ private:
+  Restoration(const Context& context, Input input, NewFolder folder,
+              std::unique_ptr<cgroups::Group> group, Record record)
+      : context_(context),
+        input_(std::move(input)),
+        folder_(std::move(folder)),
+        group_(std::move(group)),
+        record_(std::move(record)) {}
+  Result<void> make_group();
+  Result<void> on_notify(const criu::Event& event, Fd fd);
+  Result<void> run_hooks_for(Pid pid);
+  Result<void> take_over(Pid pid);
+  Result<void> limit(Pid pid);
+  Result<void> publish(Pid pid);
+  Result<void> hand_console(Fd master);
+
+  const Context& context_;
+  Input input_;
+  NewFolder folder_;
+  std::unique_ptr<cgroups::Group> group_;
+  Record record_;
+  std::optional<cgroups::IntelRdt> rdt_;
+  Fd process_, console_;
+  bool group_made_ = false;
+  bool committed_ = false;
+};
+
+Result<void> Restoration::make_group() {
+  TRY(write_intent(folder_.dir(), record_));
+  TRY(write_config(folder_.dir(), input_.config_text));
+  group_made_ = true;  // destroy() has something to undo, also when create() stops half way
+  return group_->create();
+}
+
+Result<void> Restoration::run(const RestoreOptions& options, const std::string& program,
+                              const CriuFolders& folders, const std::vector<std::string>& stdio) {
+  Supplies supplies = TRY(supply(input_.spec, input_.bundle, *group_, stdio));
+  CriuCall call;
+  call.order = TRY(base_order(program, options.criu, folders, record_.annotations));
+  call.order.action = criu::Action::kRestore;
+  call.order.log_file = kLogName;
+  call.order.root = record_.rootfs;
+  call.order.mounts = std::move(supplies.tree);
+  call.order.external_mounts = std::move(supplies.mounts);
+  call.order.inherited = std::move(supplies.inherited);
+  call.order.joined_namespaces = std::move(supplies.joined);
+  call.order.lsm_profile = options.lsm_profile;
+  call.order.lsm_mount_context = options.lsm_mount_context;
+  call.folders = &folders;
+  const CgroupYard yard = TRY(CgroupYard::create(folder_.dir(), record_.cgroup, call.order));
+  for (const Fd& descriptor : supplies.descriptors)
+    call.descriptors.push_back(descriptor.get());
+  call.group = group_.get();
+  call.on_notify = [this](const criu::Event& event, Fd fd) {
+    return on_notify(event, std::move(fd));
+  };
+  TRY(call_criu(call, context_.host));
+  if (process_) return {};
+  return Error(Code::kInternal, "criu restored the processes without saying which is the first");
+}
+
+Result<void> Restoration::on_notify(const criu::Event& event, Fd fd) {
+  if (event.script == "setup-namespaces") return run_hooks_for(Pid(event.pid));
+  if (event.script == "orphan-pts-master") return hand_console(std::move(fd));
+  if (event.script == "post-restore") return take_over(Pid(event.pid));
+  return {};
+}
+
+Result<void> Restoration::run_hooks_for(Pid pid) {
+  const oci::Hooks& hooks = input_.spec.hooks;
+  const oci::State state = state_of(record_, pid, "creating");
+  TRY(run_hooks(hooks.prestart, state, "prestart"));
+  return run_hooks(hooks.create_runtime, state, "createRuntime");
+}
+
+// The processes are there and stand still: they run on once this has returned.
+Result<void> Restoration::take_over(Pid pid) {
+  process_ = TRY(sys::pidfd_open(pid));
+  TRY(limit(pid));
+  return publish(pid);
+}
+
+Result<void> Restoration::limit(Pid pid) {
+  const oci::Linux& linux = input_.spec.linux;
+  if (linux.resources) TRY(group_->set(*linux.resources));
+  TRY(group_->set_devices(device_rules(input_.spec)));
+  if (!linux.intel_rdt) return {};
+  rdt_.emplace(TRY(cgroups::IntelRdt::plan(*linux.intel_rdt, input_.id, context_.host)));
+  TRY(rdt_->create());
+  record_.closid = fs::base_name(rdt_->location().clos);
+  record_.own_closid = rdt_->location().made_clos;
+  return rdt_->join(pid);
+}
+
+Result<void> Restoration::publish(Pid pid) {
+  const std::optional<std::uint64_t> start_time = start_time_of(pid);
+  if (!start_time) return Error(Code::kSystem, "the restored process has ended");
+  record_.pid = pid;
+  record_.start_time = *start_time;
+  TRY(prepare_state(folder_.dir(), record_));
+  TRY(write_pid_file(input_.options.pid_file, pid));
+  TRY(send_pidfd(input_.options.pidfd_socket, process_.get()));
+  return publish_state(folder_.dir());
+}
+
+Result<void> Restoration::hand_console(Fd master) {
+  if (!master) return Error(Code::kInternal, "criu sent no terminal");
+  const std::string& path = input_.options.console_socket;
+  if (path.empty()) {
+    console_ = std::move(master);
+    return {};
+  }
+  Result<Fd> socket = sys::connect_unix(path);
+  if (!socket) return std::move(socket).error().at("--console-socket");
+  constexpr std::string_view kName = "/dev/ptmx";
+  return sys::send(socket->get(), kName, master.get());
+}
+
+Result<void> remove_after_restore(const Context& context, const std::string& id) {
+  Result<Folder> folder = Folder::open(context.root, id, Folder::Lock::kExclusive);
+  if (!folder && folder.error().code() == Code::kNotFound) return {};
+  if (!folder) return std::move(folder).error();
+  const Folder::Loaded loaded = TRY(folder->load());
+  return remove_container(*folder, loaded, context.host);
+}
+
+}  // namespace
+
+Result<int> restore(const Context& context, const RestoreOptions& options) {
+  const std::string program = TRY(find_criu(context.host, options.criu));
+  const CriuFolders folders = TRY(open_criu_folders(options.criu));
+  const std::vector<std::string> stdio = TRY(read_descriptors(folders));
+  Input input = TRY(read_input(context, options.create));
+  input.foreground = !options.detach;
+  if (!input.spec.process) return Error(Code::kInvalid, "config.json: process is missing");
+  TRY(check_terminal(input));
+  TRY(check_restorable(input.spec));
+  std::optional<Foreground> foreground;
+  if (input.foreground) {
+    foreground.emplace(TRY(Foreground::create()));
+    // The helper is the process's first parent; when it ends, the process comes to us.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  }
+
+  Result<std::unique_ptr<Restoration>> restoration = Restoration::begin(context, std::move(input));
+  if (!restoration) return std::move(restoration).error();
+  TRY((*restoration)->run(options, program, folders, stdio));
+  Fd console = (*restoration)->take_console();
+  const Fd process = (*restoration)->commit();
+  restoration->reset();  // lets go of the state folder's lock
+  if (options.detach) return 0;
+
+  Result<sys::Exit> exit = foreground->wait(process.get(), std::move(console));
+  if (!options.keep) {
+    Result<void> removed = remove_after_restore(context, options.create.id);
+    if (exit && !removed) return std::move(removed).error();
+  }
+  return TRY(std::move(exit)).code();
+}
+
+}  // namespace vrun::runtime

@@ -1,0 +1,32 @@
+"""Every example in README.md and docs/ is run as it stands there, and the man pages and completions fit the programs."""
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import host, runtime
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _examples():
+    found = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        if page.exists():
+            for i, m in enumerate(re.finditer(r"<!-- test: needs-root -->\n```(?:sh|bash)\n(.*?)```", page.read_text(), re.S)):
+                found.append(pytest.param(m.group(1), id=f"{page.relative_to(ROOT)}-{i + 1}"))
+    return found
+
+
+@pytest.mark.parametrize("script", _examples())
+def the_example_does_what_it_says(rt, work, script):
+    """With `sh -e`, in an empty folder, with the programs of the build first in PATH and data of its own."""
+    if "vrun" not in rt.path:
+        return
+    env = {**os.environ, "PATH": f"{Path(rt.path).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "VRUN_DATA_DIR": str(work / "data"), "HOME": str(work)}
+    (work / "here").mkdir()
+    done = subprocess.run(["sh", "-e", "-c", script], cwd=work / "here", env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          timeout=12 * runtime.DEADLINE)
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)

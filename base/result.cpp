@@ -67,6 +67,11 @@ Error&& Error::hint(std::string_view text) && {
   return std::move(*this);
 }
 
+Error&& Error::detail(std::string_view words) && {
+  data_->detail = words;
+  return std::move(*this);
+}
+
 Error&& Error::step(std::string_view name) && {
   if (data_->step.empty()) data_->step = name;
   return std::move(*this);
@@ -81,6 +86,7 @@ std::string Error::text() const {
   std::string text = data_->prefix + data_->message;
   if (!data_->where.empty()) text += " (" + data_->where + ")";
   if (!data_->reason.empty()) text += ": " + data_->reason;
+  if (!data_->detail.empty()) text += ": " + data_->detail;
   return text;
 }
 

@@ -41,6 +41,8 @@ class [[nodiscard]] Error {
   Error&& at(std::string_view where) &&;
   // Adds what the user can do. The innermost hint wins.
   Error&& hint(std::string_view text) &&;
+  // Adds words of the kernel or of a program behind the reason.
+  Error&& detail(std::string_view words) &&;
   // Names the step (steps::Op) that failed inside the container process.
   Error&& step(std::string_view name) &&;
   Error&& with_code(Code code) &&;
@@ -61,7 +63,8 @@ class [[nodiscard]] Error {
     std::string prefix;   // "create web: "
     std::string message;  // "mount proc on /proc"
     std::string where;    // "mounts[0]"
-    std::string reason;   // "no such file or directory (ENOENT)"
+    std::string detail;
+    std::string reason;  // "no such file or directory (ENOENT)"
     std::string step;
     std::string hint;
   };

@@ -124,6 +124,13 @@ Result<void> rename(At from_at, const std::string& from, At to_at, const std::st
   return {};
 }
 
+Result<void> make_symlink(const std::string& text, At at, const std::string& path) {
+  if (VRUN_CALL("symlinkat", ::symlinkat(text.c_str(), at.get(), path.c_str())) != 0) {
+    return failed("create link", path);
+  }
+  return {};
+}
+
 Result<std::string> read_link(At at, const std::string& path) {
   std::string target(4096, '\0');
   const ssize_t n = ::readlinkat(at.get(), path.c_str(), target.data(), target.size());

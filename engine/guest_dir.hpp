@@ -40,6 +40,8 @@ class GuestDir {
 
   const Fd& dir() const { return dir_; }
   const std::string& path() const { return path_; }
+  // For a guest that could not be ended: left to the next command's sweep.
+  void keep() { armed_ = false; }
   // Now, with the reason if something could not be removed.
   Result<void> remove();
 

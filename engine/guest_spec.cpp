@@ -246,6 +246,13 @@ Result<std::vector<std::string>> capabilities_of(const RunRequest& request) {
   return set;
 }
 
+Result<void> check_flags(const oci::ImageConfig& image, const RunRequest& request) {
+  TRY(command_of(image, request));
+  TRY(capabilities_of(request));
+  TRY(to_resources(request));
+  return {};
+}
+
 Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& request,
                              const GuestFacts& facts) {
   const std::vector<std::string> capabilities = TRY(capabilities_of(request));

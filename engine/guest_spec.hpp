@@ -37,6 +37,9 @@ struct GuestFacts {
 // other, what comes with a later version, names that are none.
 Result<void> check_request(const RunRequest& request);
 
+// What is wrong with the flags for this image: command, capabilities, limits.
+Result<void> check_flags(const oci::ImageConfig& image, const RunRequest& request);
+
 Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& request,
                              const GuestFacts& facts);
 

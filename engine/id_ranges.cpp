@@ -138,7 +138,12 @@ IdRange::IdRange(IdRange&& other) noexcept
       armed_(std::exchange(other.armed_, false)) {}
 
 IdRange::~IdRange() {
-  if (armed_) static_cast<void>(sys::unlink(dir_, std::to_string(start_)));
+  release();
+}
+
+void IdRange::release() {
+  if (!std::exchange(armed_, false)) return;
+  static_cast<void>(sys::unlink(dir_, std::to_string(start_)));
 }
 
 std::vector<oci::IdMapping> IdRange::mapping() const {

@@ -53,6 +53,9 @@ class IdRange {
   std::uint32_t start() const { return start_; }
   std::vector<oci::IdMapping> mapping() const;
   void keep() { armed_ = false; }
+  // Gives it back now. Always before the owner's directory goes: from then on anybody may hand the
+  // range to another guest, whose file we would remove.
+  void release();
 
  private:
   IdRange(Fd dir, std::uint32_t start) : dir_(std::move(dir)), start_(start) {}

@@ -56,9 +56,10 @@ Result<std::string> read_inside(const Fd& root, const std::string& path) {
   if (!S_ISREG(st.st_mode)) {
     return Error(Code::kInvalid, "image: " + quote(path) + " is not a regular file");
   }
-  std::string text(kAccountFileBytes + 1, '\0');
+  std::string text;
   std::size_t used = 0;
-  while (used < text.size()) {
+  while (used <= kAccountFileBytes) {
+    if (used == text.size()) text.resize(used * 4 + 4096);
     const std::size_t n = TRY(sys::read(file->get(), std::span(text).subspan(used)));
     if (n == 0) break;
     used += n;
@@ -193,7 +194,7 @@ Result<Prepared> prepare(const RunRequest& request, const Places& places, const 
   const std::string name = request.name.empty() ? make_guest_name(image.name) : request.name;
   GuestFacts facts = TRY(read_facts(request, name, host));
   // What is wrong with the flags is said before anything is made.
-  TRY(build_spec(image.config, request, facts));
+  TRY(check_flags(image.config, request));
   return Prepared{std::move(image), std::move(facts)};
 }
 
@@ -231,7 +232,7 @@ Result<int> run_prepared(const RunRequest& request, Prepared& prepared, const im
   // Made in this order and undone in the other one: directory, ids, mount, container.
   GuestDir guest =
       TRY(GuestDir::create(places.guests(kTenant), record_of(prepared.image, facts.name)));
-  const IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
+  IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
   facts.uids = facts.gids = ids.mapping();
   Fd root = TRY(make_root(store, prepared.image, guest, ids));
   facts.account = TRY(account_of(root, prepared.image, request));
@@ -251,6 +252,13 @@ Result<int> run_prepared(const RunRequest& request, Prepared& prepared, const im
   options.create.overlay_root = &root;
   Result<int> code = runtime::run(context, options);
   root.reset();  // the last reference to the overlay, before its upper directory goes
+  if (!code && runtime::state(context, facts.name)) {
+    // It could not be removed: its processes may live, and nobody else may have their ids.
+    ids.keep();
+    guest.keep();
+    return code;
+  }
+  ids.release();
   Result<void> removed = guest.remove();
   if (code && !removed) return std::move(removed).error().during("remove guest " + facts.name);
   return code;

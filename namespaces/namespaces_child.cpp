@@ -2,6 +2,7 @@
 
 #include <linux/fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 
 namespace vrun::namespaces {
@@ -50,7 +51,9 @@ long become_root(steps::Context&) {
   if (groups < 0 && groups != -kEperm) return groups;
   const long gid = raw::call(__NR_setresgid, 0, 0, 0);
   if (gid < 0) return gid;
-  return raw::call(__NR_setresuid, 0, 0, 0);
+  const long uid = raw::call(__NR_setresuid, 0, 0, 0);
+  if (uid < 0) return uid;
+  return raw::call(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 long set_hostname(steps::Context&, const steps::TextArgs& args) {

@@ -1,7 +1,6 @@
 #include "oci/checker.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "base/text.hpp"
 #include "oci/reader.hpp"

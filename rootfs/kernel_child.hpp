@@ -48,7 +48,12 @@ inline long openat2(int at, const char* path, uint64_t flags, uint64_t resolve, 
   how.flags = flags | O_CLOEXEC;
   how.mode = mode;
   how.resolve = resolve;
-  return raw::call(__NR_openat2, at, raw::ptr(path), raw::ptr(&how), sizeof how);
+  // EAGAIN: a rename or mount somewhere on the host while ".." was resolved (openat2(2)).
+  constexpr int kMaxTries = 128;
+  long result = -EAGAIN;
+  for (int i = 0; i < kMaxTries && result == -EAGAIN; ++i)
+    result = raw::call(__NR_openat2, at, raw::ptr(path), raw::ptr(&how), sizeof how);
+  return result;
 }
 
 // What `fd` itself is (also an O_PATH descriptor, also of a symbolic link).

@@ -159,14 +159,18 @@ Result<void> plan_enter(const oci::Spec& spec, const Options& options, const Hos
   const Propagation propagation = TRY(propagation_of(spec));
   builder.add(steps::Op::kPivot, steps::PivotArgs{options.no_pivot}, {"root.path", ""});
   plan_readonly_tmpfs(spec, builder);
-  if (spec.root.readonly || propagation.own != 0) {
-    const steps::RootAttributesArgs args{spec.root.readonly, propagation.own};
-    builder.add(steps::Op::kRootAttributes, args,
-                {spec.root.readonly ? "root.readonly" : "linux.rootfsPropagation", ""});
+  if (spec.root.readonly) {
+    builder.add(steps::Op::kRootAttributes, steps::RootAttributesArgs{true, 0},
+                {"root.readonly", ""});
   }
   TRY(plan_sysctls(spec, builder));
   plan_paths(steps::Op::kReadonlyPath, spec.linux.readonly_paths, "linux.readonlyPaths", builder);
   plan_paths(steps::Op::kMaskPath, spec.linux.masked_paths, "linux.maskedPaths", builder);
+  // Last: what is unbindable can no longer be bound over itself.
+  if (propagation.own != 0) {
+    builder.add(steps::Op::kRootAttributes, steps::RootAttributesArgs{false, propagation.own},
+                {"linux.rootfsPropagation", ""});
+  }
   return {};
 }
 

@@ -24,7 +24,12 @@ struct Context {
   std::string root;  // --root: one folder a container below it
   bool systemd_cgroup = false;
   Host host;
-  std::string rootless = "auto";  // --rootless: go on where cgroups may not be written
+  std::string rootless = "auto";  // --rootless: true, false, auto
+
+  // Go on where cgroups may not be written and nothing is asked of them.
+  bool rootless_cgroups() const {
+    return rootless == "auto" ? host.rootless() : rootless == "true";
+  }
 };
 
 // Everything that is the same for create and run.

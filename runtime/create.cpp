@@ -89,6 +89,7 @@ Creation::Creation(const Context& context, Input input, NewFolder folder, Plan p
 Creation::~Creation() {
   if (committed_) return;
   launched_.reset();  // first the process, then what it lived in
+  if (hooks_began_) run_poststop_hooks(spec().hooks, state_of(record_, Pid(0), "stopped"));
   if (rdt_) static_cast<void>(rdt_->destroy());
   if (group_made_) static_cast<void>(plan_.group->destroy());
 }
@@ -105,9 +106,9 @@ Result<std::unique_ptr<Creation>> Creation::begin(const Context& context, Input 
 
 Result<void> Creation::make_process() {
   TRY(write_intent(folder_.dir(), record_));
-  group_made_ =
-      true;  // from here on destroy() has something to undo, also when create() stops half way
-  TRY(plan_.group->create());
+  TRY(plan_.group->create());  // undoes itself when it stops half way
+  group_made_ = true;
+  TRY(mark_group_made(folder_.dir()));
   LaunchRequest request{&plan_.builder, &plan_.namespaces, plan_.group->clone_target(),
                         &input_.spec.process->args};
   launched_.emplace(TRY(launch(request)));
@@ -159,6 +160,7 @@ Result<void> Creation::answer(Ask what) {
       return network::move_devices(spec().linux.net_devices, netns.get());
     }
     case Ask::kHooks: {
+      hooks_began_ = true;
       const oci::State state = state_of(record_, pid, "creating");
       TRY(run_hooks(spec().hooks.prestart, state, "prestart"));
       return run_hooks(spec().hooks.create_runtime, state, "createRuntime");
@@ -174,6 +176,8 @@ Result<void> Creation::publish() {
   const std::optional<std::uint64_t> start_time = start_time_of(pid);
   if (!start_time) return Error(Code::kSystem, "the container process ended while it was made");
   record_.pid = pid;
+  record_.cgroup =
+      plan_.group->location();  // only now final: systemd chooses, rootless may do without
   record_.start_time = *start_time;
   TRY(prepare_state(folder_.dir(), record_));
   TRY(write_pid_file(input_.options.pid_file, pid));

@@ -51,6 +51,7 @@ class Creation {
   std::optional<ListenerRequest> listener_;
   std::unique_ptr<cgroups::IntelRdt> rdt_;
   std::optional<Launched> launched_;
+  bool hooks_began_ = false;  // then poststop is owed, whatever happens (runtime-spec, lifecycle)
   bool group_made_ = false;
   bool committed_ = false;
 };

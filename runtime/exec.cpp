@@ -127,6 +127,13 @@ Result<int> console_socket(const ExecOptions& options, bool terminal, steps::Bui
   return builder.inherit(TRY(sys::connect_unix(options.console_socket)));
 }
 
+// user_namespaces(7): /proc/PID/setgroups says whether the call is allowed in there.
+bool may_set_groups(Pid init) {
+  const Result<std::string> text =
+      fs::read_file(At::cwd(), "/proc/" + std::to_string(init.value) + "/setgroups", 64);
+  return !text || trim(*text) != "deny";
+}
+
 struct ExecPlan {
   steps::Builder builder;
   namespaces::Plan namespaces;
@@ -165,6 +172,7 @@ Result<void> plan_process(const Context& context, const Target& target, const Ex
   process.preserve_fds = options.preserve_fds;
   process.exec = true;
   process.in_user_namespace = plan.namespaces.joined_user;
+  process.set_groups = may_set_groups(target.info.pid);
   process.memory_policy =
       target.spec.linux.memory_policy ? &*target.spec.linux.memory_policy : nullptr;
   process.personality = target.spec.linux.personality ? &*target.spec.linux.personality : nullptr;
@@ -199,23 +207,37 @@ Result<ExecPlan> make_plan(const Context& context, const Target& target,
   return plan;
 }
 
-// Where the process is born: the container's cgroup, or --cgroup below it.
-Result<std::unique_ptr<cgroups::Group>> group_for(const Context& context, const Target& target,
-                                                  const ExecOptions& options) {
-  cgroups::Location location = target.record.cgroup;
-  const std::string below = fs::clean("/" + options.cgroup);
-  if (below == "/") return cgroups::open(location, context.host);
-  location.path += below;
-  for (auto& [hierarchy, path] : location.paths)
-    path += below;
-  return cgroups::open(location, context.host);
+Result<Launched> launch_in(const cgroups::Group& group, ExecPlan& plan) {
+  return launch({&plan.builder, &plan.namespaces, group.clone_target(), &plan.process.args});
+}
+
+struct Born {
+  std::unique_ptr<cgroups::Group> group;
+  Launched launched;
+};
+
+// In the container's cgroup, or in --cgroup below it. An init that has moved itself and made
+// sub-groups (systemd does) leaves a group that takes no processes (cgroups(7), no internal
+// processes): then beside the init.
+Result<Born> launch_in_cgroup(const Context& context, const Target& target,
+                              const ExecOptions& options, ExecPlan& plan) {
+  const cgroups::Location& own = target.record.cgroup;
+  const bool below = !options.cgroup.empty() && options.cgroup != "/";
+  std::unique_ptr<cgroups::Group> group =
+      TRY(cgroups::open(below ? cgroups::sub_group(own, options.cgroup) : own, context.host));
+  Result<Launched> launched = launch_in(*group, plan);
+  if (!launched && !below && launched.error().sys_errno() == EBUSY) {
+    group = TRY(cgroups::group_of(target.info.pid, context.host));
+    Launched beside = TRY(launch_in(*group, plan));
+    return Born{std::move(group), std::move(beside)};
+  }
+  if (!launched) return std::move(launched).error();
+  return Born{std::move(group), *std::move(launched)};
 }
 
 Result<Launched> launch_process(const Context& context, const Target& target,
                                 const ExecOptions& options, ExecPlan& plan) {
-  const std::unique_ptr<cgroups::Group> group = TRY(group_for(context, target, options));
-  Launched launched =
-      TRY(launch({&plan.builder, &plan.namespaces, group->clone_target(), &plan.process.args}));
+  auto [group, launched] = TRY(launch_in_cgroup(context, target, options, plan));
   if (group->needs_join()) TRY(group->join(launched.pid()));
   TRY(process::raise_hard_limits(plan.process, launched.pid(), "process"));
   if (plan.process.oom_score_adj) {
@@ -223,7 +245,7 @@ Result<Launched> launch_process(const Context& context, const Target& target,
                         "/proc/" + std::to_string(launched.pid().value) + "/oom_score_adj",
                         std::to_string(*plan.process.oom_score_adj)));
   }
-  return launched;
+  return std::move(launched);
 }
 
 Result<void> bring_up(const Target& target, const ExecOptions& options, Launched& launched,

@@ -20,7 +20,7 @@ Error to_error(const steps::Message& message, steps::Op op, const std::string& w
   }
   Error error = Error::system(message.error, words).at(where).step(steps::name_of(op));
   if (note.empty()) return error;
-  return std::move(error).hint(printable(trim(note)));
+  return std::move(error).detail(printable(trim(note)));
 }
 
 Error to_error(const steps::Message& message, const steps::Builder& builder,
@@ -30,9 +30,9 @@ Error to_error(const steps::Message& message, const steps::Builder& builder,
   }
   const steps::Step& step = builder.steps()[message.step];
   const steps::Origin& origin = builder.origin(message.step);
-  Error error = to_error(message, step.op,
-                         origin.words.empty() ? steps::describe(step) : origin.words,
-                         origin.where, argv);
+  Error error =
+      to_error(message, step.op, origin.words.empty() ? steps::describe(step) : origin.words,
+               origin.where, argv);
   std::string hint = rootfs::hint_for(step, message.error);
   if (hint.empty()) hint = process::hint_for(step, message.error);
   if (hint.empty()) return error;

@@ -4,6 +4,8 @@
 #include <linux/sched.h>
 #include <linux/wait.h>
 
+#include "process/exec_child.hpp"
+
 namespace vrun::runtime {
 namespace {
 
@@ -36,12 +38,11 @@ long wait_readable(int fd, int timeout_ms) {
 }
 
 // The hook's own process: the state on stdin, everything else as the stage has it.
-[[noreturn]] void become_hook(const steps::HookArgs& args) {
+[[noreturn]] void become_hook(steps::Context& context, const steps::HookArgs& args) {
   raw::call(__NR_lseek, args.state_fd, 0, 0);
   raw::call(__NR_dup3, args.state_fd, 0, 0);
   raw::call(__NR_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
-  const uint64_t none = 0;
-  raw::call(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, raw::ptr(&none), 0, sizeof none);
+  process::reset_signals(context);  // vrun ignores SIGPIPE; a hook expects to die of it
   raw::call(__NR_execve, raw::ptr(args.path), raw::ptr(args.argv), raw::ptr(args.envp));
   raw::exit_group(127);
 }
@@ -114,7 +115,7 @@ long run_hook(steps::Context& context, const steps::HookArgs& args) {
   clone.exit_signal = kSigchld;
   const long pid = raw::call(__NR_clone3, raw::ptr(&clone), sizeof clone);
   if (pid < 0) return pid;
-  if (pid == 0) become_hook(args);
+  if (pid == 0) become_hook(context, args);
   const long readable = wait_readable(pidfd, args.timeout_ms);
   if (readable == 0) raw::call(__NR_pidfd_send_signal, pidfd, kSigkill, 0, 0);
   const long result = wait_hook(context, pidfd);

@@ -1,5 +1,6 @@
 #include "runtime/hooks.hpp"
 
+#include "base/log.hpp"
 #include "base/spawn.hpp"
 #include "base/text.hpp"
 #include "oci/documents.hpp"
@@ -36,6 +37,13 @@ Result<void> run_hooks(const std::vector<oci::Hook>& hooks, const oci::State& st
                                         "]");
   }
   return {};
+}
+
+void run_poststop_hooks(const oci::Hooks& hooks, const oci::State& state) {
+  for (const oci::Hook& hook : hooks.poststop) {
+    const Result<void> done = run_hooks({hook}, state, "poststop");
+    if (!done) log::warning(done.error().text());
+  }
 }
 
 }  // namespace vrun::runtime

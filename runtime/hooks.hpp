@@ -14,4 +14,7 @@ namespace vrun::runtime {
 Result<void> run_hooks(const std::vector<oci::Hook>& hooks, const oci::State& state,
                        const char* kind);
 
+// poststop: a failure is logged and the next one runs, as the specification demands.
+void run_poststop_hooks(const oci::Hooks& hooks, const oci::State& state);
+
 }  // namespace vrun::runtime

@@ -80,6 +80,7 @@ sys::Child Launched::release() {
 
 Result<Launched> launch(const LaunchRequest& request) {
   sys::SocketPair wire = TRY(sys::packet_pair());
+  request.builder->program().clone_flags = request.namespaces->clone_flags;
   request.builder->program().wire = request.builder->inherit_borrowed(wire.theirs.get());
   Serving serving;
   serving.child = TRY(clone_stage(request));

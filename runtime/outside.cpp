@@ -238,13 +238,10 @@ Result<void> supply_namespaces(const oci::Spec& spec, Supplies& supplies) {
   return {};
 }
 
-// CRIU looks for an external file under its key, and before that under the key without its first
-// letter, as if that were a path: only then it takes the descriptor as it is instead of opening the
-// file behind it again, which a socket would not allow.
-Result<void> supply_file(const std::string& key, int fd, Supplies& supplies) {
+// Copies, because CRIU's own stderr is ours to read.
+Result<void> supply_copy(const std::string& key, int fd, Supplies& supplies) {
   Fd copy = TRY(sys::duplicate(fd));
-  supplies.inherited.push_back({key.substr(1), copy.get()});
-  supplies.inherited.push_back({key, fd});
+  supplies.inherited.push_back({key, copy.get()});
   supplies.descriptors.push_back(std::move(copy));
   return {};
 }
@@ -253,10 +250,13 @@ Result<void> supply_stdio(const std::vector<std::string>& stdio, Supplies& suppl
   const std::size_t count = std::min<std::size_t>(stdio.size(), kStdioCount);
   for (std::size_t i = 0; i < count; ++i) {
     const std::string& key = stdio[i];
-    const int fd = static_cast<int>(i);
-    if (key.starts_with("file[")) TRY(supply_file(key, fd, supplies));
-    if (key.starts_with("pipe:") || key.starts_with("tty["))
-      supplies.inherited.push_back({key, fd});
+    const bool file = key.starts_with("file[");
+    if (!file && !key.starts_with("pipe:") && !key.starts_with("tty[")) continue;
+    // CRIU looks for an external file under its key, and before that under the key without the
+    // first letter, as if that were a path: only then it takes the descriptor as it is instead of
+    // opening the file behind it again, which a socket would not allow.
+    if (file) TRY(supply_copy(key.substr(1), static_cast<int>(i), supplies));
+    TRY(supply_copy(key, static_cast<int>(i), supplies));
   }
   return {};
 }

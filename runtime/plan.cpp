@@ -7,6 +7,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "namespaces/id_maps.hpp"
 #include "oci/documents.hpp"
 #include "oci/reader.hpp"
 #include "process/plan.hpp"
@@ -102,6 +103,19 @@ Result<int> console_socket(const Input& input, steps::Builder& builder) {
   return builder.inherit(*std::move(socket));
 }
 
+process::Options process_options(const Context& context, const Input& input, const Plan& plan) {
+  process::Options options;
+  options.filter = plan.filter ? &*plan.filter : nullptr;
+  options.in_user_namespace = plan.namespaces.in_user_namespace();
+  options.set_groups = !(plan.namespaces.new_user &&
+                         namespaces::denies_setgroups(plan.namespaces.gid_mappings, context.host));
+  options.preserve_fds = input.options.preserve_fds;
+  const oci::Linux& config = input.spec.linux;
+  options.memory_policy = config.memory_policy ? &*config.memory_policy : nullptr;
+  options.personality = config.personality ? &*config.personality : nullptr;
+  return options;
+}
+
 Result<void> plan_tree(const Context& context, const Input& input, Plan& plan) {
   const oci::Spec& spec = input.spec;
   steps::Builder& builder = plan.builder;
@@ -123,19 +137,15 @@ Result<void> plan_tree(const Context& context, const Input& input, Plan& plan) {
     ask(Ask::kHooks, "hooks", "run the hooks of the runtime", builder);
   add_inner_hooks(hooks.create_container, "createContainer", plan.hook_state_creating.get(),
                   builder);
+  // Before the root may become read-only.
+  process::plan_working_directory(*spec.process, process_options(context, input, plan), builder);
   return rootfs::plan_enter(spec, tree, context.host, builder);
 }
 
 Result<void> plan_process(const Context& context, const Input& input, Plan& plan) {
   const oci::Process& process = *input.spec.process;
   steps::Builder& builder = plan.builder;
-  process::Options options;
-  options.filter = plan.filter ? &*plan.filter : nullptr;
-  options.in_user_namespace = plan.namespaces.in_user_namespace();
-  options.preserve_fds = input.options.preserve_fds;
-  options.memory_policy =
-      input.spec.linux.memory_policy ? &*input.spec.linux.memory_policy : nullptr;
-  options.personality = input.spec.linux.personality ? &*input.spec.linux.personality : nullptr;
+  const process::Options options = process_options(context, input, plan);
   TRY(process::plan_before_gate(process, options, context.host, builder));
   builder.add(Op::kReady);
   if (plan.gate) builder.add(Op::kGate, steps::GateArgs{builder.inherit_borrowed(plan.gate.get())});
@@ -190,6 +200,10 @@ Result<Input> read_input(const Context& context, const CreateOptions& options) {
     input.spec = TRY(oci::parse_spec(input.config_text, "config.json"));
   }
   TRY(oci::check(input.spec));
+  if (options.listen_fds > 0 && input.spec.process) {  // sd_listen_fds(3)
+    input.spec.process->env.push_back("LISTEN_FDS=" + std::to_string(options.listen_fds));
+    input.spec.process->env.push_back("LISTEN_PID=1");
+  }
   static_cast<void>(context);
   return input;
 }
@@ -211,7 +225,7 @@ Result<Plan> make_plan(const Context& context, const Input& input, const Fd* gat
       .cgroups_path = input.spec.linux.cgroups_path,
       .id = input.id,
       .systemd = context.systemd_cgroup,
-      .rootless = context.host.rootless(),
+      .rootless = context.rootless_cgroups(),
       .annotations = input.spec.annotations,
       .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr};
   plan.group = TRY(cgroups::plan(request, context.host));
@@ -231,18 +245,8 @@ Result<Plan> make_plan(const Context& context, const Input& input, const Fd* gat
 std::vector<oci::DeviceRule> device_rules(const oci::Spec& spec) {
   std::vector<oci::DeviceRule> rules;
   if (spec.linux.resources) rules = spec.linux.resources->devices;
-  const auto allow = [&](std::optional<std::int64_t> major, std::optional<std::int64_t> minor,
-                         const char* access, char type = 'c') {
-    rules.push_back(
-        {.allow = true, .type = type, .major = major, .minor = minor, .access = access});
-  };
-  allow(std::nullopt, std::nullopt, "m");
-  allow(std::nullopt, std::nullopt, "m", 'b');
-  for (const std::int64_t minor : {3, 5, 7, 8, 9})
-    allow(1, minor, "rwm");  // null zero full random urandom
-  for (const std::int64_t minor : {0, 1, 2})
-    allow(5, minor, "rwm");         // tty console ptmx
-  allow(136, std::nullopt, "rwm");  // pts
+  const std::vector<oci::DeviceRule> usual = cgroups::default_devices();
+  rules.insert(rules.end(), usual.begin(), usual.end());
   return rules;
 }
 

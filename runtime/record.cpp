@@ -26,7 +26,8 @@ namespace vrun::runtime {
 namespace {
 
 constexpr std::size_t kMaxRecordBytes = 4U << 20U;
-constexpr const char* kIntentName = "intent.json";
+constexpr const char* kIntentName = "intent";
+constexpr const char* kGroupMadeName = "group";
 constexpr const char* kStateName = "state.json";
 constexpr const char* kConfigName = "config.json";
 constexpr const char* kStateTemporary = ".state.json.new";
@@ -143,21 +144,22 @@ Result<Folder> Folder::open(const std::string& root, const std::string& id, Lock
 }
 
 Result<Folder::Loaded> Folder::load() const {
+  const bool group_made = sys::read_link(dir_, kGroupMadeName).has_value();
   Result<std::string> text =
       fs::read_file(dir_, kStateName, kMaxRecordBytes, fs::Kind::kRegularOnly);
   if (text) {
     Result<Record> record = parse_record(*text, kStateName);
-    if (record) return Loaded{*std::move(record), true};
+    if (record) return Loaded{*std::move(record), true, true};
   }
-  Result<std::string> intent =
-      fs::read_file(dir_, kIntentName, kMaxRecordBytes, fs::Kind::kRegularOnly);
+  Result<std::string> intent = sys::read_link(dir_, kIntentName);
+  if (!intent) intent = fs::read_file(dir_, kIntentName, kMaxRecordBytes, fs::Kind::kRegularOnly);
   if (intent) {
     Result<Record> record = parse_record(*intent, kIntentName);
-    if (record) return Loaded{*std::move(record), false};
+    if (record) return Loaded{*std::move(record), false, group_made};
   }
   Record empty;
   empty.id = id_;
-  return Loaded{std::move(empty), false};
+  return Loaded{std::move(empty), false, group_made};
 }
 
 Result<oci::Spec> Folder::load_config() const {
@@ -166,12 +168,32 @@ Result<oci::Spec> Folder::load_config() const {
   return oci::parse_spec(text, kConfigName);
 }
 
+bool Folder::is_locked() const {
+  if (!sys::lock(dir_.get(), LOCK_SH | LOCK_NB, "the state folder")) return true;
+  return !sys::lock(dir_.get(), LOCK_UN, "the state folder");
+}
+
 Result<void> Folder::remove() {
   return fs::remove_tree(root_, id_);
 }
 
+// The text of a link is written whole or not at all, by one system call. Longer than a link can be:
+// a file.
 Result<void> write_intent(const Fd& dir, const Record& record) {
-  return write_new(dir, kIntentName, to_json(record));
+  Record intent;
+  intent.id = record.id;
+  intent.bundle = record.bundle;
+  intent.created = record.created;
+  intent.cgroup = record.cgroup;
+  intent.closid = record.closid;
+  const std::string text = to_json(intent);
+  Result<void> linked = sys::make_symlink(text, dir, kIntentName);
+  if (linked || linked.error().sys_errno() != ENAMETOOLONG) return linked;
+  return write_new(dir, kIntentName, text);
+}
+
+Result<void> mark_group_made(const Fd& dir) {
+  return sys::make_symlink("made", dir, kGroupMadeName);
 }
 
 Result<void> write_config(const Fd& dir, std::string_view config) {

@@ -1,10 +1,11 @@
 // The state folder of one container: ROOT/ID, mode 0700.
 //
-//   intent.json   written first: id and cgroup, so that `delete --force` finds what to undo after
-//   kill -9 at any moment config.json   the config as it was at create; exec takes capabilities,
-//   seccomp and user from here state.json    written when the container exists: pid with start
-//   time, bundle, cgroup gate          the start gate (unix socket); gone once the container was
-//   started
+// - intent: a link whose text is written first, before anything is made: id and cgroup, so that
+//   `delete --force` finds what to undo after kill -9 at any moment.
+// - group: a link that says that the cgroup was made, by us.
+// - config.json: the config as it was at create. exec takes capabilities, seccomp and user from it.
+// - state.json: written when the container exists: pid with start time, bundle, cgroup.
+// - gate: the start gate (a unix socket); gone once the container was started.
 //
 // The folder itself carries the lock (flock). Removing the folder ends the container's existence.
 #pragma once
@@ -73,15 +74,18 @@ class Folder {
   static Result<Folder> open(const std::string& root, const std::string& id, Lock lock);
 
   const Fd& dir() const { return dir_; }
-  // state.json; when it is missing or damaged: intent.json with pid 0 (`complete` is false then).
+  // state.json; when it is missing or damaged: the intent with pid 0 (`complete` is false then).
   struct Loaded {
     Record record;
     bool complete = true;
+    bool group_made = true;
   };
   Result<Loaded> load() const;
   Result<oci::Spec> load_config() const;
   const std::string& id() const { return id_; }
   // Removes the folder. The caller holds the lock.
+  // Does some command hold the lock right now? Asked by one that does not.
+  bool is_locked() const;
   Result<void> remove();
 
  private:
@@ -92,6 +96,8 @@ class Folder {
 };
 
 Result<void> write_intent(const Fd& dir, const Record& record);
+// Since the clone comes after this mark, a group of a folder without it holds no process of ours.
+Result<void> mark_group_made(const Fd& dir);
 Result<void> write_config(const Fd& dir, std::string_view config);
 // Two halves, so that the slow one runs beside the stage's work: prepare writes the bytes, publish
 // renames.

@@ -4,7 +4,6 @@
 
 #include <signal.h>
 
-#include "base/log.hpp"
 #include "base/sys.hpp"
 #include "cgroups/intel_rdt.hpp"
 #include "runtime/hooks.hpp"
@@ -24,10 +23,14 @@ Result<void> kill_init(const Record& record) {
   return Error(Code::kTimeout, "container init still running after SIGKILL");
 }
 
-Result<void> remove_group(const Record& record, const Host& host) {
+Result<void> remove_group(const Folder::Loaded& loaded, const Host& host) {
+  const Record& record = loaded.record;
   if (record.cgroup.driver.empty())
     return {};  // killed before the intent was written: there is none
-  return TRY(cgroups::open(record.cgroup, host))->destroy();
+  const std::unique_ptr<cgroups::Group> group = TRY(cgroups::open(record.cgroup, host));
+  // Killed between the intent and the group: if there are processes, they are somebody else's.
+  if (!loaded.group_made && !group->processes().value_or({}).empty()) return {};
+  return group->destroy();
 }
 
 Result<void> remove_rdt(const Record& record, const Host& host) {
@@ -44,10 +47,7 @@ void run_poststop(const Folder& folder, const Folder::Loaded& loaded) {
   state.status = to_text(Status::kStopped);
   state.bundle = loaded.record.bundle;
   state.annotations = loaded.record.annotations;
-  for (const oci::Hook& hook : spec->hooks.poststop) {
-    const Result<void> done = run_hooks({hook}, state, "poststop");
-    if (!done) log::warning(done.error().text());
-  }
+  run_poststop_hooks(spec->hooks, state);
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ Result<void> remove_container(Folder& folder, const Folder::Loaded& loaded, cons
   // A frozen process cannot die everywhere; destroy() thaws. The group goes first: it reaches all
   // processes.
   Result<void> killed = kill_init(record);
-  TRY(remove_group(record, host));
+  TRY(remove_group(loaded, host));
   TRY(std::move(killed));
   TRY(remove_rdt(record, host));
   run_poststop(folder, loaded);

@@ -1,14 +1,21 @@
+#include <cerrno>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/json.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "base/undo.hpp"
 #include "cgroups/intel_rdt.hpp"
+#include "network/loopback_child.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/creation.hpp"
 #include "runtime/criu_call.hpp"
@@ -51,6 +58,42 @@ Result<std::vector<std::string>> read_descriptors(const CriuFolders& folders) {
   return stdio;
 }
 
+// The processes read images themselves, in a user namespace without the right to search our folder:
+// the group of the guest's root gets it, nobody else. Given back on drop.
+class ImagesOpened {
+ public:
+  static Result<ImagesOpened> create(const Fd& images, const oci::Spec& spec) {
+    for (const oci::IdMapping& mapping : spec.linux.gid_mappings) {
+      if (mapping.container_id != 0) continue;
+      const struct stat before = TRY(sys::stat(images.get()));
+      if ((before.st_mode & S_IXOTH) != 0) break;
+      ImagesOpened opened(&images, before);
+      TRY(change(images, mapping.host_id, (before.st_mode & 07707U) | S_IXGRP));
+      return opened;
+    }
+    return ImagesOpened(nullptr, {});
+  }
+  ImagesOpened(ImagesOpened&& other) noexcept
+      : images_(std::exchange(other.images_, nullptr)), before_(other.before_) {}
+  ImagesOpened(const ImagesOpened&) = delete;
+  ImagesOpened& operator=(const ImagesOpened&) = delete;
+  ImagesOpened& operator=(ImagesOpened&&) = delete;
+  ~ImagesOpened() {
+    if (images_ != nullptr)
+      static_cast<void>(change(*images_, before_.st_gid, before_.st_mode & 07777U));
+  }
+
+ private:
+  ImagesOpened(const Fd* images, const struct stat& before) : images_(images), before_(before) {}
+  static Result<void> change(const Fd& images, gid_t group, mode_t mode) {
+    if (::fchown(images.get(), static_cast<uid_t>(-1), group) != 0)
+      return Error::system(errno, "give the guest's group the right to search the images");
+    return sys::chmod(images.get(), mode);
+  }
+  const Fd* images_;
+  struct stat before_;
+};
+
 // A container that CRIU brings up. All that was made is undone on drop until commit().
 class Restoration {
  public:
@@ -60,7 +103,7 @@ class Restoration {
         {.cgroups_path = input.spec.linux.cgroups_path,
          .id = input.id,
          .systemd = context.systemd_cgroup,
-         .rootless = context.host.rootless(),
+         .rootless = context.rootless_cgroups(),
          .annotations = input.spec.annotations,
          .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr},
         context.host));
@@ -82,6 +125,7 @@ class Restoration {
   // Until the process runs; its pty master is in console() then, if nobody else got it.
   Result<void> run(const RestoreOptions& options, const std::string& program,
                    const CriuFolders& folders, const std::vector<std::string>& stdio);
+  const oci::Spec& spec() const { return input_.spec; }
   Fd take_console() { return std::move(console_); }
   Fd commit() {
     committed_ = true;
@@ -99,7 +143,7 @@ class Restoration {
         record_(std::move(record)) {}
   Result<void> make_group();
   Result<void> on_notify(const criu::Event& event, Fd fd);
-  Result<void> run_hooks_for(Pid pid);
+  Result<void> prepare_namespaces(Pid pid);
   Result<void> take_over(Pid pid);
   Result<void> limit(Pid pid);
   Result<void> publish(Pid pid);
@@ -151,13 +195,30 @@ Result<void> Restoration::run(const RestoreOptions& options, const std::string& 
 }
 
 Result<void> Restoration::on_notify(const criu::Event& event, Fd fd) {
-  if (event.script == "setup-namespaces") return run_hooks_for(Pid(event.pid));
+  if (event.script == "setup-namespaces") return prepare_namespaces(Pid(event.pid));
   if (event.script == "orphan-pts-master") return hand_console(std::move(fd));
   if (event.script == "post-restore") return take_over(Pid(event.pid));
   return {};
 }
 
-Result<void> Restoration::run_hooks_for(Pid pid) {
+// CRIU gives the container an empty network namespace (its content belongs to the engine), in which
+// not even loopback is up.
+Result<void> loopback_up_in(Pid pid) {
+  const Fd ours = TRY(sys::open(At::cwd(), "/proc/self/ns/net", O_RDONLY));
+  const Fd theirs =
+      TRY(sys::open(At::cwd(), "/proc/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
+  TRY(sys::set_namespace(theirs.get(), CLONE_NEWNET));
+  steps::Context words{};
+  const long result = network::loopback_up(words);
+  TRY(sys::set_namespace(ours.get(), CLONE_NEWNET));
+  if (result < 0) return Error::system(static_cast<int>(-result), "set the loopback interface up");
+  return {};
+}
+
+Result<void> Restoration::prepare_namespaces(Pid pid) {
+  const oci::Namespace* network =
+      oci::find_namespace(input_.spec.linux, oci::NamespaceType::kNetwork);
+  if (network != nullptr && network->path.empty()) TRY(loopback_up_in(pid));
   const oci::Hooks& hooks = input_.spec.hooks;
   const oci::State state = state_of(record_, pid, "creating");
   TRY(run_hooks(hooks.prestart, state, "prestart"));
@@ -235,6 +296,7 @@ Result<int> restore(const Context& context, const RestoreOptions& options) {
 
   Result<std::unique_ptr<Restoration>> restoration = Restoration::begin(context, std::move(input));
   if (!restoration) return std::move(restoration).error();
+  const ImagesOpened opened = TRY(ImagesOpened::create(folders.images, (*restoration)->spec()));
   TRY((*restoration)->run(options, program, folders, stdio));
   Fd console = (*restoration)->take_console();
   const Fd process = (*restoration)->commit();

@@ -5,6 +5,7 @@
 // of them executes the guest's process. A step that fails is reported as {step, errno, words} and
 // ends the process.
 #include <linux/prctl.h>
+#include <linux/sched.h>
 
 #include "runtime/gate_child.hpp"
 
@@ -57,13 +58,17 @@ steps::Program* map_program(const char* const* argv) {
 
 void vrun_stage_main(const long* stack) {
   using namespace vrun;
-  // Nobody may look into us or at our descriptors through /proc, or attach to us, until the exec.
-  raw::call(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
   const auto argc = stack[0];
   const auto* argv = reinterpret_cast<const char* const*>(stack + 1);
   if (argc < 4) raw::exit_group(runtime::kBadCall);
   steps::Program* program = runtime::map_program(argv);
   if (program == nullptr) raw::exit_group(runtime::kBadCall);
+  // Nobody may look into us or at our descriptors through /proc, or attach to us, until the exec.
+  // In a new user namespace we are alone until become_root() does this: before its id maps are
+  // written, it would hand our /proc files to the host's root, and an unprivileged caller could not
+  // write the maps.
+  if ((program->clone_flags & CLONE_NEWUSER) == 0)
+    raw::call(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
   raw::call(__NR_prctl, PR_SET_NAME, raw::ptr("vrun:[INIT]"), 0, 0, 0);
   steps::Context context;
   context.program = program;

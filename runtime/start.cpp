@@ -1,6 +1,7 @@
 #include <array>
 #include <cstddef>
 
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/sys.hpp"
@@ -94,7 +95,13 @@ Result<void> start(const Context& context, const std::string& id) {
   static_cast<void>(sys::unlink(folder.dir(), kGateName));
   TRY(std::move(started));
   info.status = Status::kRunning;
-  return run_hooks(spec.hooks.poststart, to_state(info), "poststart");
+  Result<void> hooked = run_hooks(spec.hooks.poststart, to_state(info), "poststart");
+  // As runc: a guest whose poststart hook failed does not go on.
+  if (!hooked) {
+    const Result<Fd> pidfd = sys::pidfd_open(info.pid);
+    if (pidfd) static_cast<void>(sys::pidfd_signal(pidfd->get(), SIGKILL));
+  }
+  return hooked;
 }
 
 }  // namespace vrun::runtime

@@ -75,7 +75,19 @@ oci::State to_state(const Info& info) {
 
 Result<Info> state(const Context& context, const std::string& id) {
   const Folder folder = TRY(Folder::open(context.root, id, Folder::Lock::kNone));
-  return read_info(folder, TRY(folder.load()), context.host);
+  Folder::Loaded loaded = TRY(folder.load());
+  Info info = TRY(read_info(folder, loaded, context.host));
+  if (loaded.complete) return info;
+  // No state: its maker is at work, or was killed at it.
+  if (folder.is_locked()) {
+    info.status = Status::kCreating;
+    return info;
+  }
+  loaded = TRY(folder.load());  // it may have finished between the two looks
+  if (loaded.complete) return read_info(folder, loaded, context.host);
+  return Error(Code::kState,
+               "container " + quote(id) + ": its state is damaged or was never completed")
+      .hint("delete --force removes it and what it left");
 }
 
 Result<std::vector<Info>> list(const Context& context) {

@@ -2,7 +2,7 @@
 //
 // The way: rules.hpp checks, library.hpp lets libseccomp build the program, enosys.hpp puts "newer
 // than this profile" in front, simplify.hpp rebuilds it as a search over ranges and proves that it
-// decides the same, cache.hpp keeps it. Docker's profile for three x86 ABIs shrinks from about
+// decides the same, cache.hpp keeps it. the default profile for three x86 ABIs shrinks from about
 // 1,000 instructions to 220, its load from 0.56 ms to 0.06 ms.
 //
 // SCMP_ACT_NOTIFY may be used for any call, sendmsg, write and execve included: the process hands

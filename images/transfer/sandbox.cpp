@@ -85,9 +85,11 @@ Result<void> leave_the_file_tree() {
 
 Result<void> enter_sandbox(std::span<const int> keep, bool privileged) {
   TRY(close_all_but(keep));
+#if !defined(__SANITIZE_ADDRESS__)  // its shadow memory takes terabytes of addresses
   constexpr rlim_t kMemory = 2ULL << 30U;
   const rlimit memory{kMemory, kMemory};
   if (::setrlimit(RLIMIT_AS, &memory) != 0) return Error::system(errno, "limit memory");
+#endif
   const rlimit none{0, 0};
   if (::setrlimit(RLIMIT_CORE, &none) != 0) return Error::system(errno, "limit core files");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {

@@ -192,6 +192,11 @@ class Table {
     std::fflush(stdout);
   }
 
+  double median(const std::string& measure, const std::string& who) const {
+    const Series* s = find(measure, who);
+    return s == nullptr ? 0 : quantile(s->values, 0.5);
+  }
+
  private:
   const Series* find(const std::string& measure, const std::string& who) const {
     for (const Series& s : rows_) {
@@ -387,20 +392,29 @@ void measure_many(const Options& o, Table& table) {
     must(verb(peer, {"delete", "--force", id}));
     await(pid);
   };
-  // One runtime's guests at a time: a thousand of each at once would not fit a small machine.
+  // One runtime's guests at a time: a thousand of each at once would not fit a small machine. The
+  // rounds with few are taken before and after those with many, so that a change of the machine's
+  // load shows.
+  const int half = std::max(1, std::min(o.rounds, 30) / 2);
   for (const Peer& peer : o.peers) {
     std::vector<Idle>& mine = guests[peer.name];
     while (mine.size() < 10)
       mine.emplace_back(o, peer);
-    for (int i = 0; i < std::min(o.rounds, 30); i++)
+    for (int i = 0; i < half; i++)
       create_once(peer, with10);
     while (mine.size() < static_cast<size_t>(o.many))
       mine.emplace_back(o, peer);
-    for (int i = 0; i < std::min(o.rounds, 30); i++)
+    for (int i = 0; i < 2 * half; i++)
       create_once(peer, with_many);
     for (int i = 0; i < std::min(o.rounds, 20); i++)
       table.add(list, peer.name, must(verb(peer, {"list"})));
+    while (mine.size() > 10)
+      mine.pop_back();
+    for (int i = 0; i < half; i++)
+      create_once(peer, with10);
     mine.clear();
+    std::printf("| growth from 10 to %d live | %s | %.2f | | |\n", o.many, peer.name.c_str(),
+                table.median(with_many, peer.name) / table.median(with10, peer.name));
   }
   for (const std::string& m : {with10, with_many, list})
     table.print(m);

@@ -27,13 +27,14 @@ def small(rt, work):
 
 def _fill(folder, spare=0):
     """Leaves `spare` bytes free on a small filesystem."""
-    with open(folder / "filler", "wb") as f:
-        try:
-            while True:
-                f.write(b"x" * 4096)
-                f.flush()
-        except OSError:
+    fd = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        while os.write(fd, b"x" * 4096):
             pass
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
     if spare:
         os.truncate(folder / "filler", max(0, os.path.getsize(folder / "filler") - spare))
 

@@ -171,6 +171,8 @@ def scheduler_sets_policy_and_nice(rt, bundle):
 
 def scheduler_sets_real_time_priority_and_flags(rt, bundle):
     bundle.process["scheduler"] = {"policy": "SCHED_FIFO", "priority": 7, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+    if host.has("realtime group scheduling"):  # there a group has no real-time budget of its own
+        bundle.resources["cpu"] = {"realtimeRuntime": 10000, "realtimePeriod": 1000000}
     s = rt.facts(bundle)["scheduler"]
     assert (s["policy"], s["priority"], s["flags"] & 1) == (1, 7, 1)
 

@@ -72,15 +72,16 @@ class Tar {
     unsigned sum = 0;
     for (const char c : header)
       sum += static_cast<unsigned char>(c);
-    std::snprintf(header + 148, 8, "%06o", sum & 0777777U);
+    number(header + 148, 7, sum);
+    header[154] = '\0';
     bytes_.append(header, sizeof header);
     bytes_ += entry.content;
     bytes_.append((512 - entry.content.size() % 512) % 512, '\0');
   }
 
   static void number(char* at, std::size_t bytes, std::uint64_t value) {
-    std::snprintf(at, bytes, "%0*llo", static_cast<int>(bytes) - 1,
-                  static_cast<unsigned long long>(value));
+    for (std::size_t i = bytes - 1; i-- > 0; value >>= 3U)
+      at[i] = static_cast<char>('0' + (value & 7U));
   }
 
   std::string bytes_;

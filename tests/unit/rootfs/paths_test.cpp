@@ -187,7 +187,7 @@ TEST_F(Paths, swapping_a_directory_for_a_link_never_leads_out) {
     while (!stop)
       ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE);
   });
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const std::string seen = made_dir("/volume/a/x" + std::to_string(i));
     EXPECT_FALSE(seen.starts_with("ESCAPED")) << seen;
   }

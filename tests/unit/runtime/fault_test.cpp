@@ -31,10 +31,10 @@ TEST_F(Fault, says_the_step_the_place_and_the_reason) {
   EXPECT_EQ(error.code(), Code::kDenied);
 }
 
-TEST_F(Fault, the_kernels_words_become_the_hint) {
+TEST_F(Fault, the_kernels_words_follow_the_reason) {
   builder_.add(steps::Op::kNewSession, {"", "mount tmpfs on /x"});
-  EXPECT_EQ(to_error(fault(0, EINVAL, "tmpfs: Bad value for 'size'"), builder_, {}).hint(),
-            "tmpfs: Bad value for 'size'");
+  EXPECT_EQ(to_error(fault(0, EINVAL, "tmpfs: Bad value for 'size'"), builder_, {}).text(),
+            "mount tmpfs on /x: invalid argument (EINVAL): tmpfs: Bad value for 'size'");
 }
 
 TEST_F(Fault, a_step_that_does_not_exist_is_not_trusted) {

@@ -103,7 +103,7 @@ TEST_F(RecordFolder, a_damaged_state_falls_back_to_the_intent) {
   EXPECT_FALSE(folder->load()->complete);
   EXPECT_EQ(folder->load()->record.cgroup.path, "/a/web") << "delete --force needs the cgroup";
 
-  ASSERT_TRUE(fs::replace_file(made->dir(), "intent.json", ""));
+  ASSERT_TRUE(sys::unlink(made->dir(), "intent"));
   EXPECT_FALSE(folder->load()->complete);
   EXPECT_EQ(folder->load()->record.id, "web");
 }

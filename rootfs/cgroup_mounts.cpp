@@ -5,7 +5,8 @@
 #include <linux/mount.h>
 
 #include "base/fs.hpp"
-#include "base/sys.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
 #include "rootfs/mounts.hpp"
 
 namespace vrun::rootfs {
@@ -107,7 +108,10 @@ Result<void> plan_cgroup_mount(MountPlanner& planner, const oci::Mount& mount,
   const Target target{target_of(mount), options.attributes.set | options.recursive_attributes.set,
                       options.propagation, where};
   const std::vector<Part> parts = planner.options.cgroup->mount_parts();
-  if (parts.empty()) return Error(Code::kUnsupported, "no cgroup hierarchy is mounted on the host");
+  if (parts.empty()) {
+    log::warning(where + ": the guest has no cgroup of its own, so " + printable(target.path) +
+                 " is empty in it");
+  }
   if (parts.size() == 1 && parts.front().name.empty()) {
     add_part(planner, parts.front(), target);
     return {};

@@ -79,11 +79,12 @@ oci::State state_of(const Record& record, Pid pid, const char* status) {
   return state;
 }
 
-Creation::Creation(const Context& context, Input input, NewFolder folder, Plan plan, Record record)
+Creation::Creation(const Context& context, Input input, NewFolder folder,
+                   std::unique_ptr<cgroups::Group> group, Record record)
     : context_(context),
       input_(std::move(input)),
       folder_(std::move(folder)),
-      plan_(std::move(plan)),
+      group_(std::move(group)),
       record_(std::move(record)) {}
 
 Creation::~Creation() {
@@ -91,30 +92,35 @@ Creation::~Creation() {
   launched_.reset();  // first the process, then what it lived in
   if (hooks_began_) run_poststop_hooks(spec().hooks, state_of(record_, Pid(0), "stopped"));
   if (rdt_) static_cast<void>(rdt_->destroy());
-  if (group_made_) static_cast<void>(plan_.group->destroy());
+  if (group_made_) static_cast<void>(group_->destroy());
 }
 
 Result<std::unique_ptr<Creation>> Creation::begin(const Context& context, Input input) {
   NewFolder folder = TRY(NewFolder::create(context.root, input.id));
-  Plan plan = TRY(make_plan(context, input, &folder.dir()));
-  Record record = new_record(context, input, *plan.group);
+  std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
+  Record record = new_record(context, input, *group);
   std::unique_ptr<Creation> creation(new Creation(context, std::move(input), std::move(folder),
-                                                  std::move(plan), std::move(record)));
+                                                  std::move(group), std::move(record)));
+  TRY(creation->make_group());
   TRY(creation->make_process());
   return creation;
 }
 
-Result<void> Creation::make_process() {
+Result<void> Creation::make_group() {
   TRY(write_intent(folder_.dir(), record_));
-  TRY(plan_.group->create());  // undoes itself when it stops half way
+  TRY(group_->create());  // undoes itself when it stops half way
   group_made_ = true;
-  TRY(mark_group_made(folder_.dir()));
-  LaunchRequest request{&plan_.builder, &plan_.namespaces, plan_.group->clone_target(),
+  return mark_group_made(folder_.dir());
+}
+
+Result<void> Creation::make_process() {
+  plan_.emplace(TRY(make_plan(context_, input_, *group_, &folder_.dir())));
+  LaunchRequest request{&plan_->builder, &plan_->namespaces, group_->clone_target(),
                         &input_.spec.process->args};
   launched_.emplace(TRY(launch(request)));
   Serving& serving = launched_->serving();
   serving.on_ask = [this](Ask what) { return answer(what); };
-  if (input_.spec.linux.seccomp && plan_.filter && plan_.filter->notifies) {
+  if (input_.spec.linux.seccomp && plan_->filter && plan_->filter->notifies) {
     const oci::Seccomp& seccomp = *input_.spec.linux.seccomp;
     listener_ = ListenerRequest{seccomp.listener_path, seccomp.listener_metadata,
                                 state_of(record_, launched_->pid(), "creating")};
@@ -131,9 +137,9 @@ Result<void> Creation::configure() {
   const oci::Spec& spec = input_.spec;
   TRY(set_oom_score(spec, pid));
   TRY(process::raise_hard_limits(*spec.process, pid, "process"));
-  TRY(fill_hook_states(plan_, record_, pid));
-  if (spec.linux.resources) TRY(plan_.group->set(*spec.linux.resources));
-  TRY(plan_.group->set_devices(device_rules(spec)));
+  TRY(fill_hook_states(*plan_, record_, pid));
+  if (spec.linux.resources) TRY(group_->set(*spec.linux.resources));
+  TRY(group_->set_devices(device_rules(spec)));
   if (spec.linux.intel_rdt) TRY(join_intel_rdt(pid));
   return write_config(folder_.dir(), input_.config_text);
 }
@@ -150,10 +156,10 @@ Result<void> Creation::answer(Ask what) {
   const Pid pid = launched_->pid();
   switch (what) {
     case Ask::kJoinCgroup:
-      return plan_.group->join(pid);
+      return group_->join(pid);
     case Ask::kIdMaps:
-      return namespaces::write_id_maps(pid, plan_.namespaces.uid_mappings,
-                                       plan_.namespaces.gid_mappings, context_.host);
+      return namespaces::write_id_maps(pid, plan_->namespaces.uid_mappings,
+                                       plan_->namespaces.gid_mappings, context_.host);
     case Ask::kNetDevices: {
       const Fd netns =
           TRY(sys::open(At::cwd(), "/proc/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
@@ -176,8 +182,7 @@ Result<void> Creation::publish() {
   const std::optional<std::uint64_t> start_time = start_time_of(pid);
   if (!start_time) return Error(Code::kSystem, "the container process ended while it was made");
   record_.pid = pid;
-  record_.cgroup =
-      plan_.group->location();  // only now final: systemd chooses, rootless may do without
+  record_.cgroup = group_->location();  // only now final: systemd chooses, rootless may do without
   record_.start_time = *start_time;
   TRY(prepare_state(folder_.dir(), record_));
   TRY(write_pid_file(input_.options.pid_file, pid));
@@ -202,7 +207,8 @@ Result<void> create(const Context& context, const CreateOptions& options) {
 
 Result<std::string> plan_text(const Context& context, const CreateOptions& options) {
   const Input input = TRY(read_input(context, options));
-  const Plan plan = TRY(make_plan(context, input, nullptr));
+  const std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
+  const Plan plan = TRY(make_plan(context, input, *group, nullptr));
   return plan.builder.dump();
 }
 

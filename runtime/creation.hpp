@@ -37,7 +37,9 @@ class Creation {
   const Record& record() const { return record_; }
 
  private:
-  Creation(const Context& context, Input input, NewFolder folder, Plan plan, Record record);
+  Creation(const Context& context, Input input, NewFolder folder,
+           std::unique_ptr<cgroups::Group> group, Record record);
+  Result<void> make_group();
   Result<void> make_process();
   Result<void> configure();
   Result<void> join_intel_rdt(Pid pid);
@@ -46,7 +48,8 @@ class Creation {
   const Context& context_;
   Input input_;
   NewFolder folder_;
-  Plan plan_;
+  std::unique_ptr<cgroups::Group> group_;
+  std::optional<Plan> plan_;
   Record record_;
   std::optional<ListenerRequest> listener_;
   std::unique_ptr<cgroups::IntelRdt> rdt_;

@@ -66,16 +66,15 @@ void ask(Ask what, const char* where, const char* words, steps::Builder& builder
 }
 
 // Namespaces, cgroup, session and names: what comes before the file tree.
-Result<void> plan_isolation(const Input& input, Plan& plan) {
+Result<void> plan_isolation(const Input& input, const cgroups::Group& group, Plan& plan) {
   const oci::Spec& spec = input.spec;
   steps::Builder& builder = plan.builder;
   namespaces::Plan& ns = plan.namespaces;
   // A cgroup namespace shows the group that its maker is in: where the clone cannot land in the
   // group, it is made after the join.
-  const bool late_cgroup = plan.group->needs_join() && (ns.clone_flags & CLONE_NEWCGROUP) != 0;
+  const bool late_cgroup = group.needs_join() && (ns.clone_flags & CLONE_NEWCGROUP) != 0;
   if (late_cgroup) ns.clone_flags &= ~static_cast<std::uint64_t>(CLONE_NEWCGROUP);
-  if (plan.group->needs_join())
-    ask(Ask::kJoinCgroup, "linux.cgroupsPath", "join the cgroup", builder);
+  if (group.needs_join()) ask(Ask::kJoinCgroup, "linux.cgroupsPath", "join the cgroup", builder);
   namespaces::add_steps(ns, builder, static_cast<std::uint32_t>(Ask::kIdMaps));
   if (late_cgroup)
     builder.add(Op::kUnshare, steps::UnshareArgs{CLONE_NEWCGROUP}, {"linux.namespaces", ""});
@@ -116,7 +115,8 @@ process::Options process_options(const Context& context, const Input& input, con
   return options;
 }
 
-Result<void> plan_tree(const Context& context, const Input& input, Plan& plan) {
+Result<void> plan_tree(const Context& context, const Input& input, const cgroups::Group& group,
+                       Plan& plan) {
   const oci::Spec& spec = input.spec;
   steps::Builder& builder = plan.builder;
   rootfs::Options tree;
@@ -126,7 +126,7 @@ Result<void> plan_tree(const Context& context, const Input& input, Plan& plan) {
   tree.parent_opens_sources = !context.host.rootless();
   tree.no_pivot = input.options.no_pivot;
   tree.console_socket = TRY(console_socket(input, builder));
-  tree.cgroup = plan.group.get();
+  tree.cgroup = &group;
   tree.cgroup_namespace = plan.namespaces.makes(CLONE_NEWCGROUP);
   tree.overlay_root = input.options.overlay_root;
   TRY(rootfs::plan_mounts(spec, tree, context.host, builder));
@@ -208,7 +208,19 @@ Result<Input> read_input(const Context& context, const CreateOptions& options) {
   return input;
 }
 
-Result<Plan> make_plan(const Context& context, const Input& input, const Fd* gate_dir) {
+Result<std::unique_ptr<cgroups::Group>> plan_group(const Context& context, const Input& input) {
+  return cgroups::plan(
+      {.cgroups_path = input.spec.linux.cgroups_path,
+       .id = input.id,
+       .systemd = context.systemd_cgroup,
+       .rootless = context.rootless_cgroups(),
+       .annotations = input.spec.annotations,
+       .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr},
+      context.host);
+}
+
+Result<Plan> make_plan(const Context& context, const Input& input, const cgroups::Group& group,
+                       const Fd* gate_dir) {
   if (!input.spec.process) return Error(Code::kInvalid, "config.json: process is missing");
   TRY(check_namespaces(input.spec));
   TRY(check_terminal(input));
@@ -216,26 +228,17 @@ Result<Plan> make_plan(const Context& context, const Input& input, const Fd* gat
 
   Plan plan{TRY(steps::Builder::create()),
             TRY(namespaces::plan(input.spec.linux, context.host)),
-            nullptr,
             {},
             {},
             {},
             {}};
-  cgroups::Request request{
-      .cgroups_path = input.spec.linux.cgroups_path,
-      .id = input.id,
-      .systemd = context.systemd_cgroup,
-      .rootless = context.rootless_cgroups(),
-      .annotations = input.spec.annotations,
-      .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr};
-  plan.group = TRY(cgroups::plan(request, context.host));
   if (input.spec.linux.seccomp)
     plan.filter = TRY(seccomp::compile(*input.spec.linux.seccomp, context.host));
   if (input.gate && gate_dir != nullptr) plan.gate = TRY(sys::listen_unix(*gate_dir, kGateName));
 
   TRY(open_hook_states(input, plan));
-  TRY(plan_isolation(input, plan));
-  TRY(plan_tree(context, input, plan));
+  TRY(plan_isolation(input, group, plan));
+  TRY(plan_tree(context, input, group, plan));
   TRY(plan_process(context, input, plan));
   if (plan.builder.finish() == nullptr)
     return Error(Code::kInvalid, "config.json: too much for one container");

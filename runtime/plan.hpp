@@ -37,15 +37,17 @@ Result<void> check_terminal(const Input& input);
 struct Plan {
   steps::Builder builder;
   namespaces::Plan namespaces;
-  std::unique_ptr<cgroups::Group> group;
   std::optional<seccomp::Filter> filter;
   Fd gate;  // the listener, made by the caller before (its number is in the program)
   Fd hook_state_creating,
       hook_state_created;  // memory files for hooks that run inside; filled after the clone
 };
 
-// `gate_dir`: the state folder in which the gate is bound, or nullptr for a dry run.
-Result<Plan> make_plan(const Context& context, const Input& input, const Fd* gate_dir);
+Result<std::unique_ptr<cgroups::Group>> plan_group(const Context& context, const Input& input);
+// `group` was made already, but for a dry run. `gate_dir`: the state folder in which the gate is
+// bound, or nullptr for a dry run.
+Result<Plan> make_plan(const Context& context, const Input& input, const cgroups::Group& group,
+                       const Fd* gate_dir);
 
 // Device rules of the config followed by what every container may use (as runc: null, zero, full,
 // random, urandom, tty, console, ptmx, pts and mknod of anything).

@@ -123,10 +123,11 @@ std::string describe_mount(const MountArgs& mount) {
 
 std::string describe_device(const DeviceArgs& device) {
   const char* kind = S_ISBLK(device.mode) ? "block" : S_ISFIFO(device.mode) ? "fifo" : "char";
-  return std::string(device.source_fd >= 0 || device.host_path != nullptr ? "bind device " : "make device ") + shown(device.path) +
-         " " + kind + " " + std::to_string(device.major) + ":" + std::to_string(device.minor) +
-         " mode " + octal(device.mode & 07777U) + " owner " + std::to_string(device.uid) + ":" +
-         std::to_string(device.gid);
+  return std::string(device.source_fd >= 0 || device.host_path != nullptr ? "bind device "
+                                                                          : "make device ") +
+         shown(device.path) + " " + kind + " " + std::to_string(device.major) + ":" +
+         std::to_string(device.minor) + " mode " + octal(device.mode & 07777U) + " owner " +
+         std::to_string(device.uid) + ":" + std::to_string(device.gid);
 }
 
 std::string describe_argv(const Text* argv) {
@@ -190,7 +191,9 @@ std::string details(const Step& step) {
              shown(args_of<SymlinkArgs>(step).target);
     case Op::kRootAttributes: {
       const auto& args = args_of<RootAttributesArgs>(step);
-      return std::string(args.readonly ? "ro " : "") + propagation_of(args.propagation);
+      const std::string propagation = propagation_of(args.propagation);
+      if (!args.readonly) return propagation;
+      return propagation.empty() ? "ro" : "ro " + propagation;
     }
     case Op::kMaskPath:
     case Op::kReadonlyPath:

@@ -172,6 +172,7 @@ def events_stats_count_the_processes(rt, bundle):
 
 
 def events_come_at_the_interval(rt, bundle):
+    host.need("memory controller")  # runc watches for the OOM killer at the same time
     id = rt.start(bundle.args("sleep", "100"))
     import subprocess
     child = rt.popen("events", "--interval", "100ms", id, stdout=subprocess.PIPE, text=True)

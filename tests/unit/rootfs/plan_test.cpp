@@ -121,10 +121,11 @@ TEST(RootfsPlan, read_only_comes_after_everything_was_made) {
             }),
             R"(change the root  (root.path)
 remount /run ro  (mounts[0])
-set root attributes ro rshared  (root.readonly)
+set root attributes ro  (root.readonly)
 set sysctl kernel/shmmni = 1  (linux.sysctl.kernel.shmmni)
 make read-only /proc/sys  (linux.readonlyPaths[0])
 mask path /proc/kcore  (linux.maskedPaths[0])
+set root attributes rshared  (linux.rootfsPropagation)
 )");
 }
 

@@ -21,6 +21,7 @@
 #include <spdlog/sinks/base_sink.h>
 
 #include "base/fd.hpp"
+#include "base/printable.hpp"
 #include "base/text.hpp"
 
 namespace vrun::log {
@@ -59,26 +60,32 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::err;
 }
 
+// "\u001b"; a byte that is no character, or part of a C1 control character, becomes U+FFFD.
+void append_escaped(std::string& out, std::string_view text, std::size_t& at) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  if (byte == '\n') {
+    out += "\\n";
+  } else if (byte < 0x80) {
+    out.append("\\u00").append({kHex[byte >> 4U], kHex[byte & 15U]});
+  } else {
+    out += "\\ufffd";
+  }
+  ++at;
+}
+
 // A JSON string (RFC 8259), also good between the quotes of logrus' text format. Control
 // characters, C1 ones included, never reach the file raw: people read it on terminals.
 std::string json_string(std::string_view text) {
   std::string out = "\"";
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1 =
-        byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c1) {
-      const auto low = static_cast<unsigned char>(text[++i]);
-      out.append("\\u00").append({kHex[low >> 4U], kHex[low & 15U]});
-    } else if (byte == '"' || byte == '\\') {
-      out.append({'\\', text[i]});
-    } else if (byte == '\n') {
-      out += "\\n";
-    } else if (byte < 0x20 || byte == 0x7F) {
-      out.append("\\u00").append({kHex[byte >> 4U], kHex[byte & 15U]});
-    } else {
-      out += text[i];
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t bytes = printable_bytes(text, at);
+    if (bytes == 0) {
+      append_escaped(out, text, at);
+      continue;
     }
+    if (text[at] == '"' || text[at] == '\\') out += '\\';
+    out += text.substr(at, bytes);
+    at += bytes;
   }
   return out + '"';
 }

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/printable.hpp"
+
 namespace vrun {
 namespace {
 
@@ -17,22 +19,24 @@ void append_escaped(std::string& out, char c) {
   out += kHex[byte & 15U];
 }
 
-// C1 control characters (U+0080..U+009F) are two bytes in UTF-8, the first 0xC2.
-bool starts_c1(std::string_view text, std::size_t i) {
-  return static_cast<unsigned char>(text[i]) == 0xC2 && i + 1 < text.size() &&
-         static_cast<unsigned char>(text[i + 1]) < 0xA0;
+unsigned char byte_at(std::string_view text, std::size_t i) {
+  return static_cast<unsigned char>(text[i]);
+}
+
+bool continues(std::string_view text, std::size_t i) {
+  return i < text.size() && (byte_at(text, i) & 0xC0U) == 0x80U;
 }
 
 std::string escape(std::string_view text, std::string_view also) {
   std::string out;
   out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool control = byte < 0x20 || byte == 0x7F || starts_c1(text, i);
-    if (control || also.find(text[i]) != std::string_view::npos) {
-      append_escaped(out, text[i]);
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t bytes = printable_bytes(text, i);
+    if (bytes == 0 || also.find(text[i]) != std::string_view::npos) {
+      append_escaped(out, text[i++]);
     } else {
-      out += text[i];
+      out += text.substr(i, bytes);
+      i += bytes;
     }
   }
   return out;
@@ -74,6 +78,21 @@ std::size_t tolerance(std::size_t letters) {
 }
 
 }  // namespace
+
+std::size_t printable_bytes(std::string_view text, std::size_t i) {
+  const unsigned char first = byte_at(text, i);
+  if (first < 0x80) return first < 0x20 || first == 0x7F ? 0 : 1;
+  const std::size_t bytes = first >= 0xF5   ? 0
+                            : first >= 0xF0 ? 4
+                            : first >= 0xE0 ? 3
+                            : first >= 0xC2 ? 2
+                                            : 0;
+  for (std::size_t n = 1; n < bytes; ++n) {
+    if (!continues(text, i + n)) return 0;
+  }
+  const bool c1 = first == 0xC2 && byte_at(text, i + 1) < 0xA0;
+  return c1 ? 0 : bytes;
+}
 
 std::string quote(std::string_view text) {
   return "'" + escape(text, "'\\") + "'";

@@ -16,9 +16,15 @@ TEST(Text, quoting_hides_nothing_and_passes_no_control_character) {
   EXPECT_EQ(printable("\x1b[2J\n"), "\\x1b[2J\\x0a");
   EXPECT_EQ(printable("\xc2\x9b"
                       "31m"),
-            "\\xc2\x9b"
-            "31m")
-      << "the first byte of a C1 control is made harmless";
+            "\\xc2\\x9b31m")
+      << "a C1 character";
+  EXPECT_EQ(printable("\x9b"
+                      "31m"),
+            "\\x9b31m")
+      << "the same for terminals in 8-bit mode";
+  EXPECT_EQ(printable("a\xc2"), "a\\xc2") << "half a character could meet its other half";
+  EXPECT_EQ(printable("\xe2\x82"), "\\xe2\\x82");
+  EXPECT_EQ(printable("\xf0\x9f\x98\x80\xe2\x82\xac"), "\xf0\x9f\x98\x80\xe2\x82\xac");
   EXPECT_EQ(printable("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
 }
 

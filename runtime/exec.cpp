@@ -216,6 +216,14 @@ struct Born {
   Launched launched;
 };
 
+Result<void> check_sub_group(const cgroups::Location& group) {
+  for (const auto& [hierarchy, path] : group.paths) {
+    Result<struct stat> there = sys::stat(At::cwd(), path);
+    if (!there) return std::move(there).error().at("--cgroup");
+  }
+  return {};
+}
+
 // In the container's cgroup, or in --cgroup below it. An init that has moved itself and made
 // sub-groups (systemd does) leaves a group that takes no processes (cgroups(7), no internal
 // processes): then beside the init.
@@ -223,8 +231,9 @@ Result<Born> launch_in_cgroup(const Context& context, const Target& target,
                               const ExecOptions& options, ExecPlan& plan) {
   const cgroups::Location& own = target.record.cgroup;
   const bool below = !options.cgroup.empty() && options.cgroup != "/";
-  std::unique_ptr<cgroups::Group> group =
-      TRY(cgroups::open(below ? cgroups::sub_group(own, options.cgroup) : own, context.host));
+  const cgroups::Location wanted = below ? cgroups::sub_group(own, options.cgroup) : own;
+  if (below) TRY(check_sub_group(wanted));
+  std::unique_ptr<cgroups::Group> group = TRY(cgroups::open(wanted, context.host));
   Result<Launched> launched = launch_in(*group, plan);
   if (!launched && !below && launched.error().sys_errno() == EBUSY) {
     group = TRY(cgroups::group_of(target.info.pid, context.host));

@@ -26,6 +26,13 @@ Error missing_bundle(Error error) {
       "a bundle is a folder with config.json and a root file system; `spec` writes a config.json");
 }
 
+Result<void> check_privilege(const namespaces::Plan& namespaces, const Host& host) {
+  if (!host.rootless() || namespaces.in_user_namespace()) return {};
+  return Error(Code::kDenied,
+               "config.json: linux.namespaces: without root a user namespace is needed")
+      .hint("add {\"type\": \"user\"} with mappings; `spec --rootless` writes such a config.json");
+}
+
 Result<void> check_namespaces(const oci::Spec& spec) {
   if (oci::find_namespace(spec.linux, oci::NamespaceType::kMount) != nullptr) return {};
   return Error(Code::kInvalid, "config.json: linux.namespaces: a mount namespace is needed")
@@ -232,6 +239,7 @@ Result<Plan> make_plan(const Context& context, const Input& input, const cgroups
             {},
             {},
             {}};
+  TRY(check_privilege(plan.namespaces, context.host));
   if (input.spec.linux.seccomp)
     plan.filter = TRY(seccomp::compile(*input.spec.linux.seccomp, context.host));
   if (input.gate && gate_dir != nullptr) plan.gate = TRY(sys::listen_unix(*gate_dir, kGateName));

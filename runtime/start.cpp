@@ -1,4 +1,5 @@
 #include <array>
+#include <cerrno>
 #include <cstddef>
 
 #include <signal.h>
@@ -87,7 +88,10 @@ Result<void> start(const Context& context, const std::string& id) {
   if (info.status != Status::kCreated) return wrong_state(id, info.status);
   const oci::Spec spec = TRY(folder.load_config());
 
-  Starting starting{spec, info, TRY(sys::connect_unix(folder.dir(), kGateName))};
+  Result<Fd> gate = sys::connect_unix(folder.dir(), kGateName);
+  // Killed between the look and now.
+  if (!gate && gate.error().sys_errno() == ECONNREFUSED) return wrong_state(id, Status::kStopped);
+  Starting starting{spec, info, TRY(std::move(gate))};
   constexpr std::string_view kGo = "s";
   TRY(sys::send(starting.gate.get(), kGo));
   Result<void> started = follow(starting);

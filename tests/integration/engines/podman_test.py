@@ -173,6 +173,7 @@ def podman_user_namespaces_work(podman):
 
 
 def podman_pods_share_their_namespaces(podman):
+    host.need("usable podman pod groups")
     podman("pod", "create", "--name", "pod", "--network", "none", "--cgroup-parent", groups.engine_parent(), "--infra-image", "base", "--infra-command", "/bin/sleep 1000").ok()
     podman("run", "--detach", "--pod", "pod", "--name", "one", "base", "sleep", "100").ok()
     podman("run", "--detach", "--pod", "pod", "--name", "two", "base", "sleep", "100").ok()

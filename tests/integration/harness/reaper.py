@@ -16,8 +16,14 @@ def main(command):
     leaks.become_subreaper()
     os.environ["VRUN_TEST_REAPER"] = str(os.getpid())
     child = os.spawnvp(os.P_NOWAIT, command[0], command)
+
+    def pass_on(number, _):
+        try:
+            os.kill(child, number)
+        except ProcessLookupError:
+            pass
     for s in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(s, lambda number, _: os.kill(child, number))
+        signal.signal(s, pass_on)
     code = None
     while True:
         try:

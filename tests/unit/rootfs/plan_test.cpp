@@ -42,7 +42,7 @@ make link /dev/stdout -> /proc/self/fd/1
 make link /dev/stderr -> /proc/self/fd/2
 )");
   EXPECT_EQ(planned->enter, R"(change the root  (root.path)
-set root attributes ro   (root.readonly)
+set root attributes ro  (root.readonly)
 make read-only /proc/bus  (linux.readonlyPaths[0])
 make read-only /proc/fs  (linux.readonlyPaths[1])
 make read-only /proc/irq  (linux.readonlyPaths[2])

@@ -43,7 +43,7 @@ struct BlkioEntry {
 struct Stats {  // absent: the controller is not there
   struct CpuStats {
     std::uint64_t usage_ns = 0, user_ns = 0, system_ns = 0;
-    std::vector<std::uint64_t> percpu_ns;
+    std::vector<std::uint64_t> percpu_ns, percpu_kernel_ns, percpu_user_ns;
     std::uint64_t periods = 0, throttled_periods = 0, throttled_ns = 0;
     std::optional<PressureStall> pressure;
   };

@@ -44,6 +44,14 @@ Stats::CpuStats read_cpu(int cpu, int cpuacct) {
     for (std::string_view word : split(trim(percpu), ' ')) {
       if (std::optional<std::uint64_t> value = parse_u64(word)) stats.percpu_ns.push_back(*value);
     }
+    // A heading, then a line for each processor: number, user, system.
+    const std::string all = read(cpuacct, "cpuacct.usage_all");
+    for (std::string_view line : split(all, '\n')) {
+      const std::vector<std::string_view> words = split(line, ' ');
+      if (words.size() != 3 || !parse_u64(words[0])) continue;
+      stats.percpu_user_ns.push_back(parse_u64(words[1]).value_or(0));
+      stats.percpu_kernel_ns.push_back(parse_u64(words[2]).value_or(0));
+    }
   }
   if (cpu >= 0) {
     auto keys = parse_flat_keyed(read(cpu, "cpu.stat"));

@@ -19,8 +19,7 @@ constexpr std::array kGlobals{
     Flag{"log-format", "", Kind::kText, "FORMAT", "form of the log: text or json", "text"},
     Flag{"root", "", Kind::kText, "DIR",
          "where the state of the containers is kept (a tmpfs); default /run/vrun/oci"},
-    Flag{"criu", "", Kind::kText, "PATH", "the criu program for checkpoint and restore", "criu",
-         Shown::kDeprecated},
+    Flag{"criu", "", Kind::kText, "PATH", "the criu program for checkpoint and restore", "criu"},
     Flag{"systemd-cgroup", "", Kind::kSwitch, "",
          "make cgroups by systemd; cgroupsPath is then slice:prefix:name"},
     Flag{"rootless", "", Kind::kText, "WHEN",
@@ -50,13 +49,8 @@ constexpr Flag kPreserveFds{"preserve-fds",
                             "pass N descriptors after stdio (and after $LISTEN_FDS)",
                             "0"};
 constexpr Flag kDetach{"detach", "d", Kind::kSwitch, "", "return as soon as the process runs"};
-constexpr Flag kNoSubreaper{"no-subreaper",
-                            "",
-                            Kind::kSwitch,
-                            "",
-                            "accepted for runc's users; vrun never becomes a subreaper",
-                            "",
-                            Shown::kDeprecated};
+constexpr Flag kNoSubreaper{"no-subreaper", "", Kind::kSwitch, "",
+                            "accepted for runc's callers: vrun is never a subreaper"};
 constexpr Flag kImagePath{"image-path", "", Kind::kText, "DIR", "folder of the checkpoint images"};
 constexpr Flag kWorkPath{"work-path", "", Kind::kText, "DIR",
                          "folder of criu's work files and logs"};

@@ -26,15 +26,20 @@ void write_stall(Writer& out, const std::optional<cgroups::PressureStall>& press
   out.end_object();
 }
 
+void write_list(Writer& out, const char* key, const std::vector<std::uint64_t>& values) {
+  if (values.empty()) return;
+  out.key(key).begin_array();
+  for (const std::uint64_t value : values)
+    out.value(value);
+  out.end_array();
+}
+
 void write_cpu(Writer& out, const Stats::CpuStats& cpu) {
   out.key("cpu").begin_object();
   out.key("usage").begin_object().member("total", cpu.usage_ns);
-  if (!cpu.percpu_ns.empty()) {
-    out.key("percpu").begin_array();
-    for (const std::uint64_t ns : cpu.percpu_ns)
-      out.value(ns);
-    out.end_array();
-  }
+  write_list(out, "percpu", cpu.percpu_ns);
+  write_list(out, "percpu_kernel", cpu.percpu_kernel_ns);
+  write_list(out, "percpu_user", cpu.percpu_user_ns);
   out.member("kernel", cpu.system_ns).member("user", cpu.user_ns).end_object();
   out.key("throttling")
       .begin_object()

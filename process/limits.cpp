@@ -87,7 +87,9 @@ Result<void> raise_hard_limits(const oci::Process& process, Pid child, std::stri
                                        unknown_name(kLimits, limit.type, "a resource limit"));
     const auto kind = static_cast<__rlimit_resource>(*resource);
     rlimit64 now{};
-    if (::prlimit64(child.value, kind, nullptr, &now) != 0)
+    // Our own: the child was born with them. Its own may be out of sight by now, since it may already
+    // have become its user, and looking across users needs CAP_SYS_RESOURCE (prlimit(2)).
+    if (::prlimit64(0, kind, nullptr, &now) != 0)
       return Error::system(errno, "read the limit " + limit.type).at(path_of(where, i));
     if (limit.hard <= now.rlim_max) continue;
     now.rlim_max = limit.hard;

@@ -47,7 +47,10 @@ def remove_engine_parent() -> None:
     roots = {*host.v1_mounts().values(), host.v2_root()} - {None}
     end = time.monotonic() + 3  # the engine's monitors end a little after their containers
     while any((root / parent).exists() for root in roots) and time.monotonic() < end:
-        for path in [root / parent / name for root in roots for name in ("conmon", "")]:
+        # Groups of pods have a bare number as their name; Podman 4.3 forgets those beside its controllers.
+        pods = [p for root in roots for p in (root / parent).glob("[0-9a-f]" * 64)]
+        inside = [p / "conmon" for p in pods] + pods
+        for path in inside + [root / parent / name for root in roots for name in ("conmon", "")]:
             try:
                 path.rmdir()
             except OSError:

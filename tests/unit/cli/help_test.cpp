@@ -51,7 +51,7 @@ TEST(Help, of_the_program_lists_every_verb_and_global_flag) {
         << verb.name.view();
   }
   EXPECT_NE(text.find("--systemd-cgroup"), std::string::npos);
-  EXPECT_EQ(text.find("--criu"), std::string::npos);
+  EXPECT_NE(text.find("--criu"), std::string::npos);
 }
 
 TEST(Help, version_has_the_lines_that_engines_parse) {

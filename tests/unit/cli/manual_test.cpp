@@ -68,7 +68,7 @@ TEST(BashCompletion, offers_verbs_flags_containers_and_values) {
   EXPECT_EQ(offered("vrun-oci list -f j"), "json");
   EXPECT_EQ(offered("vrun-oci list "), "");
   EXPECT_EQ(offered("vrun-oci create --bundle /pro"), "/proc");
-  EXPECT_EQ(offered("vrun-oci run --no-sub"), "") << "deprecated flags are not offered";
+  EXPECT_EQ(offered("vrun-oci update --kernel-m"), "") << "deprecated flags are not offered";
 }
 
 TEST(Completions, of_zsh_and_fish_name_every_flag_that_is_shown) {

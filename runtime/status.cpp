@@ -83,8 +83,10 @@ Result<Info> state(const Context& context, const std::string& id) {
     info.status = Status::kCreating;
     return info;
   }
-  loaded = TRY(folder.load());  // it may have finished between the two looks
-  if (loaded.complete) return read_info(folder, loaded, context.host);
+  // It may have been finished or removed between the two looks: look again with nobody at work.
+  const Folder settled = TRY(Folder::open(context.root, id, Folder::Lock::kExclusive));
+  loaded = TRY(settled.load());
+  if (loaded.complete) return read_info(settled, loaded, context.host);
   return Error(Code::kState,
                "container " + quote(id) + ": its state is damaged or was never completed")
       .hint("delete --force removes it and what it left");

@@ -1,12 +1,9 @@
 #include <ctime>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "base/fs.hpp"
-#include "base/log.hpp"
 #include "base/sys.hpp"
-#include "base/undo.hpp"
 #include "cgroups/intel_rdt.hpp"
 #include "namespaces/id_maps.hpp"
 #include "network/devices.hpp"
@@ -79,6 +76,14 @@ oci::State state_of(const Record& record, Pid pid, const char* status) {
   return state;
 }
 
+Result<void> make_recorded_group(const Fd& folder, const Record& record, cgroups::Group& group) {
+  TRY(write_intent(folder, record));
+  TRY(group.create());  // undoes itself when it stops half way
+  Result<void> marked = mark_group_made(folder);
+  if (!marked) static_cast<void>(group.destroy());
+  return marked;
+}
+
 Creation::Creation(const Context& context, Input input, NewFolder folder,
                    std::unique_ptr<cgroups::Group> group, Record record)
     : context_(context),
@@ -107,10 +112,9 @@ Result<std::unique_ptr<Creation>> Creation::begin(const Context& context, Input 
 }
 
 Result<void> Creation::make_group() {
-  TRY(write_intent(folder_.dir(), record_));
-  TRY(group_->create());  // undoes itself when it stops half way
+  TRY(make_recorded_group(folder_.dir(), record_, *group_));
   group_made_ = true;
-  return mark_group_made(folder_.dir());
+  return {};
 }
 
 Result<void> Creation::make_process() {

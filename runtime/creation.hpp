@@ -18,6 +18,10 @@ Record new_record(const Context& context, const Input& input, const cgroups::Gro
 // The state document that hooks get.
 oci::State state_of(const Record& record, Pid pid, const char* status);
 
+// Intent record, cgroup, mark: in this order, so that kill -9 at any moment leaves what `delete
+// --force` can undo. On failure there is no group.
+Result<void> make_recorded_group(const Fd& folder, const Record& record, cgroups::Group& group);
+
 class Creation {
  public:
   // Up to the point where the stage is ready for the gate (or, without a gate, for the exec). The

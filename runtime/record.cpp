@@ -1,8 +1,6 @@
 #include "runtime/record.hpp"
 
-#include <array>
 #include <cerrno>
-#include <charconv>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -113,6 +111,7 @@ Result<NewFolder> NewFolder::create(const std::string& root, const ContainerId& 
   TRY(sys::lock(folder.dir_.get(), LOCK_EX, "the state folder of " + id.str()));
   const struct stat st = TRY(sys::stat(folder.dir_.get()));
   if (st.st_nlink != 0) return folder;
+  folder.commit();  // what has this name now, if anything, is somebody else's
   return Error(Code::kState, "container " + quote(id.str()) + " was deleted while it was made");
 }
 
@@ -144,13 +143,13 @@ Result<Folder> Folder::open(const std::string& root, const std::string& id, Lock
 }
 
 Result<Folder::Loaded> Folder::load() const {
-  const bool group_made = sys::read_link(dir_, kGroupMadeName).has_value();
   Result<std::string> text =
       fs::read_file(dir_, kStateName, kMaxRecordBytes, fs::Kind::kRegularOnly);
   if (text) {
     Result<Record> record = parse_record(*text, kStateName);
     if (record) return Loaded{*std::move(record), true, true};
   }
+  const bool group_made = sys::read_link(dir_, kGroupMadeName).has_value();
   Result<std::string> intent = sys::read_link(dir_, kIntentName);
   if (!intent) intent = fs::read_file(dir_, kIntentName, kMaxRecordBytes, fs::Kind::kRegularOnly);
   if (intent) {

@@ -6,6 +6,7 @@
 
 #include "base/sys.hpp"
 #include "cgroups/intel_rdt.hpp"
+#include "runtime/creation.hpp"
 #include "runtime/hooks.hpp"
 
 namespace vrun::runtime {
@@ -42,12 +43,7 @@ Result<void> remove_rdt(const Record& record, const Host& host) {
 void run_poststop(const Folder& folder, const Folder::Loaded& loaded) {
   const Result<oci::Spec> spec = folder.load_config();
   if (!spec || spec->hooks.poststop.empty()) return;
-  oci::State state;
-  state.id = loaded.record.id;
-  state.status = to_text(Status::kStopped);
-  state.bundle = loaded.record.bundle;
-  state.annotations = loaded.record.annotations;
-  run_poststop_hooks(spec->hooks, state);
+  run_poststop_hooks(spec->hooks, state_of(loaded.record, Pid(0), to_text(Status::kStopped)));
 }
 
 }  // namespace

@@ -99,14 +99,7 @@ class Restoration {
  public:
   static Result<std::unique_ptr<Restoration>> begin(const Context& context, Input input) {
     NewFolder folder = TRY(NewFolder::create(context.root, input.id));
-    std::unique_ptr<cgroups::Group> group = TRY(cgroups::plan(
-        {.cgroups_path = input.spec.linux.cgroups_path,
-         .id = input.id,
-         .systemd = context.systemd_cgroup,
-         .rootless = context.rootless_cgroups(),
-         .annotations = input.spec.annotations,
-         .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr},
-        context.host));
+    std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
     Record record = new_record(context, input, *group);
     std::unique_ptr<Restoration> restoration(new Restoration(
         context, std::move(input), std::move(folder), std::move(group), std::move(record)));
@@ -161,10 +154,9 @@ class Restoration {
 };
 
 Result<void> Restoration::make_group() {
-  TRY(write_intent(folder_.dir(), record_));
-  TRY(write_config(folder_.dir(), input_.config_text));
-  group_made_ = true;  // destroy() has something to undo, also when create() stops half way
-  return group_->create();
+  TRY(make_recorded_group(folder_.dir(), record_, *group_));
+  group_made_ = true;
+  return write_config(folder_.dir(), input_.config_text);
 }
 
 Result<void> Restoration::run(const RestoreOptions& options, const std::string& program,

@@ -21,12 +21,7 @@ Result<void> remove_after_run(const Context& context, const std::string& id) {
 Result<void> run_poststart(const Creation& creation, Pid pid) {
   const oci::Hooks& hooks = creation.spec().hooks;
   if (hooks.poststart.empty()) return {};
-  oci::State state;
-  state.id = creation.record().id;
-  state.status = to_text(Status::kRunning);
-  state.pid = pid.value;
-  state.bundle = creation.record().bundle;
-  state.annotations = creation.record().annotations;
+  const oci::State state = state_of(creation.record(), pid, to_text(Status::kRunning));
   return run_hooks(hooks.poststart, state, "poststart");
 }
 

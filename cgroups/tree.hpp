@@ -19,6 +19,10 @@
 
 namespace vrun::cgroups {
 
+// Parents can be removed by the undo of another command between their making and ours: how often we
+// begin again.
+inline constexpr int kMakeTries = 64;
+
 class Tree {
  public:
   // `path` is below the mount: "/a/b".

@@ -51,7 +51,7 @@ Result<void> LegacyDir::create() {
   Result<void> there = sys::make_dir(At::cwd(), dir_, 0755);
   if (there) return made(dir_);
   // Another container may remove a parent between our look and our use: start over.
-  for (int i = 0; i < kMakeTries && !there && there.error().sys_errno() == ENOENT; ++i) {
+  for (int i = 0; i < kMakeTries && !there && has_vanished(there.error()); ++i) {
     there = make_levels();
   }
   if (there) return {};

@@ -131,7 +131,7 @@ Result<void> Tree::make_directories() {
   // Usually the parent is there, and one call does.
   Result<void> made = sys::make_dir(At::cwd(), dir_, 0755);
   // Another create may undo a parent that it made between our look and our use: start over.
-  for (int i = 0; i < kMakeTries && !made && made.error().sys_errno() == ENOENT; ++i) {
+  for (int i = 0; i < kMakeTries && !made && has_vanished(made.error()); ++i) {
     made = make_levels();
   }
   bool existed = !made && made.error().sys_errno() == EEXIST;

@@ -6,6 +6,7 @@
 // deadline.
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <string>
@@ -22,6 +23,10 @@ namespace vrun::cgroups {
 // Parents can be removed by the undo of another command between their making and ours: how often we
 // begin again.
 inline constexpr int kMakeTries = 64;
+// A directory that is gone, or a file of one that is just going (kernfs answers ENODEV).
+inline bool has_vanished(const Error& error) {
+  return error.sys_errno() == ENOENT || error.sys_errno() == ENODEV;
+}
 
 class Tree {
  public:

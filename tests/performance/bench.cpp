@@ -450,7 +450,7 @@ Options parse(int argc, char** argv) {
   if (o.peers.empty() || o.bundle.empty() || o.idle.empty() || o.place.empty())
     die("too few options\n%s", kUsage);
   for (Peer& peer : o.peers)
-    peer.root = o.place + "/state-" + peer.name;
+    peer.root = o.place + "/state/" + peer.name;
   return o;
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <span>
 #include <vector>
 
 #include <fcntl.h>
@@ -101,6 +102,13 @@ Result<std::string> read_file(At at, const std::string& path, std::size_t limit,
   }
   bytes.resize(used);
   return bytes;
+}
+
+Result<std::string_view> read_kernel_file(At at, const std::string& path, std::span<char> buffer) {
+  const Fd file = TRY(sys::open(at, path, O_RDONLY));
+  Result<std::size_t> n = sys::read(file.get(), buffer);
+  if (!n) return std::move(n).error().during("read " + quote(path));
+  return std::string_view(buffer.data(), *n);
 }
 
 Result<void> write_value(At at, const std::string& path, std::string_view value) {

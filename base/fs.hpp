@@ -1,6 +1,7 @@
 // Small files at a directory descriptor.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,10 @@ namespace vrun::fs {
 enum class Kind { kAny, kRegularOnly };
 Result<std::string> read_file(At at, const std::string& path, std::size_t limit,
                               Kind kind = Kind::kAny);
+
+// What one read(2) of a kernel file gives: those of procfs and kernfs that fit give themselves
+// whole.
+Result<std::string_view> read_kernel_file(At at, const std::string& path, std::span<char> buffer);
 
 // One write(2) to an existing kernel file (cgroup, procfs): the kernel sees the value whole.
 Result<void> write_value(At at, const std::string& path, std::string_view value);

@@ -1,6 +1,9 @@
 #include "cgroups/group.hpp"
 
 #include <algorithm>
+#include <array>
+
+#include <fcntl.h>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -161,6 +164,23 @@ Result<std::unique_ptr<Group>> open_in(const Location& location, const Host& hos
   if (location.driver != "systemd") return open_files(location, host, layout);
   SystemdGroup::Options options{{location.unit, location.slice}, {}, layout.v2_only(), true};
   return systemd_group(location, std::move(options), host, layout);
+}
+
+FrozenLook::FrozenLook(const Host& host)
+    : host_(host), layout_(find_layout(host).value_or(Layout())) {
+  if (layout_.v2_mount.empty()) return;
+  Result<Fd> mount = sys::open(At::cwd(), layout_.v2_mount, O_PATH | O_DIRECTORY);
+  if (mount) v2_ = *std::move(mount);
+}
+
+Result<bool> FrozenLook::is_frozen(const Location& location) const {
+  if (!v2_ || location.path.empty()) {
+    return TRY(open_in(location, host_, layout_))->is_frozen();
+  }
+  TRY(check_location(layout_, location));
+  std::array<char, 256> buffer{};
+  const std::string path = fs::clean(location.path).substr(1) + "/cgroup.events";
+  return is_frozen_in(TRY(fs::read_kernel_file(v2_, path, buffer)));
 }
 
 Location sub_group(const Location& location, std::string_view sub_path) {

@@ -15,6 +15,7 @@
 #include "base/host.hpp"
 #include "base/id.hpp"
 #include "base/result.hpp"
+#include "cgroups/layout.hpp"
 #include "oci/spec.hpp"
 
 namespace vrun::cgroups {
@@ -138,6 +139,20 @@ struct Request {
 Result<std::unique_ptr<Group>> plan(const Request& request, const Host& host);
 // The group of an existing container.
 Result<std::unique_ptr<Group>> open(const Location& location, const Host& host);
+
+// Whether many groups are frozen, by three system calls a group: the host is looked at once.
+class FrozenLook {
+ public:
+  // The host must outlive it. Where there are no cgroups, nothing is frozen.
+  explicit FrozenLook(const Host& host);
+  // For any number of threads at once.
+  Result<bool> is_frozen(const Location& location) const;
+
+ private:
+  const Host& host_;
+  Layout layout_;
+  Fd v2_;  // its mount; empty where there is no v2 tree
+};
 
 // The cgroups path of a guest of vrun's own (`vrun run`): below the tenant's group, which is the
 // parent of all its guests. Absolute where the whole host is one tree, else relative to our own

@@ -288,7 +288,7 @@ Result<void> Tree::freeze(bool frozen) {
 Result<bool> Tree::is_frozen() const {
   int dir = TRY(fd());
   std::string events = TRY(fs::read_file(At::borrowed(dir), "cgroup.events", kMaxFile));
-  return events.find("frozen 1") != std::string::npos;
+  return is_frozen_in(events);
 }
 
 Result<std::vector<Pid>> Tree::processes() const {

@@ -28,6 +28,11 @@ inline bool has_vanished(const Error& error) {
   return error.sys_errno() == ENOENT || error.sys_errno() == ENODEV;
 }
 
+// The text of cgroup.events.
+inline bool is_frozen_in(std::string_view events) {
+  return events.find("frozen 1") != std::string_view::npos;
+}
+
 class Tree {
  public:
   // `path` is below the mount: "/a/b".

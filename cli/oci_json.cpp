@@ -25,6 +25,18 @@ void write_info(json::Writer& out, const runtime::Info& info, std::string_view o
   out.member("owner", owner).end_object();
 }
 
+std::string look_up(Uid uid) {
+  constexpr std::size_t kMostBytes = 8U << 20U;
+  const std::string wanted = std::to_string(uid.value);
+  const Result<std::string> passwd = fs::read_file(At::cwd(), "/etc/passwd", kMostBytes);
+  if (!passwd) return "#" + wanted;
+  for (const std::string_view line : split(*passwd, '\n')) {
+    const auto fields = split(line, ':');  // passwd(5): name, password, uid, ...
+    if (fields.size() > 2 && fields[2] == wanted) return std::string(fields[0]);
+  }
+  return "#" + wanted;
+}
+
 }  // namespace
 
 std::string state_json(const runtime::Info& info) {
@@ -36,9 +48,10 @@ std::string state_json(const runtime::Info& info) {
 std::string list_json(const std::vector<runtime::Info>& containers) {
   if (containers.empty()) return "null\n";
   json::Writer out;
+  UserNames owners;
   out.begin_array();
   for (const runtime::Info& info : containers)
-    write_info(out, info, user_name(info.owner));
+    write_info(out, info, owners.of(info.owner));
   out.end_array();
   return out.take() + '\n';
 }
@@ -59,16 +72,9 @@ std::string oom_line(const std::string& id) {
   return out.take() + '\n';
 }
 
-std::string user_name(Uid uid) {
-  constexpr std::size_t kMostBytes = 8U << 20U;
-  const std::string wanted = std::to_string(uid.value);
-  const Result<std::string> passwd = fs::read_file(At::cwd(), "/etc/passwd", kMostBytes);
-  if (!passwd) return "#" + wanted;
-  for (const std::string_view line : split(*passwd, '\n')) {
-    const auto fields = split(line, ':');  // passwd(5): name, password, uid, ...
-    if (fields.size() > 2 && fields[2] == wanted) return std::string(fields[0]);
-  }
-  return "#" + wanted;
+const std::string& UserNames::of(Uid uid) {
+  const auto known = known_.find(uid.value);
+  return known != known_.end() ? known->second : known_[uid.value] = look_up(uid);
 }
 
 }  // namespace vrun::cli

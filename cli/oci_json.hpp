@@ -1,6 +1,7 @@
 // The documents that the OCI verbs print, with runc's names of fields.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,13 @@ std::string oom_line(const std::string& id);
 // The features document of runtime-spec: what this build does on this kernel.
 std::string features_json(const Host& host);
 
-// The name of a user by /etc/passwd, else "#1000". No NSS: the program is static.
-std::string user_name(Uid uid);
+// Names of users by /etc/passwd, else "#1000"; each looked up once. No NSS: the program is static.
+class UserNames {
+ public:
+  const std::string& of(Uid uid);
+
+ private:
+  std::map<std::uint32_t, std::string> known_;
+};
 
 }  // namespace vrun::cli

@@ -11,9 +11,10 @@ namespace {
 
 std::string list_table(const std::vector<runtime::Info>& containers) {
   std::vector<std::vector<std::string>> rows{{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
+  UserNames owners;
   for (const runtime::Info& info : containers) {
     rows.push_back({info.id, std::to_string(info.pid.value), runtime::to_text(info.status),
-                    info.bundle, info.created, user_name(info.owner)});
+                    info.bundle, info.created, owners.of(info.owner)});
   }
   return table(rows);
 }

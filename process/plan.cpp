@@ -193,8 +193,8 @@ void plan_working_directory(const oci::Process& process, const Options& options,
               {below(options, "cwd"), "make the working directory " + quote(process.cwd)});
 }
 
-Result<void> plan_before_gate(const oci::Process& process, const Options& options, const Host& host,
-                              steps::Builder& builder) {
+Result<Grantable> plan_before_gate(const oci::Process& process, const Options& options,
+                                   const Host& host, steps::Builder& builder) {
   Faults faults;
   check_cwd_and_args(process, options, faults);
   const Grantable grantable = TRY(read_grantable(host, options.in_user_namespace));
@@ -228,16 +228,16 @@ Result<void> plan_before_gate(const oci::Process& process, const Options& option
       Op::kFindProgram,
       steps::ExecArgs{nullptr, text.argv, text.envp, text.search_path, capabilities.effective},
       {below(options, "args[0]"), ""});
-  return faults.result();
+  TRY(faults.result());
+  return grantable;
 }
 
-Result<void> plan_exec(const oci::Process& process, const Options& options, const Host& host,
-                       steps::Builder& builder) {
+Result<void> plan_exec(const oci::Process& process, const Options& options,
+                       const Grantable& grantable, steps::Builder& builder) {
   const steps::ExecArgs* program = planned_program(builder);
   if (program == nullptr)
     return Error(Code::kInternal, "plan_exec without plan_before_gate on the same program");
   Faults faults;
-  const Grantable grantable = TRY(read_grantable(host, options.in_user_namespace));
   const steps::CapabilitiesArgs capabilities =
       check_capabilities(process, grantable, options.where, Warnings::kSaid, faults);
   const Origin sets{below(options, "capabilities"), ""};

@@ -13,6 +13,7 @@
 #include "base/host.hpp"
 #include "base/result.hpp"
 #include "oci/spec.hpp"
+#include "process/capabilities.hpp"
 #include "seccomp/seccomp.hpp"
 #include "steps/builder.hpp"
 
@@ -35,14 +36,15 @@ void plan_working_directory(const oci::Process& process, const Options& options,
                             steps::Builder& builder);
 
 // Steps from the container's own root to the program being known, but not yet executed: rlimits,
-// scheduler, labels, credentials ... up to kFindProgram.
-Result<void> plan_before_gate(const oci::Process& process, const Options& options, const Host& host,
-                              steps::Builder& builder);
+// scheduler, labels, credentials ... up to kFindProgram. Answers what the caller can give, for
+// plan_exec().
+Result<Grantable> plan_before_gate(const oci::Process& process, const Options& options,
+                                   const Host& host, steps::Builder& builder);
 // What happens once `start` has spoken: no_new_privs, seccomp, final capabilities, descriptors,
 // exec. After kSeccomp nothing but kCapabilities (where it must) and kExec is done, and with
 // no_new_privs nothing but kExec.
-Result<void> plan_exec(const oci::Process& process, const Options& options, const Host& host,
-                       steps::Builder& builder);
+Result<void> plan_exec(const oci::Process& process, const Options& options,
+                       const Grantable& grantable, steps::Builder& builder);
 
 // Raises the hard limits of `child` that process.rlimits wants higher than they are. The caller
 // does this after the clone and before the child's kRlimits: CAP_SYS_RESOURCE counts only in the

@@ -62,6 +62,7 @@ Record new_record(const Context& context, const Input& input, const cgroups::Gro
   record.created = now_text();
   record.cgroup = group.location();
   record.rootless = context.host.rootless();
+  record.owner = context.host.euid.value;
   record.annotations = input.spec.annotations;
   return record;
 }
@@ -183,11 +184,10 @@ Result<void> Creation::answer(Ask what) {
 
 Result<void> Creation::publish() {
   const Pid pid = launched_->pid();
-  const std::optional<std::uint64_t> start_time = start_time_of(pid);
-  if (!start_time) return Error(Code::kSystem, "the container process ended while it was made");
-  record_.pid = pid;
+  std::optional<ProcessMark> process = mark_process(pid);
+  if (!process) return Error(Code::kSystem, "the container process ended while it was made");
+  record_.process = *std::move(process);
   record_.cgroup = group_->location();  // only now final: systemd chooses, rootless may do without
-  record_.start_time = *start_time;
   TRY(prepare_state(folder_.dir(), record_));
   TRY(write_pid_file(input_.options.pid_file, pid));
   TRY(send_pidfd(input_.options.pidfd_socket, launched_->pidfd()));

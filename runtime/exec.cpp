@@ -49,13 +49,11 @@ Result<Target> open_target(const Context& context, const ExecOptions& options) {
   const bool good = info.status == Status::kRunning || info.status == Status::kCreated ||
                     (info.status == Status::kPaused && options.ignore_paused);
   if (!good) return not_possible(options.id, info.status);
-  Fd init = TRY(sys::pidfd_open(info.pid));
-  // The pid may have been taken over between look and open: the start time tells.
-  if (start_time_of(info.pid) != loaded.record.start_time)
-    return not_possible(options.id, Status::kStopped);
+  std::optional<Fd> init = open_marked(loaded.record.process);
+  if (!init) return not_possible(options.id, Status::kStopped);
   oci::Spec spec = TRY(folder.load_config());
   return Target{std::move(folder), std::move(loaded.record), std::move(info), std::move(spec),
-                std::move(init)};
+                *std::move(init)};
 }
 
 void add_capabilities(oci::Process& process, const std::vector<std::string>& names) {
@@ -176,9 +174,10 @@ Result<void> plan_process(const Context& context, const Target& target, const Ex
   process.memory_policy =
       target.spec.linux.memory_policy ? &*target.spec.linux.memory_policy : nullptr;
   process.personality = target.spec.linux.personality ? &*target.spec.linux.personality : nullptr;
-  TRY(process::plan_before_gate(plan.process, process, context.host, plan.builder));
+  const process::Grantable grantable =
+      TRY(process::plan_before_gate(plan.process, process, context.host, plan.builder));
   plan.builder.add(Op::kReady);
-  return process::plan_exec(plan.process, process, context.host, plan.builder);
+  return process::plan_exec(plan.process, process, grantable, plan.builder);
 }
 
 Result<ExecPlan> make_plan(const Context& context, const Target& target,

@@ -42,12 +42,10 @@ Error not_running(const std::string& id) {
   return Error(Code::kState, "container not running").at(id);
 }
 
-// The process behind the pid now may be another one than we looked at: open it, then look again.
 Result<Fd> open_process(const Record& record) {
-  Result<Fd> pidfd = sys::pidfd_open(record.pid);
-  const std::optional<std::uint64_t> start_time = start_time_of(record.pid);
-  if (!pidfd || !start_time || *start_time != record.start_time) return not_running(record.id);
-  return pidfd;
+  std::optional<Fd> pidfd = open_marked(record.process);
+  if (!pidfd) return not_running(record.id);
+  return *std::move(pidfd);
 }
 
 Result<void> set_frozen(const Context& context, const std::string& id, bool frozen) {

@@ -153,12 +153,13 @@ Result<void> plan_process(const Context& context, const Input& input, Plan& plan
   const oci::Process& process = *input.spec.process;
   steps::Builder& builder = plan.builder;
   const process::Options options = process_options(context, input, plan);
-  TRY(process::plan_before_gate(process, options, context.host, builder));
+  const process::Grantable grantable =
+      TRY(process::plan_before_gate(process, options, context.host, builder));
   builder.add(Op::kReady);
   if (plan.gate) builder.add(Op::kGate, steps::GateArgs{builder.inherit_borrowed(plan.gate.get())});
   add_inner_hooks(input.spec.hooks.start_container, "startContainer", plan.hook_state_created.get(),
                   builder);
-  return process::plan_exec(process, options, context.host, builder);
+  return process::plan_exec(process, options, grantable, builder);
 }
 
 Result<void> open_hook_states(const Input& input, Plan& plan) {

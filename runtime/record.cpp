@@ -41,27 +41,43 @@ Result<void> write_new(const Fd& dir, const char* name, std::string_view bytes) 
   return {};
 }
 
+// The text of a link is written whole or not at all, by one system call. Longer than a link can be:
+// a file.
+Result<void> write_record(const Fd& dir, const char* name, const Record& record) {
+  const std::string text = to_json(record);
+  Result<void> linked = sys::make_symlink(text, dir, name);
+  if (linked || linked.error().sys_errno() != ENAMETOOLONG) return linked;
+  return write_new(dir, name, text);
+}
+
 Result<Fd> open_root(const std::string& root) {
   return sys::open(At::cwd(), root, O_RDONLY | O_DIRECTORY);
 }
 
 }  // namespace
 
-void read_pid(const json::In& in, Record& out) {
+void read_pid(const json::In& in, ProcessMark& out) {
   if (const auto pid = json::decode_integer(in, 0, 1U << 30U))
     out.pid = Pid(static_cast<pid_t>(*pid));
 }
 
-void write_pid(json::Writer& writer, const Record& record) {
-  writer.member("pid", static_cast<std::int64_t>(record.pid.value));
+void write_pid(json::Writer& writer, const ProcessMark& mark) {
+  writer.member("pid", static_cast<std::int64_t>(mark.pid.value));
+}
+
+constexpr auto json_fields(const ProcessMark*) {
+  return json::fields(json::custom("pid", read_pid, write_pid),
+                      json::field("startTime", &ProcessMark::start_time),
+                      json::field("pidfsInode", &ProcessMark::pidfs_inode),
+                      json::field("bootId", &ProcessMark::boot_id));
 }
 
 // version first, so that a later vrun can tell what it reads.
 constexpr auto json_fields(const Record*) {
   return json::fields(
       json::field("version", &Record::version, {.min = 1, .max = 1, .required = true}),
-      json::field("id", &Record::id, {.required = true}), json::custom("pid", read_pid, write_pid),
-      json::field("startTime", &Record::start_time), json::field("bundle", &Record::bundle),
+      json::field("id", &Record::id, {.required = true}), json::field("process", &Record::process),
+      json::field("owner", &Record::owner), json::field("bundle", &Record::bundle),
       json::field("rootfs", &Record::rootfs), json::field("created", &Record::created),
       json::field("cgroup", &Record::cgroup), json::field("closid", &Record::closid),
       json::field("ownClosid", &Record::own_closid), json::field("rootless", &Record::rootless),
@@ -74,22 +90,6 @@ std::string to_json(const Record& record) {
 
 Result<Record> parse_record(std::string_view json, std::string_view name) {
   return json::read<Record>(json, name, {.bytes = kMaxRecordBytes});
-}
-
-std::optional<std::uint64_t> start_time_of(Pid pid) {
-  if (pid.value <= 0) return std::nullopt;
-  const Result<std::string> stat =
-      fs::read_file(At::cwd(), "/proc/" + std::to_string(pid.value) + "/stat", 8192);
-  if (!stat) return std::nullopt;
-  // The second field is the command in parentheses and may hold anything: start after the last ")".
-  const std::size_t end = stat->rfind(')');
-  if (end == std::string::npos || end + 2 >= stat->size()) return std::nullopt;
-  const std::vector<std::string_view> fields = split(std::string_view(*stat).substr(end + 2), ' ');
-  constexpr std::size_t kState = 0;       // field 3 of proc(5)
-  constexpr std::size_t kStartTime = 19;  // field 22
-  if (fields.size() <= kStartTime || fields[kState] == "Z" || fields[kState] == "X")
-    return std::nullopt;
-  return parse_u64(fields[kStartTime]);
 }
 
 Result<NewFolder> NewFolder::create(const std::string& root, const ContainerId& id) {
@@ -142,20 +142,23 @@ Result<Folder> Folder::open(const std::string& root, const std::string& id, Lock
   }
 }
 
+Result<Record> read_record(At dir, const std::string& path) {
+  Result<std::string> text = sys::read_link(dir, path);
+  if (!text) text = fs::read_file(dir, path, kMaxRecordBytes, fs::Kind::kRegularOnly);
+  if (!text) return std::move(text).error();
+  return parse_record(*text, path);
+}
+
+Result<Record> read_state(const Fd& root, const std::string& id) {
+  return read_record(root, id + "/" + kStateName);
+}
+
 Result<Folder::Loaded> Folder::load() const {
-  Result<std::string> text =
-      fs::read_file(dir_, kStateName, kMaxRecordBytes, fs::Kind::kRegularOnly);
-  if (text) {
-    Result<Record> record = parse_record(*text, kStateName);
-    if (record) return Loaded{*std::move(record), true, true};
-  }
+  Result<Record> record = read_record(dir_, kStateName);
+  if (record) return Loaded{*std::move(record), true, true};
   const bool group_made = sys::read_link(dir_, kGroupMadeName).has_value();
-  Result<std::string> intent = sys::read_link(dir_, kIntentName);
-  if (!intent) intent = fs::read_file(dir_, kIntentName, kMaxRecordBytes, fs::Kind::kRegularOnly);
-  if (intent) {
-    Result<Record> record = parse_record(*intent, kIntentName);
-    if (record) return Loaded{*std::move(record), false, group_made};
-  }
+  record = read_record(dir_, kIntentName);
+  if (record) return Loaded{*std::move(record), false, group_made};
   Record empty;
   empty.id = id_;
   return Loaded{std::move(empty), false, group_made};
@@ -176,8 +179,6 @@ Result<void> Folder::remove() {
   return fs::remove_tree(root_, id_);
 }
 
-// The text of a link is written whole or not at all, by one system call. Longer than a link can be:
-// a file.
 Result<void> write_intent(const Fd& dir, const Record& record) {
   Record intent;
   intent.id = record.id;
@@ -185,10 +186,7 @@ Result<void> write_intent(const Fd& dir, const Record& record) {
   intent.created = record.created;
   intent.cgroup = record.cgroup;
   intent.closid = record.closid;
-  const std::string text = to_json(intent);
-  Result<void> linked = sys::make_symlink(text, dir, kIntentName);
-  if (linked || linked.error().sys_errno() != ENAMETOOLONG) return linked;
-  return write_new(dir, kIntentName, text);
+  return write_record(dir, kIntentName, intent);
 }
 
 Result<void> mark_group_made(const Fd& dir) {
@@ -200,7 +198,7 @@ Result<void> write_config(const Fd& dir, std::string_view config) {
 }
 
 Result<void> prepare_state(const Fd& dir, const Record& record) {
-  return write_new(dir, kStateTemporary, to_json(record));
+  return write_record(dir, kStateTemporary, record);
 }
 
 Result<void> publish_state(const Fd& dir) {

@@ -4,7 +4,9 @@
 //   `delete --force` finds what to undo after kill -9 at any moment.
 // - group: a link that says that the cgroup was made, by us.
 // - config.json: the config as it was at create. exec takes capabilities, seccomp and user from it.
-// - state.json: written when the container exists: pid with start time, bundle, cgroup.
+// - state.json: made when the container exists: its process, bundle, cgroup. A link whose text it
+// is
+//   (one system call reads it), or a file where it is longer than a link can be.
 // - gate: the start gate (a unix socket); gone once the container was started.
 //
 // The folder itself carries the lock (flock). Removing the folder ends the container's existence.
@@ -21,6 +23,7 @@
 #include "base/result.hpp"
 #include "cgroups/group.hpp"
 #include "runtime/container.hpp"
+#include "runtime/process_mark.hpp"
 
 namespace vrun::runtime {
 
@@ -28,9 +31,8 @@ struct Record {
   std::uint32_t version = 1;
   std::string id;
   std::string bundle, rootfs, created;
-  Pid pid;
-  std::uint64_t start_time =
-      0;  // clock ticks after boot (proc(5), field 22 of stat): tells reused pids apart
+  ProcessMark process;
+  std::uint32_t owner = 0;  // who made the container
   cgroups::Location cgroup;
   std::string closid;  // intelRdt group that is ours to remove
   bool own_closid = false;
@@ -40,9 +42,6 @@ struct Record {
 
 std::string to_json(const Record& record);
 Result<Record> parse_record(std::string_view json, std::string_view name);
-
-// Start time of a live process; empty when there is none or only its zombie is left.
-std::optional<std::uint64_t> start_time_of(Pid pid);
 
 // The folder of a container that is being made: removed on drop unless commit() was called.
 class NewFolder {
@@ -103,6 +102,9 @@ Result<void> write_config(const Fd& dir, std::string_view config);
 // renames.
 Result<void> prepare_state(const Fd& dir, const Record& record);
 Result<void> publish_state(const Fd& dir);
+
+// state.json of the container `id` of an opened root.
+Result<Record> read_state(const Fd& root, const std::string& id);
 
 // Status, pid and the rest as `state` shows them; asks the kernel whether the process lives.
 Result<Info> read_info(const Folder& folder, const Folder::Loaded& loaded, const Host& host);

@@ -14,9 +14,8 @@ namespace {
 
 // The init itself, whether or not a cgroup holds it. Its pid namespace dies with it.
 Result<void> kill_init(const Record& record) {
-  const Result<Fd> pidfd = sys::pidfd_open(record.pid);
-  const std::optional<std::uint64_t> start_time = start_time_of(record.pid);
-  if (!pidfd || !start_time || *start_time != record.start_time) return {};
+  const std::optional<Fd> pidfd = open_marked(record.process);
+  if (!pidfd) return {};
   static_cast<void>(sys::pidfd_signal(pidfd->get(), SIGKILL));
   constexpr int kDeadlineMs = 10000;
   std::array<pollfd, 1> ended{pollfd{pidfd->get(), POLLIN, 0}};

@@ -237,10 +237,9 @@ Result<void> Restoration::limit(Pid pid) {
 }
 
 Result<void> Restoration::publish(Pid pid) {
-  const std::optional<std::uint64_t> start_time = start_time_of(pid);
-  if (!start_time) return Error(Code::kSystem, "the restored process has ended");
-  record_.pid = pid;
-  record_.start_time = *start_time;
+  std::optional<ProcessMark> process = mark_process(pid);
+  if (!process) return Error(Code::kSystem, "the restored process has ended");
+  record_.process = *std::move(process);
   TRY(prepare_state(folder_.dir(), record_));
   TRY(write_pid_file(input_.options.pid_file, pid));
   TRY(send_pidfd(input_.options.pidfd_socket, process_.get()));

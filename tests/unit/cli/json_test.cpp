@@ -47,8 +47,8 @@ TEST(Json, pids_are_an_array) {
 }
 
 TEST(Json, an_unknown_owner_is_a_number) {
-  EXPECT_EQ(user_name(Uid(0)), "root");
-  EXPECT_EQ(user_name(Uid(4123456789U)), "#4123456789");
+  EXPECT_EQ(UserNames().of(Uid(0)), "root");
+  EXPECT_EQ(UserNames().of(Uid(4123456789U)), "#4123456789");
 }
 
 TEST(Json, events_use_runc_s_names) {

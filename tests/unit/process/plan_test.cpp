@@ -38,9 +38,9 @@ struct Planned {
 Result<Planned> plan(const oci::Process& process, const Options& options) {
   const FakeProc proc;
   steps::Builder builder = new_builder();
-  TRY(plan_before_gate(process, options, proc.host(), builder));
+  const Grantable grantable = TRY(plan_before_gate(process, options, proc.host(), builder));
   const std::string before = builder.dump();
-  TRY(plan_exec(process, options, proc.host(), builder));
+  TRY(plan_exec(process, options, grantable, builder));
   return Planned{before, builder.dump().substr(before.size())};
 }
 
@@ -180,7 +180,7 @@ TEST(Plan, the_environment_has_room_for_home) {
 TEST(Plan, exec_alone_is_an_error) {
   const FakeProc proc;
   steps::Builder builder = new_builder();
-  EXPECT_FALSE(plan_exec(typical(), {}, proc.host(), builder));
+  EXPECT_FALSE(plan_exec(typical(), {}, Grantable(), builder));
 }
 
 TEST(Plan, working_directory_is_made_from_the_config) {

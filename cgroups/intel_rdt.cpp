@@ -171,11 +171,6 @@ Result<void> IntelRdt::destroy() const {
   return monitor ? std::move(clos) : std::move(monitor);
 }
 
-Result<std::unique_ptr<IntelRdt>> plan_intel_rdt(const oci::IntelRdt& config, const ContainerId& id,
-                                                 const Host& host) {
-  return std::make_unique<IntelRdt>(TRY(IntelRdt::plan(config, id, host)));
-}
-
 Result<void> remove_intel_rdt(const std::string& closid, const Host& host) {
   if (closid.empty()) return {};
   TRY(check_clos_id(closid));  // it comes from a file

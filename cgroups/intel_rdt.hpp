@@ -7,7 +7,6 @@
 // that names the field; the kernel's own words (info/last_cmd_status) come along.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -51,9 +50,6 @@ class IntelRdt {
   oci::IntelRdt config_;
   RdtLocation location_;
 };
-
-Result<std::unique_ptr<IntelRdt>> plan_intel_rdt(const oci::IntelRdt& config, const ContainerId& id,
-                                                 const Host& host);
 
 // For a container that is known by its record only. A class takes its monitoring groups along; one
 // that is not ours keeps its own and loses ours.

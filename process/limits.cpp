@@ -78,7 +78,7 @@ bool is_late(const steps::RlimitEntry& limit) {
   return limit.resource == RLIMIT_NOFILE && limit.soft < kFewDescriptors;
 }
 
-Result<void> raise_hard_limits(const oci::Process& process, Pid child, std::string_view where) {
+Result<void> raise_hard_limits(const oci::Process& process, std::string_view where) {
   for (std::size_t i = 0; i < process.rlimits.size(); ++i) {
     const oci::Rlimit& limit = process.rlimits[i];
     const auto resource = find_value(kLimits, limit.type);
@@ -87,13 +87,11 @@ Result<void> raise_hard_limits(const oci::Process& process, Pid child, std::stri
                                        unknown_name(kLimits, limit.type, "a resource limit"));
     const auto kind = static_cast<__rlimit_resource>(*resource);
     rlimit64 now{};
-    // Our own: the child was born with them. Its own may be out of sight by now, since it may already
-    // have become its user, and looking across users needs CAP_SYS_RESOURCE (prlimit(2)).
     if (::prlimit64(0, kind, nullptr, &now) != 0)
       return Error::system(errno, "read the limit " + limit.type).at(path_of(where, i));
     if (limit.hard <= now.rlim_max) continue;
     now.rlim_max = limit.hard;
-    if (::prlimit64(child.value, kind, &now, nullptr) != 0)
+    if (::prlimit64(0, kind, &now, nullptr) != 0)
       return raise_error(errno, limit, path_of(where, i));
   }
   return {};

@@ -46,10 +46,10 @@ Result<Grantable> plan_before_gate(const oci::Process& process, const Options& o
 Result<void> plan_exec(const oci::Process& process, const Options& options,
                        const Grantable& grantable, steps::Builder& builder);
 
-// Raises the hard limits of `child` that process.rlimits wants higher than they are. The caller
-// does this after the clone and before the child's kRlimits: CAP_SYS_RESOURCE counts only in the
-// initial user namespace (prlimit(2)), where the child may no longer be.
-Result<void> raise_hard_limits(const oci::Process& process, Pid child, std::string_view where);
+// Raises those of our own hard limits that process.rlimits wants higher. Before the clone, so that
+// the child is born with them: CAP_SYS_RESOURCE counts only in the initial user namespace
+// (prlimit(2)), where the child may not be. Soft limits stay.
+Result<void> raise_hard_limits(const oci::Process& process, std::string_view where);
 
 // execCPUAffinity.initial: where the caller itself runs until the process is in its cgroup.
 Result<void> set_initial_affinity(const oci::Process& process, std::string_view where);

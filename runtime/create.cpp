@@ -85,6 +85,21 @@ Result<void> make_recorded_group(const Fd& folder, const Record& record, cgroups
   return marked;
 }
 
+Result<void> set_limits(const oci::Spec& spec, cgroups::Group& group) {
+  if (spec.linux.resources) TRY(group.set(*spec.linux.resources));
+  return group.set_devices(device_rules(spec));
+}
+
+Result<void> join_intel_rdt(const Input& input, const Host& host, Pid pid,
+                            std::optional<cgroups::IntelRdt>& rdt, Record& record) {
+  if (!input.spec.linux.intel_rdt) return {};
+  rdt.emplace(TRY(cgroups::IntelRdt::plan(*input.spec.linux.intel_rdt, input.id, host)));
+  TRY(rdt->create());
+  record.closid = rdt->closid();
+  record.own_closid = rdt->is_ours();
+  return rdt->join(pid);
+}
+
 Creation::Creation(const Context& context, Input input, NewFolder folder,
                    std::unique_ptr<cgroups::Group> group, Record record)
     : context_(context),
@@ -120,6 +135,7 @@ Result<void> Creation::make_group() {
 
 Result<void> Creation::make_process() {
   plan_.emplace(TRY(make_plan(context_, input_, *group_, &folder_.dir())));
+  TRY(process::raise_hard_limits(*spec().process, "process"));
   LaunchRequest request{&plan_->builder, &plan_->namespaces, group_->clone_target(),
                         &input_.spec.process->args};
   launched_.emplace(TRY(launch(request)));
@@ -141,20 +157,10 @@ Result<void> Creation::configure() {
   const Pid pid = launched_->pid();
   const oci::Spec& spec = input_.spec;
   TRY(set_oom_score(spec, pid));
-  TRY(process::raise_hard_limits(*spec.process, pid, "process"));
   TRY(fill_hook_states(*plan_, record_, pid));
-  if (spec.linux.resources) TRY(group_->set(*spec.linux.resources));
-  TRY(group_->set_devices(device_rules(spec)));
-  if (spec.linux.intel_rdt) TRY(join_intel_rdt(pid));
+  TRY(set_limits(spec, *group_));
+  TRY(join_intel_rdt(input_, context_.host, pid, rdt_, record_));
   return write_config(folder_.dir(), input_.config_text);
-}
-
-Result<void> Creation::join_intel_rdt(Pid pid) {
-  rdt_ = TRY(cgroups::plan_intel_rdt(*spec().linux.intel_rdt, input_.id, context_.host));
-  TRY(rdt_->create());
-  record_.closid = rdt_->closid();
-  record_.own_closid = rdt_->is_ours();
-  return rdt_->join(pid);
 }
 
 Result<void> Creation::answer(Ask what) {
@@ -201,7 +207,7 @@ sys::Child Creation::commit() {
 }
 
 Result<void> create(const Context& context, const CreateOptions& options) {
-  Input input = TRY(read_input(context, options));
+  Input input = TRY(read_input(options));
   std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
   TRY(creation->publish());
   TRY(let_go(creation->serving()));
@@ -210,7 +216,7 @@ Result<void> create(const Context& context, const CreateOptions& options) {
 }
 
 Result<std::string> plan_text(const Context& context, const CreateOptions& options) {
-  const Input input = TRY(read_input(context, options));
+  const Input input = TRY(read_input(options));
   const std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
   const Plan plan = TRY(make_plan(context, input, *group, nullptr));
   return plan.builder.dump();

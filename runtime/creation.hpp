@@ -22,6 +22,12 @@ oci::State state_of(const Record& record, Pid pid, const char* status);
 // --force` can undo. On failure there is no group.
 Result<void> make_recorded_group(const Fd& folder, const Record& record, cgroups::Group& group);
 
+// What linux.resources and linux.devices say.
+Result<void> set_limits(const oci::Spec& spec, cgroups::Group& group);
+// What linux.intelRdt says, if anything: `rdt` owns what was made, `record` can undo it later.
+Result<void> join_intel_rdt(const Input& input, const Host& host, Pid pid,
+                            std::optional<cgroups::IntelRdt>& rdt, Record& record);
+
 class Creation {
  public:
   // Up to the point where the stage is ready for the gate (or, without a gate, for the exec). The
@@ -46,7 +52,6 @@ class Creation {
   Result<void> make_group();
   Result<void> make_process();
   Result<void> configure();
-  Result<void> join_intel_rdt(Pid pid);
   Result<void> answer(Ask what);
 
   const Context& context_;
@@ -56,7 +61,7 @@ class Creation {
   std::optional<Plan> plan_;
   Record record_;
   std::optional<ListenerRequest> listener_;
-  std::unique_ptr<cgroups::IntelRdt> rdt_;
+  std::optional<cgroups::IntelRdt> rdt_;
   std::optional<Launched> launched_;
   bool hooks_began_ = false;  // then poststop is owed, whatever happens (runtime-spec, lifecycle)
   bool group_made_ = false;

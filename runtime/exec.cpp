@@ -245,9 +245,9 @@ Result<Born> launch_in_cgroup(const Context& context, const Target& target,
 
 Result<Launched> launch_process(const Context& context, const Target& target,
                                 const ExecOptions& options, ExecPlan& plan) {
+  TRY(process::raise_hard_limits(plan.process, "process"));
   auto [group, launched] = TRY(launch_in_cgroup(context, target, options, plan));
   if (group->needs_join()) TRY(group->join(launched.pid()));
-  TRY(process::raise_hard_limits(plan.process, launched.pid(), "process"));
   if (plan.process.oom_score_adj) {
     TRY(fs::write_value(At::cwd(),
                         "/proc/" + std::to_string(launched.pid().value) + "/oom_score_adj",

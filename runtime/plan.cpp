@@ -189,7 +189,7 @@ Result<void> check_terminal(const Input& input) {
   return {};
 }
 
-Result<Input> read_input(const Context& context, const CreateOptions& options) {
+Result<Input> read_input(const CreateOptions& options) {
   Input input{TRY(ContainerId::parse(options.id)), {}, {}, {}, {}, options};
   Result<Fd> bundle = sys::open_dir(At::cwd(), options.bundle);
   if (!bundle) return missing_bundle(std::move(bundle).error().during("bundle"));
@@ -212,7 +212,6 @@ Result<Input> read_input(const Context& context, const CreateOptions& options) {
     input.spec.process->env.push_back("LISTEN_FDS=" + std::to_string(options.listen_fds));
     input.spec.process->env.push_back("LISTEN_PID=1");
   }
-  static_cast<void>(context);
   return input;
 }
 

@@ -29,7 +29,7 @@ struct Input {
   bool foreground = false;  // run without detach: the pty master comes to us
 };
 
-Result<Input> read_input(const Context& context, const CreateOptions& options);
+Result<Input> read_input(const CreateOptions& options);
 
 // process.terminal, --console-socket and the foreground fit together.
 Result<void> check_terminal(const Input& input);

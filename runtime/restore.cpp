@@ -225,15 +225,8 @@ Result<void> Restoration::take_over(Pid pid) {
 }
 
 Result<void> Restoration::limit(Pid pid) {
-  const oci::Linux& linux = input_.spec.linux;
-  if (linux.resources) TRY(group_->set(*linux.resources));
-  TRY(group_->set_devices(device_rules(input_.spec)));
-  if (!linux.intel_rdt) return {};
-  rdt_.emplace(TRY(cgroups::IntelRdt::plan(*linux.intel_rdt, input_.id, context_.host)));
-  TRY(rdt_->create());
-  record_.closid = fs::base_name(rdt_->location().clos);
-  record_.own_closid = rdt_->location().made_clos;
-  return rdt_->join(pid);
+  TRY(set_limits(input_.spec, *group_));
+  return join_intel_rdt(input_, context_.host, pid, rdt_, record_);
 }
 
 Result<void> Restoration::publish(Pid pid) {
@@ -273,7 +266,7 @@ Result<int> restore(const Context& context, const RestoreOptions& options) {
   const std::string program = TRY(find_criu(context.host, options.criu));
   const CriuFolders folders = TRY(open_criu_folders(options.criu));
   const std::vector<std::string> stdio = TRY(read_descriptors(folders));
-  Input input = TRY(read_input(context, options.create));
+  Input input = TRY(read_input(options.create));
   input.foreground = !options.detach;
   if (!input.spec.process) return Error(Code::kInvalid, "config.json: process is missing");
   TRY(check_terminal(input));

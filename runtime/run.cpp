@@ -35,7 +35,7 @@ Result<void> execute(Creation& creation) {
 }  // namespace
 
 Result<int> run(const Context& context, const RunOptions& options) {
-  Input input = TRY(read_input(context, options.create));
+  Input input = TRY(read_input(options.create));
   input.gate = false;
   input.foreground = !options.detach;
   std::optional<Foreground> foreground;

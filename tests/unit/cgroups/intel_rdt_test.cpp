@@ -113,11 +113,11 @@ TEST_F(Rdt, known_by_its_record_only) {
   ASSERT_TRUE(fs::make_dirs(At::cwd(), dir_ + "/resctrl/gold/mon_groups/web", 0755));
   ASSERT_TRUE(remove_rdt_monitor("gold", *ContainerId::parse("web"), host_));
   EXPECT_FALSE(exists("resctrl/gold/mon_groups/web"));
-  auto planned = plan_intel_rdt({}, *ContainerId::parse("web"), host_);
+  auto planned = IntelRdt::plan({}, *ContainerId::parse("web"), host_);
   ASSERT_TRUE(planned);
-  ASSERT_TRUE((*planned)->create());
-  EXPECT_EQ((*planned)->closid(), "web");
-  EXPECT_TRUE((*planned)->is_ours());
+  ASSERT_TRUE(planned->create());
+  EXPECT_EQ(planned->closid(), "web");
+  EXPECT_TRUE(planned->is_ours());
   ASSERT_TRUE(remove_intel_rdt("web", host_));
   EXPECT_FALSE(exists("resctrl/web"));
   EXPECT_FALSE(remove_intel_rdt("../gold", host_));

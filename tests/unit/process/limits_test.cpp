@@ -64,7 +64,7 @@ TEST(Limits, a_hard_limit_that_cannot_be_raised_names_entry_and_hint) {
     if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return 2;
     oci::Process process;
     process.rlimits = {{"RLIMIT_MSGQUEUE", 10, 10}, {"RLIMIT_MSGQUEUE", 20, 20}};
-    const Result<void> result = raise_hard_limits(process, Pid(::getpid()), "process");
+    const Result<void> result = raise_hard_limits(process, "process");
     if (result) return 3;
     const Error& error = result.error();
     if (error.where() != "process.rlimits[1]") return 4;

@@ -31,7 +31,7 @@ TEST(ReadInput, a_missing_bundle_is_said_with_a_hint) {
   CreateOptions options;
   options.id = "web";
   options.bundle = "/nowhere/bundle";
-  const Result<Input> input = read_input(Context{}, options);
+  const Result<Input> input = read_input(options);
   ASSERT_FALSE(input);
   EXPECT_NE(input.error().text().find("no such file or directory"), std::string::npos);
   EXPECT_NE(input.error().hint().find("config.json"), std::string::npos);
@@ -41,7 +41,7 @@ TEST(ReadInput, a_bad_id_is_refused_before_anything_is_opened) {
   CreateOptions options;
   options.id = "../web";
   options.bundle = "/nowhere/bundle";
-  EXPECT_EQ(read_input(Context{}, options).error().code(), Code::kInvalid);
+  EXPECT_EQ(read_input(options).error().code(), Code::kInvalid);
 }
 
 }  // namespace

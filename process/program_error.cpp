@@ -200,7 +200,9 @@ Error find_error(int sys_errno, std::string_view note, const std::string& name) 
   if (note.starts_with("stat"))
     return Error(code_of(sys_errno),
                  start + "stat " + printable(name) + ": " + words_of(sys_errno));
-  Error error(code_of(sys_errno), start + words_of(sys_errno));
+  // Docker before 23 knows only these words for its exit code 126.
+  const char* also = sys_errno == EISDIR ? ": permission denied" : "";
+  Error error(code_of(sys_errno), start + words_of(sys_errno) + also);
   if (note.starts_with("noexec")) return std::move(error).hint("it lies on a mount with noexec");
   if (sys_errno == EACCES)
     return std::move(error).hint(

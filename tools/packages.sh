@@ -39,7 +39,7 @@ install_packages() {
 # What the tests need besides: engines and peers as Debian has them, the lab, the fuzzers.
 TEST_PACKAGES=(
   python3 python3-pytest gcc-multilib
-  runc crun podman conmon buildah containerd criu uidmap strace jq iproute2 procps util-linux
+  runc crun podman conmon buildah containerd docker.io criu uidmap strace jq iproute2 procps util-linux
   golang-github-containers-common golang-github-containers-image
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
   clang libclang-rt-14-dev ccache libyaml-cpp-dev

@@ -177,6 +177,7 @@ FACTS = {
     "podman": lambda: shutil.which("podman") is not None,
     "buildah": lambda: shutil.which("buildah") is not None,
     "containerd": lambda: shutil.which("containerd") is not None,
+    "docker": lambda: shutil.which("dockerd") is not None,
     "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text(),
     "strace": lambda: shutil.which("strace") is not None,
     "kernel 6.7": lambda: _kernel() >= (6, 7),

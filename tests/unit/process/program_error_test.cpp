@@ -21,7 +21,7 @@ TEST(ProgramError, not_found_is_in_the_words_of_runc) {
             "exec: \"/bin/foo\": stat /bin/foo: no such file or directory");
   EXPECT_EQ(find_text(EACCES, "", "/x"), "exec: \"/x\": permission denied");
   EXPECT_EQ(find_text(EACCES, "stat", "/a/x"), "exec: \"/a/x\": stat /a/x: permission denied");
-  EXPECT_EQ(find_text(EISDIR, "", "/dir"), "exec: \"/dir\": is a directory");
+  EXPECT_EQ(find_text(EISDIR, "", "/dir"), "exec: \"/dir\": is a directory: permission denied");
 }
 
 TEST(ProgramError, code_and_hint_follow_the_reason) {

@@ -100,8 +100,11 @@ long send_message(Context& context, MessageKind kind, int error, int fd) {
   }
   const int to = context.gate_connection >= 0 ? context.gate_connection : context.wire;
   long n;
+  // A fault may come after the seccomp filter, and hardly one of those refuses write(2). SIGPIPE
+  // does no harm: nothing follows a fault.
   do {
-    n = raw::call(__NR_sendmsg, to, raw::ptr(&header), kMsgNoSignal);
+    n = kind == MessageKind::kFault ? raw::write(to, &message, vector.bytes)
+                                    : raw::call(__NR_sendmsg, to, raw::ptr(&header), kMsgNoSignal);
   } while (n == -kEintr);
   return n < 0 ? n : 0;
 }

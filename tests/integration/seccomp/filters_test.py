@@ -216,3 +216,14 @@ def notify_without_a_listener_is_refused(rt, bundle):
 def notify_with_nobody_listening_fails(rt, bundle, work):
     bundle.seccomp("SCMP_ACT_ALLOW", {"names": ["sethostname"], "action": "SCMP_ACT_NOTIFY"}, listenerPath=str(work / "nosuch.sock"), **X86)
     rt.run(bundle).fails(str(work / "nosuch.sock"))
+
+
+@pytest.mark.parametrize("action", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"])
+def a_filter_against_sockets_does_not_hide_why_the_program_did_not_start(rt, bundle, action):
+    (bundle.rootfs / "bin/script").write_text("#!/no/such/interpreter\n")
+    (bundle.rootfs / "bin/script").chmod(0o755)
+    bundle.seccomp("SCMP_ACT_ALLOW", {"names": ["sendmsg", "sendto", "socket"], "action": action}, **X86)
+    assert "/no/such/interpreter" in rt.run(bundle.args("/bin/script")).err
+    id = rt.create(bundle)
+    assert "/no/such/interpreter" in rt("start", id).err
+    rt("delete", "--force", id)

@@ -95,10 +95,10 @@ struct SocketPair {
   Fd mine, theirs;
 };
 Result<SocketPair> packet_pair();  // SOCK_SEQPACKET
-// Unix sockets by name inside a directory: no 108-byte limit on the whole path.
-Result<Fd> listen_unix(At dir, const std::string& name);
-Result<Fd> connect_unix(At dir, const std::string& name);
-Result<Fd> connect_unix(const std::string& path);  // any length
+// Packets (SOCK_SEQPACKET) by name inside a directory: no 108-byte limit on the whole path.
+Result<Fd> listen_packets(At dir, const std::string& name);
+Result<Fd> connect_packets(At dir, const std::string& name);
+Result<Fd> connect_stream(const std::string& path);  // SOCK_STREAM; any length
 Result<Fd> accept(int listener);
 // One datagram or stretch of bytes, with at most one descriptor.
 Result<void> send(int socket, std::span<const char> bytes, int fd = -1);

@@ -36,8 +36,8 @@ Result<Fd> new_socket(int type) {
   return Fd(fd);
 }
 
-Result<Fd> connect_to(const std::string& path, const std::string& shown) {
-  Fd socket = TRY(new_socket(SOCK_STREAM));
+Result<Fd> connect_to(const std::string& path, const std::string& shown, int type) {
+  Fd socket = TRY(new_socket(type));
   const sockaddr_un address = TRY(address_of(path));
   int result;
   do {
@@ -60,8 +60,8 @@ Result<SocketPair> packet_pair() {
   return SocketPair{Fd(pair[0]), Fd(pair[1])};
 }
 
-Result<Fd> listen_unix(At dir, const std::string& name) {
-  Fd socket = TRY(new_socket(SOCK_STREAM));
+Result<Fd> listen_packets(At dir, const std::string& name) {
+  Fd socket = TRY(new_socket(SOCK_SEQPACKET));
   const sockaddr_un address = TRY(address_of(short_path(dir, name)));
   if (VRUN_CALL("bind", ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address),
                                sizeof address)) != 0) {
@@ -72,16 +72,16 @@ Result<Fd> listen_unix(At dir, const std::string& name) {
   return socket;
 }
 
-Result<Fd> connect_unix(At dir, const std::string& name) {
-  return connect_to(short_path(dir, name), name);
+Result<Fd> connect_packets(At dir, const std::string& name) {
+  return connect_to(short_path(dir, name), name, SOCK_SEQPACKET);
 }
 
-Result<Fd> connect_unix(const std::string& path) {
+Result<Fd> connect_stream(const std::string& path) {
   sockaddr_un limit{};
-  if (path.size() < sizeof limit.sun_path) return connect_to(path, path);
+  if (path.size() < sizeof limit.sun_path) return connect_to(path, path, SOCK_STREAM);
   const std::string dir(fs::dir_name(path));
   Fd parent = TRY(open(At::cwd(), dir, O_PATH | O_DIRECTORY));
-  return connect_to(short_path(parent, std::string(fs::base_name(path))), path);
+  return connect_to(short_path(parent, std::string(fs::base_name(path))), path, SOCK_STREAM);
 }
 
 Result<Fd> accept(int listener) {

@@ -122,7 +122,7 @@ Result<int> console_socket(const ExecOptions& options, bool terminal, steps::Bui
                  "cannot allocate tty if vrun will detach without setting console socket");
   }
   if (options.console_socket.empty()) return -1;
-  return builder.inherit(TRY(sys::connect_unix(options.console_socket)));
+  return builder.inherit(TRY(sys::connect_stream(options.console_socket)));
 }
 
 // user_namespaces(7): /proc/PID/setgroups says whether the call is allowed in there.

@@ -99,7 +99,7 @@ Result<void> write_pid_file(const std::string& path, Pid pid) {
 
 Result<void> send_pidfd(const std::string& path, int pidfd) {
   if (path.empty()) return {};
-  Result<Fd> socket = sys::connect_unix(path);
+  Result<Fd> socket = sys::connect_stream(path);
   if (!socket) return std::move(socket).error().at("--pidfd-socket");
   constexpr std::string_view kName = "pidfd";
   return sys::send(socket->get(), kName, pidfd);

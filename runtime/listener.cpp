@@ -64,7 +64,7 @@ std::string process_state(const ListenerRequest& request) {
 
 Result<void> deliver_listener(const ListenerRequest& request, int pidfd, const Fd& block) {
   SharedProgram program = TRY(SharedProgram::map(block));
-  Fd agent = TRY(sys::connect_unix(request.path));
+  Fd agent = TRY(sys::connect_stream(request.path));
   const int number = TRY(await_number(program));
   Fd listener = TRY(sys::pidfd_getfd(pidfd, number));
   TRY(sys::send(agent.get(), process_state(request), listener.get()));

@@ -104,7 +104,7 @@ Result<void> plan_isolation(const Input& input, const cgroups::Group& group, Pla
 
 Result<int> console_socket(const Input& input, steps::Builder& builder) {
   if (input.options.console_socket.empty()) return -1;
-  Result<Fd> socket = sys::connect_unix(input.options.console_socket);
+  Result<Fd> socket = sys::connect_stream(input.options.console_socket);
   if (!socket) return std::move(socket).error().at("--console-socket");
   return builder.inherit(*std::move(socket));
 }
@@ -242,7 +242,7 @@ Result<Plan> make_plan(const Context& context, const Input& input, const cgroups
   TRY(check_privilege(plan.namespaces, context.host));
   if (input.spec.linux.seccomp)
     plan.filter = TRY(seccomp::compile(*input.spec.linux.seccomp, context.host));
-  if (input.gate && gate_dir != nullptr) plan.gate = TRY(sys::listen_unix(*gate_dir, kGateName));
+  if (input.gate && gate_dir != nullptr) plan.gate = TRY(sys::listen_packets(*gate_dir, kGateName));
 
   TRY(open_hook_states(input, plan));
   TRY(plan_isolation(input, group, plan));

@@ -246,7 +246,7 @@ Result<void> Restoration::hand_console(Fd master) {
     console_ = std::move(master);
     return {};
   }
-  Result<Fd> socket = sys::connect_unix(path);
+  Result<Fd> socket = sys::connect_stream(path);
   if (!socket) return std::move(socket).error().at("--console-socket");
   constexpr std::string_view kName = "/dev/ptmx";
   return sys::send(socket->get(), kName, master.get());

@@ -88,7 +88,7 @@ Result<void> start(const Context& context, const std::string& id) {
   if (info.status != Status::kCreated) return wrong_state(id, info.status);
   const oci::Spec spec = TRY(folder.load_config());
 
-  Result<Fd> gate = sys::connect_unix(folder.dir(), kGateName);
+  Result<Fd> gate = sys::connect_packets(folder.dir(), kGateName);
   // Killed between the look and now.
   if (!gate && gate.error().sys_errno() == ECONNREFUSED) return wrong_state(id, Status::kStopped);
   Starting starting{spec, info, TRY(std::move(gate))};

@@ -17,7 +17,7 @@ namespace {
 // started is gone; if `start` was killed before it could remove it, nobody listens there.
 bool waits_at_gate(At root, const std::string& gate) {
   if (::faccessat(root.get(), gate.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return false;
-  const Result<Fd> probe = sys::connect_unix(root, gate);
+  const Result<Fd> probe = sys::connect_packets(root, gate);
   return probe.has_value() || probe.error().sys_errno() == EAGAIN;
 }
 

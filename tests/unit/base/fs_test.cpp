@@ -59,10 +59,12 @@ TEST_F(Folder, unix_sockets_work_below_a_path_of_any_length) {
   const std::string deep = std::string(100, 'd') + "/" + std::string(100, 'e');
   ASSERT_TRUE(fs::make_dirs(dir_, deep, 0700));
   const Fd below = *sys::open_dir(dir_, deep);
-  const Result<Fd> listener = sys::listen_unix(below, "gate");
+  const Result<Fd> listener = sys::listen_packets(below, "gate");
   ASSERT_TRUE(listener) << listener.error().text();
-  EXPECT_TRUE(sys::connect_unix(below, "gate"));
-  EXPECT_TRUE(sys::connect_unix(path_ + "/" + deep + "/gate"));
+  EXPECT_TRUE(sys::connect_packets(below, "gate"));
+  const Result<Fd> stream = sys::connect_stream(path_ + "/" + deep + "/gate");
+  ASSERT_FALSE(stream);
+  EXPECT_EQ(stream.error().sys_errno(), EPROTOTYPE) << "the path was found, whatever its length";
 }
 
 TEST(Paths, are_cleaned_lexically) {
@@ -120,7 +122,6 @@ TEST(Spawn, a_missing_program_is_named) {
   ASSERT_FALSE(finished);
   EXPECT_EQ(finished.error().code(), Code::kNotFound);
 }
-
 
 TEST_F(Folder, a_tree_nested_without_end_is_removed) {
   // Deeper than any limit on descriptors, and by far too long for one path.

@@ -76,7 +76,7 @@ class RealSystemd : public RealGroup {
     // The socket's name is there before anybody listens.
     bool connected = false;
     for (int i = 0; i < 1000 && !connected; ++i) {
-      connected = sys::connect_unix(dir_ + "/bus").has_value();
+      connected = sys::connect_stream(dir_ + "/bus").has_value();
       if (!connected) ASSERT_OK(sys::poll({}, 10));
     }
     ASSERT_TRUE(connected);

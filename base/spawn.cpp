@@ -107,22 +107,42 @@ int remaining_ms(const std::optional<Clock::time_point>& deadline) {
   return left > 0 ? static_cast<int>(std::min<long>(left, 1 << 30)) : 0;
 }
 
+enum class Outcome { kEnded, kTimeout, kCompanionEnded };
+
+// What lies in the pipe by now; a grandchild may go on writing for ever.
+void drain_rest(int pipe, std::size_t limit, std::string& output) {
+  constexpr int kMostReads = 32;  // of 4 KiB: twice what a pipe holds
+  std::array<pollfd, 1> rest{pollfd{pipe, POLLIN, 0}};
+  for (int i = 0; i < kMostReads && sys::poll(rest, 0).value_or(0) > 0; ++i) {
+    if (!drain(pipe, limit, output)) return;
+  }
+}
+
 // Collects output until the program itself ends; a grandchild that keeps the pipe open is not
 // waited for.
-Result<bool> wait_until_done(int pidfd, int pipe, const std::optional<Clock::time_point>& deadline,
-                             std::size_t limit, std::string& output) {
+Result<Outcome> wait_until_done(const Command& command, int pidfd, int pipe,
+                                const std::optional<Clock::time_point>& deadline,
+                                std::string& output) {
   bool pipe_open = true;
   while (true) {
-    std::array<pollfd, 2> fds{pollfd{pidfd, POLLIN, 0}, pollfd{pipe_open ? pipe : -1, POLLIN, 0}};
+    std::array<pollfd, 3> fds{pollfd{pidfd, POLLIN, 0}, pollfd{pipe_open ? pipe : -1, POLLIN, 0},
+                              pollfd{command.ends_with, POLLIN, 0}};
     const int ready = TRY(sys::poll(fds, remaining_ms(deadline)));
-    if (ready == 0 && deadline && Clock::now() >= *deadline) return false;
-    if (fds[1].revents != 0) pipe_open = drain(pipe, limit, output);
+    if (ready == 0 && deadline && Clock::now() >= *deadline) return Outcome::kTimeout;
+    if (fds[1].revents != 0) pipe_open = drain(pipe, command.output_limit, output);
     if (fds[0].revents != 0) break;
+    if (fds[2].revents != 0) return Outcome::kCompanionEnded;
   }
-  pollfd rest{pipe, POLLIN, 0};
-  while (pipe_open && ::poll(&rest, 1, 0) > 0 && drain(pipe, limit, output)) {
-  }
-  return true;
+  if (pipe_open) drain_rest(pipe, command.output_limit, output);
+  return Outcome::kEnded;
+}
+
+Error not_ended(const Command& command, Outcome outcome) {
+  if (outcome == Outcome::kCompanionEnded)
+    return Error(Code::kState, "run " + quote(command.path) +
+                                   ": killed, because the process it was for has ended");
+  return Error(Code::kTimeout, "run " + quote(command.path) + ": still running after " +
+                                   std::to_string(command.timeout->count()) + " ms, killed");
 }
 
 }  // namespace
@@ -140,13 +160,12 @@ Result<Finished> run(const Command& command) {
   out_write.reset();
   Fd pidfd = TRY(sys::pidfd_open(pid));
   Finished finished;
-  const bool in_time = TRY(wait_until_done(pidfd.get(), out_read.get(), deadline,
-                                           command.output_limit, finished.output));
-  if (!in_time) ::kill(-pid.value, SIGKILL);
+  const Outcome outcome =
+      TRY(wait_until_done(command, pidfd.get(), out_read.get(), deadline, finished.output));
+  if (outcome != Outcome::kEnded) ::kill(-pid.value, SIGKILL);
   finished.exit = TRY(sys::wait(pidfd.get()));
-  if (in_time) return finished;
-  return Error(Code::kTimeout, "run " + quote(command.path) + ": still running after " +
-                                   std::to_string(command.timeout->count()) + " ms, killed");
+  if (outcome == Outcome::kEnded) return finished;
+  return not_ended(command, outcome);
 }
 
 }  // namespace vrun

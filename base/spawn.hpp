@@ -22,6 +22,7 @@ struct Command {
       keep;         // descriptors inherited under the same number (else all but stdio are closed)
   std::string cwd;  // empty: ours
   std::size_t output_limit = 64U << 10U;  // bytes of output to keep, from the end
+  int ends_with = -1;  // a pidfd: the program is killed when that process has ended
 };
 
 struct Finished {
@@ -30,7 +31,7 @@ struct Finished {
 };
 
 // Waits for the end; on timeout the child's process group is killed and the error has
-// Code::kTimeout.
+// Code::kTimeout, with `ends_with` Code::kState.
 Result<Finished> run(const Command& command);
 
 }  // namespace vrun

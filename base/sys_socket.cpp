@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -39,14 +40,20 @@ Result<Fd> new_socket(int type) {
 Result<Fd> connect_to(const std::string& path, const std::string& shown, int type) {
   Fd socket = TRY(new_socket(type));
   const sockaddr_un address = TRY(address_of(path));
+  // Bounds connect(2) too (unix(7) waits while the listener's queue is full).
+  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   int result;
   do {
     result = static_cast<int>(VRUN_CALL(
         "connect",
         ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address)));
   } while (result != 0 && errno == EINTR);
-  if (result != 0) return Error::system(errno, "connect to socket " + quote(shown));
-  return socket;
+  if (result == 0) return socket;
+  const int error = errno;
+  Error failed = Error::system(error, "connect to socket " + quote(shown));
+  if (error != EAGAIN) return failed;
+  return std::move(failed).hint("whoever listens there accepts no connections");
 }
 
 }  // namespace

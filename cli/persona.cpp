@@ -20,6 +20,7 @@ void prepare_process() {
   }
   ::umask(022);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // ignored by the caller, no child could be waited for
 }
 
 Dispatch dispatch(std::span<char* const> argv) {

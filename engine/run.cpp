@@ -151,9 +151,12 @@ IdSpace id_space() {
 }
 
 // Ends what is left of a guest whose command died. False: it still runs, let it.
-Result<bool> end_guest(const runtime::Context& context, const std::string& name) {
+Result<bool> end_guest(const runtime::Context& context, const std::string& name,
+                       const std::string& directory) {
   Result<runtime::Info> info = runtime::state(context, name);
   if (!info && info.error().code() == Code::kNotFound) return true;
+  // The state of a guest of that name from another data directory.
+  if (info && info->bundle != directory) return true;
   const bool runs = info && (info->status == runtime::Status::kRunning ||
                              info->status == runtime::Status::kPaused);
   if (runs) return false;
@@ -164,8 +167,10 @@ Result<bool> end_guest(const runtime::Context& context, const std::string& name)
 
 // What killed commands left behind is worth a warning, never this command's failure.
 void clean_up_after_the_dead(const Places& places, const runtime::Context& context) {
-  Result<void> swept = sweep_guests(
-      places.guests(kTenant), [&](const std::string& name) { return end_guest(context, name); });
+  const std::string guests = places.guests(kTenant);
+  Result<void> swept = sweep_guests(guests, [&](const std::string& name) {
+    return end_guest(context, name, fs::join(guests, name));
+  });
   if (swept) swept = release_orphaned_ranges(ids_dir(places));
   if (!swept) log::warning("cleaning up after a killed command: " + swept.error().text());
 }
@@ -250,6 +255,7 @@ Result<int> run_prepared(const RunRequest& request, Prepared& prepared, const im
   options.create.bundle = guest.path();
   options.create.spec = &spec;
   options.create.overlay_root = &root;
+  options.ends_by_user = true;
   Result<int> code = runtime::run(context, options);
   root.reset();  // the last reference to the overlay, before its upper directory goes
   if (!code && runtime::state(context, facts.name)) {

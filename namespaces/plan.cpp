@@ -77,7 +77,10 @@ bool is_our_own(const Fd& ns, const char* proc_name) {
 Result<void> add_join(Plan& plan, const oci::Namespace& ns, const std::string& where,
                       bool privileged) {
   Fd fd = TRY(open_namespace(ns, where));
-  if (is_our_own(fd, proc_name_of(ns.type))) return {};
+  if (is_our_own(fd, proc_name_of(ns.type))) {
+    plan.ours |= flag_of(ns.type);
+    return {};
+  }
   Join join{flag_of(ns.type), std::move(fd), where};
   if (ns.type == oci::NamespaceType::kUser) {
     plan.joined_user = true;

@@ -32,6 +32,7 @@ struct Join {
 struct Plan {
   std::uint64_t fresh = 0;        // CLONE_NEW* of all namespaces that are made, by whichever way
   std::uint64_t clone_flags = 0;  // what the clone makes
+  std::uint64_t ours = 0;         // named by path, but this process's own: nothing to join
   std::uint64_t later = 0;  // what kUnshare or kRespawn makes after the user namespace was joined
   std::vector<Join> parent_joins;
   std::vector<Join> stage_joins;  // in order

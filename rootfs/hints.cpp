@@ -33,7 +33,7 @@ std::string hint_for_filesystem(std::string_view type, int sys_errno) {
   if (type == "devpts" && sys_errno == EINVAL) {
     return "the group of gid= must be mapped in the user namespace; drop the option";
   }
-  if (denied) return "this filesystem may not be mounted from a user namespace";
+  if (denied) return "in a user namespace only few filesystems may be mounted, and this is none";
   return "";
 }
 

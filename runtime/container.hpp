@@ -55,6 +55,8 @@ struct RunOptions {
   CreateOptions create;
   bool detach = false;
   bool keep = false;  // leave the stopped container for `delete`
+  // A person waits for it: see Foreground::Ending::kByUser. Else signals are only handed on.
+  bool ends_by_user = false;
 };
 
 struct ExecOptions {

@@ -149,8 +149,20 @@ Result<void> Creation::make_process() {
   }
   // While the stage makes the file tree, beside it: limits, records.
   TRY(configure());
-  TRY(serve_until_ready(serving));
-  return {};
+  Result<void> ready = serve_until_ready(serving);
+  return ready ? std::move(ready) : explain(std::move(ready).error());
+}
+
+// A stage that dies of its own memory limit cannot say so.
+Error Creation::explain(Error error) const {
+  const auto& resources = spec().linux.resources;
+  if (!resources || !resources->memory || !resources->memory->limit) return error;
+  const Result<cgroups::Stats> stats = group_->stats();
+  if (!stats || !stats->memory || stats->memory->oom_kills == 0) return error;
+  return Error(Code::kInvalid, "out of memory while the container was made: the limit of " +
+                                   std::to_string(*resources->memory->limit) + " bytes is too low")
+      .at("linux.resources.memory.limit")
+      .hint("the runtime itself needs about 1 MiB in there");
 }
 
 Result<void> Creation::configure() {
@@ -179,8 +191,8 @@ Result<void> Creation::answer(Ask what) {
     case Ask::kHooks: {
       hooks_began_ = true;
       const oci::State state = state_of(record_, pid, "creating");
-      TRY(run_hooks(spec().hooks.prestart, state, "prestart"));
-      return run_hooks(spec().hooks.create_runtime, state, "createRuntime");
+      TRY(run_hooks(spec().hooks.prestart, state, "prestart", launched_->pidfd()));
+      return run_hooks(spec().hooks.create_runtime, state, "createRuntime", launched_->pidfd());
     }
     case Ask::kCount:
       break;
@@ -203,6 +215,7 @@ Result<void> Creation::publish() {
 sys::Child Creation::commit() {
   committed_ = true;
   folder_.commit();
+  folder_.unlock();
   return launched_->release();
 }
 

@@ -40,6 +40,7 @@ class Creation {
 
   // Pid file, pidfd socket, state: from here on other commands see the container.
   Result<void> publish();
+  // Nothing is undone any more, and other commands may work on the container.
   sys::Child commit();
 
   Serving& serving() { return launched_->serving(); }
@@ -52,6 +53,7 @@ class Creation {
   Result<void> make_group();
   Result<void> make_process();
   Result<void> configure();
+  Error explain(Error error) const;
   Result<void> answer(Ask what);
 
   const Context& context_;

@@ -20,14 +20,23 @@ class Foreground {
   Foreground& operator=(Foreground&&) = delete;
   ~Foreground();
 
+  // What signals to us mean beyond being handed on. A guest's first process ignores those it has no
+  // handler for (pid_namespaces(7)), so a person needs another way to end it.
+  enum class Ending {
+    kByGuest,  // nothing: as runc
+    kByUser,   // the third SIGINT, SIGTERM or SIGQUIT kills, and so does the tenth second after
+               // SIGHUP
+  };
   // Until the process ends. With a console (pty master) our stdin and stdout are relayed to and
   // from it: raw mode if stdin is a terminal, its size kept in step.
-  Result<sys::Exit> wait(int pidfd, Fd console);
+  Result<sys::Exit> wait(int pidfd, Fd console, Ending ending = Ending::kByGuest);
 
  private:
   struct Saved;
   explicit Foreground(std::unique_ptr<Saved> saved, Fd signals);
-  Result<void> forward_signals(int pidfd, int console);
+  bool forward_signals(int pidfd, int console);
+  void heed(int pidfd, int signal);
+  Result<void> relay(int pidfd, Fd console);
   std::unique_ptr<Saved> saved_;
   Fd signals_;
 };

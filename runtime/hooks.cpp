@@ -8,12 +8,13 @@
 namespace vrun::runtime {
 namespace {
 
-Result<void> run_hook(const oci::Hook& hook, const std::string& state) {
+Result<void> run_hook(const oci::Hook& hook, const std::string& state, int guest) {
   Command command;
   command.path = hook.path;
   command.argv = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
   command.env = hook.env;
   command.input = state;
+  command.ends_with = guest;
   if (hook.timeout) command.timeout = std::chrono::seconds(*hook.timeout);
   const Finished finished = TRY(run(command));
   if (!finished.exit.signaled && finished.exit.value == 0) return {};
@@ -27,11 +28,11 @@ Result<void> run_hook(const oci::Hook& hook, const std::string& state) {
 }  // namespace
 
 Result<void> run_hooks(const std::vector<oci::Hook>& hooks, const oci::State& state,
-                       const char* kind) {
+                       const char* kind, int guest) {
   if (hooks.empty()) return {};
   const std::string document = oci::to_json(state, false);
   for (std::size_t i = 0; i < hooks.size(); ++i) {
-    Result<void> done = run_hook(hooks[i], document);
+    Result<void> done = run_hook(hooks[i], document, guest);
     if (!done)
       return std::move(done).error().at("hooks." + std::string(kind) + "[" + std::to_string(i) +
                                         "]");

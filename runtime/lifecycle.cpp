@@ -1,6 +1,9 @@
 // Everything that happens to a container after it was started, until it is gone.
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <ctime>
+#include <thread>
 
 #include <signal.h>
 
@@ -48,6 +51,37 @@ Result<Fd> open_process(const Record& record) {
   return *std::move(pidfd);
 }
 
+// What another command is busy with, perhaps for ever (a hook that hangs): it gives up when the
+// container's process is killed.
+void interrupt_others(const Context& context, const std::string& id) {
+  const Result<Folder> folder = Folder::open(context.root, id, Folder::Lock::kNone);
+  if (!folder) return;
+  const Result<Folder::Loaded> loaded = folder->load();
+  if (!loaded) return;
+  const std::optional<Fd> process = open_marked(loaded->record.process);
+  if (process) static_cast<void>(sys::pidfd_signal(process->get(), SIGKILL));
+  // Still being created: whatever is in its group.
+  if (loaded->complete || !loaded->group_made || loaded->record.cgroup.driver.empty()) return;
+  const auto group = cgroups::open(loaded->record.cgroup, context.host);
+  if (group) static_cast<void>((*group)->signal_all(SIGKILL));
+}
+
+Result<Folder> open_by_force(const Context& context, const std::string& id) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::seconds kPatience(15);
+  const Clock::time_point deadline = Clock::now() + kPatience;
+  while (true) {
+    Result<Folder> folder = Folder::open(context.root, id, Folder::Lock::kTry);
+    if (folder || folder.error().sys_errno() != EWOULDBLOCK) return folder;
+    interrupt_others(context, id);
+    if (Clock::now() >= deadline) {
+      return Error(Code::kTimeout, "container " + quote(id) + ": another command still works on it")
+          .hint("`fuser " + context.root + "/" + id + "` shows which; kill that one first");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 Result<void> set_frozen(const Context& context, const std::string& id, bool frozen) {
   const Opened container = TRY(open(context, id, Folder::Lock::kExclusive));
   if (frozen && container.info.status != Status::kRunning &&
@@ -88,7 +122,8 @@ Result<void> kill(const Context& context, const std::string& id, int signal, boo
 }
 
 Result<void> remove(const Context& context, const std::string& id, bool force) {
-  Result<Folder> folder = Folder::open(context.root, id, Folder::Lock::kExclusive);
+  Result<Folder> folder =
+      force ? open_by_force(context, id) : Folder::open(context.root, id, Folder::Lock::kExclusive);
   if (!folder && force && folder.error().code() == Code::kNotFound) return {};
   if (!folder) return std::move(folder).error();
   const Folder::Loaded loaded = TRY(folder->load());

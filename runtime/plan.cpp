@@ -10,6 +10,7 @@
 #include "namespaces/id_maps.hpp"
 #include "oci/documents.hpp"
 #include "oci/reader.hpp"
+#include "oci/sysctl.hpp"
 #include "process/plan.hpp"
 #include "rootfs/plan.hpp"
 #include "runtime/record.hpp"
@@ -31,6 +32,25 @@ Result<void> check_privilege(const namespaces::Plan& namespaces, const Host& hos
   return Error(Code::kDenied,
                "config.json: linux.namespaces: without root a user namespace is needed")
       .hint("add {\"type\": \"user\"} with mappings; `spec --rootless` writes such a config.json");
+}
+
+// A namespace by path may be the one we are in: what is written there stays when the guest is gone.
+Result<void> check_nothing_of_ours_changes(const oci::Spec& spec,
+                                           const namespaces::Plan& namespaces) {
+  const auto ours = [&](oci::NamespaceType type) {
+    return (namespaces.ours & namespaces::flag_of(type)) != 0;
+  };
+  for (const auto& [name, value] : spec.linux.sysctl) {
+    const auto type = oci::sysctl_namespace(oci::sysctl_path(name));
+    if (!type || !ours(*type)) continue;
+    return Error(Code::kDenied, "config.json: linux.sysctl: " + quote(name) +
+                                    " is not allowed in the " + namespaces::config_name_of(*type) +
+                                    " namespace of the host");
+  }
+  if (!ours(oci::NamespaceType::kUts)) return {};
+  if (spec.hostname.empty() && spec.domainname.empty()) return {};
+  return Error(Code::kDenied,
+               "config.json: hostname: it would be set in the uts namespace of the host");
 }
 
 Result<void> check_namespaces(const oci::Spec& spec) {
@@ -240,6 +260,7 @@ Result<Plan> make_plan(const Context& context, const Input& input, const cgroups
             {},
             {}};
   TRY(check_privilege(plan.namespaces, context.host));
+  TRY(check_nothing_of_ours_changes(input.spec, plan.namespaces));
   if (input.spec.linux.seccomp)
     plan.filter = TRY(seccomp::compile(*input.spec.linux.seccomp, context.host));
   if (input.gate && gate_dir != nullptr) plan.gate = TRY(sys::listen_packets(*gate_dir, kGateName));

@@ -134,7 +134,8 @@ Result<Folder> Folder::open(const std::string& root, const std::string& id, Lock
     Result<Fd> dir = sys::open(*root_dir, checked.str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!dir && dir.error().sys_errno() == ENOENT) return does_not_exist(id);
     if (!dir) return std::move(dir).error();
-    if (lock == Lock::kExclusive) TRY(sys::lock(dir->get(), LOCK_EX, "the state folder of " + id));
+    const int operation = lock == Lock::kTry ? LOCK_EX | LOCK_NB : LOCK_EX;
+    if (lock != Lock::kNone) TRY(sys::lock(dir->get(), operation, "the state folder of " + id));
     // While we waited for the lock the folder may have been removed, and perhaps made anew: then
     // look again.
     const struct stat st = TRY(sys::stat(dir->get()));
@@ -173,6 +174,14 @@ Result<oci::Spec> Folder::load_config() const {
 bool Folder::is_locked() const {
   if (!sys::lock(dir_.get(), LOCK_SH | LOCK_NB, "the state folder")) return true;
   return !sys::lock(dir_.get(), LOCK_UN, "the state folder");
+}
+
+void NewFolder::unlock() const {
+  static_cast<void>(sys::lock(dir_.get(), LOCK_UN, "the state folder"));
+}
+
+void Folder::unlock() const {
+  static_cast<void>(sys::lock(dir_.get(), LOCK_UN, "the state folder"));
 }
 
 Result<void> Folder::remove() {

@@ -56,6 +56,7 @@ class NewFolder {
 
   const Fd& dir() const { return dir_; }
   void commit() { armed_ = false; }
+  void unlock() const;
 
  private:
   NewFolder(Fd root, Fd dir, std::string id)
@@ -68,8 +69,9 @@ class NewFolder {
 // An existing container's folder.
 class Folder {
  public:
-  enum class Lock { kNone, kExclusive };
-  // "container ID does not exist" when there is none.
+  enum class Lock { kNone, kExclusive, kTry };
+  // "container ID does not exist" when there is none; with kTry the errno EWOULDBLOCK when another
+  // command holds the lock.
   static Result<Folder> open(const std::string& root, const std::string& id, Lock lock);
 
   const Fd& dir() const { return dir_; }
@@ -82,9 +84,10 @@ class Folder {
   Result<Loaded> load() const;
   Result<oci::Spec> load_config() const;
   const std::string& id() const { return id_; }
-  // Removes the folder. The caller holds the lock.
   // Does some command hold the lock right now? Asked by one that does not.
   bool is_locked() const;
+  void unlock() const;
+  // Removes the folder. The caller holds the lock.
   Result<void> remove();
 
  private:

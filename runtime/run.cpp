@@ -28,8 +28,7 @@ Result<void> run_poststart(const Creation& creation, Pid pid) {
 Result<void> execute(Creation& creation) {
   TRY(creation.publish());
   TRY(let_go(creation.serving()));
-  TRY(serve_until_exec(creation.serving()));
-  return run_poststart(creation, creation.serving().child.pid);
+  return serve_until_exec(creation.serving());
 }
 
 }  // namespace
@@ -44,11 +43,19 @@ Result<int> run(const Context& context, const RunOptions& options) {
   std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
   TRY(execute(*creation));
   Fd console = std::move(creation->serving().console);
-  const sys::Child child = creation->commit();
-  creation.reset();  // lets go of the state folder's lock
+  const Pid pid = creation->serving().child.pid;
+  const sys::Child child = creation->commit();  // lets go of the state folder's lock
+  Result<void> hooked = run_poststart(*creation, pid);
+  creation.reset();
+  if (!hooked) {
+    static_cast<void>(remove_after_run(context, options.create.id));
+    return std::move(hooked).error();
+  }
   if (options.detach) return 0;
 
-  Result<sys::Exit> exit = foreground->wait(child.pidfd.get(), std::move(console));
+  Result<sys::Exit> exit = foreground->wait(
+      child.pidfd.get(), std::move(console),
+      options.ends_by_user ? Foreground::Ending::kByUser : Foreground::Ending::kByGuest);
   if (!options.keep) {
     Result<void> removed = remove_after_run(context, options.create.id);
     if (exit && !removed) return std::move(removed).error();

@@ -99,6 +99,7 @@ Result<void> start(const Context& context, const std::string& id) {
   static_cast<void>(sys::unlink(folder.dir(), kGateName));
   TRY(std::move(started));
   info.status = Status::kRunning;
+  folder.unlock();  // a hook may take its time, or call us
   Result<void> hooked = run_hooks(spec.hooks.poststart, to_state(info), "poststart");
   // As runc: a guest whose poststart hook failed does not go on.
   if (!hooked) {

@@ -239,3 +239,10 @@ def checkpoint_and_restore_bring_the_process_back(rt, bundle, work):
     rt("checkpoint", "--image-path", work / "image", id).ok()
     rt._detached(id, "restore", "--detach", "--image-path", work / "image", "--bundle", bundle.path, id).ok()
     assert rt.status(id) == "running"
+
+
+def a_memory_limit_that_kills_the_stage_is_named(rt, bundle):
+    host.need("memory controller")
+    bundle.resources["memory"] = {"limit": 4096}
+    r = rt.run(bundle)
+    assert r.rc == 1 and "memory" in r.err and ("linux.resources.memory.limit" in r.err or "linux.resources.memory" in r.err), r

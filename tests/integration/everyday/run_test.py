@@ -306,3 +306,36 @@ def a_damaged_image_is_refused_and_leaves_nothing(vrun, work):
     vrun.program = str(prefix / "bin/vrun")
     vrun("run", "base", "true").fails("unpack image 'base'", rc=125)
     assert not list((vrun.data / "images/layers").iterdir())
+
+
+def the_third_signal_ends_a_guest_that_heeds_none(vrun):
+    guest = vrun.start("run", "base", "sh", "-c", "trap '' INT TERM; echo up; sleep 300 & wait; wait", stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert guest.stdout.readline() == b"up\n"
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        guest.send_signal(signal_number)
+        time.sleep(0.1)
+        assert guest.poll() is None
+    guest.send_signal(signal.SIGTERM)
+    assert guest.wait(10) == 137
+    assert not vrun.left()
+
+
+def a_run_does_not_touch_a_guest_of_another_data_directory(vrun, work):
+    host_of_both = {**vrun.env, "VRUN_DATA_DIR": str(vrun.data)}
+    guest = subprocess.Popen([vrun.program, "run", "--name", "twin", "base", "sh", "-c", "echo up; exec sleep 300"], env=host_of_both, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert guest.stdout.readline() == b"up\n"
+    # What a killed command leaves in the other directory: a guest of the same name, and nobody who holds it.
+    other = vrun.data.parent / "other"
+    dead = other / "guests/default/twin"
+    (dead / "upper").mkdir(parents=True)
+    (dead / "work").mkdir()
+    try:
+        done = subprocess.run([vrun.program, "run", "base", "true"], env={**vrun.env, "VRUN_DATA_DIR": str(other)}, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done
+        assert guest.poll() is None and not dead.exists()
+    finally:
+        for _ in range(3):
+            guest.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        guest.wait(10)
+        subprocess.run(["rm", "-rf", str(other)])

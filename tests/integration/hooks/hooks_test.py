@@ -1,6 +1,8 @@
 """The six kinds of hooks: when and where they run, what they get, and what their failure does."""
 import json
 import os
+import signal
+import subprocess
 import time
 
 import pytest
@@ -165,3 +167,55 @@ def many_hooks_run_one_after_the_other(rt, bundle, work):
         bundle.hook("createRuntime", f"echo {i} >> {work}/log")
     rt.run(bundle.args("true")).ok()
     assert _log(work) == [str(i) for i in range(20)]
+
+
+def _hanging(rt, bundle, work, kind):
+    """A create or start that hangs in a hook; answers the id and the command."""
+    bundle.spec["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo $$ > {'/mark' if kind == 'startContainer' else work / 'mark'}; exec sleep 300"]}]}
+    if kind == "startContainer":
+        (work / "mark").write_text("")
+        bundle.mount("/mark", "bind", work / "mark", "bind")
+    id = rt.new_id()
+    verb = ["create", "--bundle", bundle.path]
+    if kind in ("startContainer", "poststart"):
+        rt.create(bundle.args("sleep", "100"), id=id)
+        verb = ["start"]
+    else:
+        bundle.args("sleep", "100").save()
+    process = rt.popen(*verb, id, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    runtime.wait_for(lambda: (work / "mark").exists() and (work / "mark").read_text(), "the hook runs")
+    return id, process
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer"])
+def delete_force_does_not_wait_for_a_hook_that_hangs(rt, bundle, work, kind):
+    id, process = _hanging(rt, bundle, work, kind)
+    began = time.monotonic()
+    rt.delete(id, "--force").ok()
+    assert time.monotonic() - began < runtime.DEADLINE
+    process.communicate(timeout=runtime.DEADLINE)
+    assert process.returncode != 0
+    rt("state", id).fails("does not exist")
+
+
+def delete_force_does_not_wait_for_a_poststart_hook_that_hangs(rt, bundle, work):
+    id, process = _hanging(rt, bundle, work, "poststart")
+    rt.delete(id, "--force").ok()
+    rt("state", id).fails("does not exist")
+    # The hook itself is the engine's; it outlives the container, as with runc.
+    os.kill(int((work / "mark").read_text()), signal.SIGKILL)
+    process.communicate(timeout=runtime.DEADLINE)
+
+
+def a_hook_whose_children_write_for_ever_does_not_hold_create(rt, bundle, work):
+    (work / "writer.sh").write_text("while :; do echo 0123456789012345678901234567890123456789; done\n")
+    bundle.hook("createRuntime", f"setsid sh {work}/writer.sh & echo $! > {work}/pid; sleep 0.1; exit 0")
+    writer = None
+    try:
+        rt.create(bundle.args("true"))
+    finally:
+        writer = int((work / "pid").read_text())
+        try:
+            os.kill(writer, signal.SIGKILL)
+        except ProcessLookupError:  # SIGPIPE has ended it already
+            pass

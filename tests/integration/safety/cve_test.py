@@ -1,6 +1,7 @@
 """One regression test for each class of escape that was found in other runtimes, by its number."""
 import os
 import re
+import signal
 import stat
 import subprocess
 import threading
@@ -369,15 +370,17 @@ def a_process_that_took_the_pid_is_never_signalled(rt, bundle):
     other = subprocess.Popen(["sleep", "100"])
     changed = 0
     for path in (rt.root / id).rglob("*.json"):
-        text = path.read_text()
-        if re.search(rf'\b{real}\b', text):
-            path.write_text(re.sub(rf'\b{real}\b', str(other.pid), text))
-            changed += 1
+        text = os.readlink(path) if path.is_symlink() else path.read_text()
+        if not re.search(rf'\b{real}\b', text):
+            continue
+        path.unlink()
+        path.write_text(re.sub(rf'\b{real}\b', str(other.pid), text))
+        changed += 1
     try:
-        if changed:
-            rt("kill", id, "KILL")
-            rt("delete", "--force", id)
-            assert other.poll() is None, "a foreign process was killed"
+        assert changed, "the state names the pid somewhere"
+        rt("kill", id, "KILL")
+        rt("delete", "--force", id)
+        assert other.poll() is None, "a foreign process was killed"
     finally:
         other.kill()
         other.wait()
@@ -413,3 +416,42 @@ def a_device_that_is_not_what_it_claims_is_refused(rt, bundle):
         rt.run(bundle.args("true")).fails("/dev/vrun-test-fake")
     finally:
         fake.unlink()
+
+
+@pytest.mark.parametrize("kind, key", [("network", "net.ipv4.ip_default_ttl"), ("ipc", "kernel.shmmni")])
+def a_kernel_parameter_of_the_host_is_refused_though_its_namespace_is_named(rt, bundle, kind, key):
+    path = Path("/proc/sys") / key.replace(".", "/")
+    before = path.read_text()
+    proc = {"network": "net"}.get(kind, kind)
+    bundle.spec["linux"]["namespaces"] = [n for n in bundle.spec["linux"]["namespaces"] if n["type"] != kind]
+    bundle.namespace(kind, f"/proc/{os.getpid()}/ns/{proc}")
+    bundle.linux["sysctl"] = {key: str(int(before) + 1)}
+    rt.run(bundle).fails("not allowed")
+    assert path.read_text() == before
+
+
+def a_host_name_of_the_host_is_refused_though_its_namespace_is_named(rt, bundle):
+    bundle.spec["linux"]["namespaces"] = [n for n in bundle.spec["linux"]["namespaces"] if n["type"] != "uts"]
+    bundle.namespace("uts", f"/proc/{os.getpid()}/ns/uts")
+    bundle.spec["hostname"] = "taken-over"
+    before = os.uname().nodename
+    rt.run(bundle).fails("uts namespace of the host")
+    assert os.uname().nodename == before
+
+
+def a_filter_that_refuses_even_the_exit_leaves_nothing_running(rt, bundle):
+    """A stage that cannot execute and cannot exit must not spin."""
+    bundle.seccomp("SCMP_ACT_ERRNO", {"names": ["read", "write", "sendto", "sendmsg", "close"], "action": "SCMP_ACT_ALLOW"}, architectures=["SCMP_ARCH_X86_64"])
+    assert rt.run(bundle.args("true")).rc != 0
+    id = rt.create(bundle)
+    assert rt("start", id).rc != 0
+    rt.wait_stopped(id)
+
+
+def a_caller_that_ignores_SIGCHLD_still_gets_exit_codes(rt, bundle):
+    def ignore():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    bundle.hook("createRuntime", "exit 0")
+    assert rt.run(bundle.sh("exit 3"), preexec_fn=ignore).rc == 3
+    id = rt.start(bundle.args("sleep", "100"))
+    assert rt("exec", id, "sh", "-c", "exit 5", preexec_fn=ignore).rc == 5

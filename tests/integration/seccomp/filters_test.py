@@ -2,6 +2,7 @@
 import array
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -165,7 +166,10 @@ class _Agent(threading.Thread):
             self.state = json.loads(data)
             peer.close()
             self.fds = list(fds)
-            while True:
+            poll = select.poll()
+            poll.register(fds[0], select.POLLIN)
+            # Older kernels do not wake NOTIF_RECV when the last process is gone, but poll says so.
+            while poll.poll()[0][1] & select.POLLIN:
                 request = bytearray(80)
                 fcntl.ioctl(fds[0], 0xC0502100, request)  # SECCOMP_IOCTL_NOTIF_RECV
                 id, pid, _, number = struct.unpack_from("QIIi", request)

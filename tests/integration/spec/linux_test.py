@@ -199,6 +199,7 @@ def a_namespaced_process_does_not_see_the_cgroups_of_the_host(rt, bundle):
 
 def everything_at_once_works(rt, bundle, work):
     """Fields that each work alone may disturb each other: one guest with many of them."""
+    host.need("idmapped tmpfs")
     (work / "data").mkdir()
     bundle.user_namespace().namespace("cgroup").namespace("time")
     bundle.linux["timeOffsets"] = {"boottime": {"secs": 100}}

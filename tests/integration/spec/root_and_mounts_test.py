@@ -194,6 +194,7 @@ def tmpcopyup_fills_the_tmpfs_from_the_image(rt, bundle):
 
 @pytest.mark.parametrize("option", ["idmap", "ridmap"])
 def idmap_shifts_the_owners_of_a_bind_mount(rt, bundle, work, option):
+    host.need("idmapped tmpfs")
     (work / "data").mkdir()
     (work / "data/file").write_text("")
     os.chown(work / "data/file", 1000, 2000)
@@ -204,6 +205,7 @@ def idmap_shifts_the_owners_of_a_bind_mount(rt, bundle, work, option):
 
 
 def mount_mappings_work_without_the_option(rt, bundle, work):
+    host.need("idmapped tmpfs")
     (work / "data").mkdir()
     (work / "data/file").write_text("")
     os.chown(work / "data/file", 1000, 1000)
@@ -213,6 +215,7 @@ def mount_mappings_work_without_the_option(rt, bundle, work):
 
 
 def idmap_without_mappings_takes_those_of_the_user_namespace(rt, bundle, work):
+    host.need("idmapped tmpfs")
     bundle.user_namespace()
     (work / "data").mkdir()
     (work / "data/file").write_text("")
@@ -222,6 +225,7 @@ def idmap_without_mappings_takes_those_of_the_user_namespace(rt, bundle, work):
 
 
 def idmap_of_a_host_mount_is_not_changed(rt, bundle, work):
+    host.need("idmapped tmpfs")
     (work / "data").mkdir()
     before = Path("/proc/self/mountinfo").read_text()
     one = [{"containerID": 0, "hostID": 5000, "size": 1}]

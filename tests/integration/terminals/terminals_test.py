@@ -227,3 +227,50 @@ def signals_to_a_foreground_run_reach_the_guest(rt, bundle, number):
     runtime.read_until(child.stdout.fileno(), f"got {number}")
     assert child.wait(runtime.DEADLINE) == 4
     child.stdout.close()
+
+
+def _read_until_end(master, process, seconds=20):
+    """What comes out of the terminal until the program has ended."""
+    seen, end = b"", time.monotonic() + seconds
+    os.set_blocking(master, False)
+    while time.monotonic() < end:
+        try:
+            seen += os.read(master, 65536)
+        except BlockingIOError:
+            if process.poll() is not None:
+                return seen
+            time.sleep(0.01)
+    process.kill()
+    pytest.fail(f"still running after {seconds} s; {len(seen)} bytes seen", pytrace=False)
+
+
+def a_terminal_that_the_guest_closed_and_opened_again_goes_on(rt, bundle, tty):
+    bundle.process["terminal"] = True
+    bundle.sh("exec 0<&- 1>&- 2>&-; sleep 0.3; i=0; while [ $i -lt 3000 ]; do echo hello hello hello >/dev/console; i=$((i+1)); done; exit 4").save()
+    process = _on(rt, tty, "run", "--bundle", bundle.path, rt.new_id())
+    seen = _read_until_end(tty[0], process)
+    assert process.wait() == 4 and seen.count(b"hello hello hello") == 3000
+
+
+def exec_with_a_terminal_ends_although_another_process_writes_to_it(rt, bundle, tty):
+    id = rt.start(bundle.args("sleep", "100"))
+    process = _on(rt, tty, "exec", "--tty", id, "sh", "-c", "setsid sh -c 'while :; do echo y; done' </dev/tty & sleep 0.3; exit 3")
+    _read_until_end(tty[0], process)
+    assert process.wait() == 3
+
+
+def the_last_words_reach_a_slow_reader_whole(rt, bundle):
+    bundle.process["terminal"] = True
+    bundle.sh("i=0; while [ $i -lt 1500 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done; echo last words").save()
+    process = rt.popen("run", "--bundle", bundle.path, rt.new_id(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1)  # longer than anybody waits for a pause in the output
+    out, _ = process.communicate(timeout=20)
+    assert out.count(b"0123456789") == 6000 and b"last words" in out
+
+
+def the_end_of_a_stdin_that_is_no_terminal_reaches_the_terminal_of_the_guest(rt, bundle):
+    bundle.process["terminal"] = True
+    bundle.args("cat").save()
+    process = rt.popen("run", "--bundle", bundle.path, rt.new_id(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, _ = process.communicate(b"one line\n", timeout=20)
+    assert process.returncode == 0 and out.count(b"one line") == 2  # echoed by the terminal, and by cat

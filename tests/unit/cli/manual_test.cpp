@@ -32,7 +32,8 @@ TEST(Manual, each_persona_has_its_page) {
 
 TEST(Manual, text_never_becomes_a_roff_request) {
   EXPECT_EQ(roff(".so x\n'y a-b\\c"), "\\&.so x\n\\&'y a\\-b\\ec");
-  for (const std::string_view line : split(manual_page(kOci), '\n')) {
+  const std::string page = manual_page(kOci);
+  for (const std::string_view line : split(page, '\n')) {
     if (line.empty() || line[0] != '.') continue;
     const std::string_view request =
         line.substr(1, line.find(' ') == std::string_view::npos ? 2 : line.find(' ') - 1);

@@ -28,12 +28,12 @@ bool asks_help(const Spelled& spelled) {
   return spelled.name == "help" || spelled.name == "h";
 }
 
-Error unknown_flag(std::span<const Flag> flags, std::string_view name) {
+Error unknown_flag(std::span<const Flag> flags, std::string_view word, std::string_view name) {
   std::vector<std::string_view> names;
   for (const Flag& flag : flags) {
     if (flag.shown == Shown::kAlways) names.push_back(flag.name.view());
   }
-  Error error(Code::kInvalid, "unknown flag " + quote("--" + std::string(name)));
+  Error error(Code::kInvalid, "unknown flag " + quote(word.substr(0, word.find('='))));
   const auto near = nearest(name, names);
   if (!near) return error;
   return std::move(error).hint("did you mean --" + std::string(*near) + "?");
@@ -94,7 +94,7 @@ class Parser {
       arguments_.help_ = true;
       return {};
     }
-    if (flag == nullptr) return unknown_flag(flags_, spelled.name);
+    if (flag == nullptr) return unknown_flag(flags_, argv_[at_ - 1], spelled.name);
     const std::string_view value = TRY(value_of(*flag, spelled));
     TRY(check_value(*flag, value));
     arguments_.given_.push_back({flag, value});

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "base/sys.hpp"
@@ -63,7 +64,12 @@ void for_each_half(std::size_t count, const Work& work) {
   constexpr std::size_t kWorthAThread = 64;
   const std::size_t half = count < kWorthAThread ? 0 : count / 2;
   std::thread other;
-  if (half != 0) other = std::thread([&] { work(0, half); });
+  if (half != 0) {
+    other = std::thread([&] {
+      ::unshare(CLONE_FILES);  // one table of descriptors for both is a lock between them
+      work(0, half);
+    });
+  }
   work(half, count);
   if (other.joinable()) other.join();
 }

@@ -54,6 +54,13 @@ Result<Fd> Store::lock(const oci::Digest& digest) const {
   return file;
 }
 
+Result<std::optional<Fd>> Store::try_lock(const oci::Digest& digest) const {
+  Fd file = TRY(sys::open(locks_, digest.hex, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return std::optional(std::move(file));
+  if (errno == EWOULDBLOCK) return std::optional<Fd>();
+  return Error::system(errno, "lock image store");
+}
+
 Result<void> Store::sweep(const Fd& dir) const {
   for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
     if (!name.starts_with(kUnfinished)) continue;

@@ -9,6 +9,7 @@
 // directory.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/fd.hpp"
@@ -29,6 +30,8 @@ class Store {
 
   // Waits for the lock of one digest; closing the descriptor frees it.
   Result<Fd> lock(const oci::Digest& digest) const;
+  // The same without waiting: empty when somebody else has it.
+  Result<std::optional<Fd>> try_lock(const oci::Digest& digest) const;
   // Removes what dead commands left behind. Never waits for live ones.
   Result<void> sweep() const;
 

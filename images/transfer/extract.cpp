@@ -74,6 +74,9 @@ class Extractor {
   Result<void> add(archive* reader, archive_entry* entry, ArchiveFeed& feed);
   Result<void> finish();
   const Extracted& counts() const { return counts_; }
+  // The tar ended right after the content of its last file, without the padding that belongs there:
+  // umoci 0.4 and others that forget to close a Go tar writer make such layers.
+  bool is_cut_after_content() const { return cut_after_content_; }
 
  private:
   Result<void> put(const Place& place, archive* reader, archive_entry* entry, ArchiveFeed& feed);
@@ -86,7 +89,7 @@ class Extractor {
   Result<void> add_directory(const Fd& parent, const Place& place, archive_entry* entry);
   Result<void> add_file(const Fd& parent, const std::string& name, archive* reader,
                         archive_entry* entry, ArchiveFeed& feed);
-  Result<void> copy_content(int file, archive* reader, ArchiveFeed& feed);
+  Result<void> copy_content(int file, std::uint64_t size, archive* reader, ArchiveFeed& feed);
   Result<void> add_symlink(const Fd& parent, const std::string& name, archive_entry* entry);
   Result<void> add_hard_link(const Fd& parent, const std::string& name, std::string_view target,
                              archive_entry* entry);
@@ -98,6 +101,7 @@ class Extractor {
   const Fd& root_;
   const ExtractOptions& options_;
   Extracted counts_;
+  bool cut_after_content_ = false;
   std::map<std::string, DirectoryEnd> ends_;
   std::uint64_t ends_bytes_ = 0;
   // tar lists a directory's entries one after the other: the last parent is usually the next one.
@@ -253,13 +257,17 @@ Result<void> Extractor::add_directory(const Fd& parent, const Place& place, arch
   return finish_later(place.parent.empty() ? name : place.parent + "/" + name, entry);
 }
 
-Result<void> Extractor::copy_content(int file, archive* reader, ArchiveFeed& feed) {
+Result<void> Extractor::copy_content(int file, std::uint64_t size, archive* reader,
+                                     ArchiveFeed& feed) {
   const void* data = nullptr;
   std::size_t bytes = 0;
   la_int64_t offset = 0;
   while (true) {
     const int status = archive_read_data_block(reader, &data, &bytes, &offset);
     if (status == ARCHIVE_EOF) return {};
+    cut_after_content_ =
+        status == ARCHIVE_FATAL && feed.has_ended() && static_cast<std::uint64_t>(offset) == size;
+    if (cut_after_content_) return {};
     if (status != ARCHIVE_OK) return feed.failure(reader, "read content");
     const char* from = static_cast<const char*>(data);
     while (bytes > 0) {
@@ -283,7 +291,7 @@ Result<void> Extractor::add_file(const Fd& parent, const std::string& name, arch
   counts_.bytes += static_cast<std::uint64_t>(size);
   TRY(make_room(parent, name, false, nullptr));
   const Fd file = TRY(sys::open(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  TRY(copy_content(file.get(), reader, feed));
+  TRY(copy_content(file.get(), static_cast<std::uint64_t>(size), reader, feed));
   if (::ftruncate(file.get(), size) != 0) return Error::system(errno, "set size");
   TRY(set_owner(file.get(), entry));  // before the mode: chown(2) clears set-id bits
   TRY(sys::chmod(file.get(), mode_of(entry)));
@@ -431,6 +439,7 @@ Result<Extracted> extract_layer(ByteSource& tar, const Fd& directory,
     // ARCHIVE_WARN means that a part of the header was not understood: nothing is guessed here.
     if (status != ARCHIVE_OK) return feed.failure(reader.handle, "read layer");
     TRY(extractor.add(reader.handle, entry, feed));
+    if (extractor.is_cut_after_content()) break;
   }
   TRY(extractor.finish());
   return extractor.counts();

@@ -45,18 +45,6 @@ Result<void> import_blob(const Store& store, const Fd& layout, const oci::Descri
   return {};
 }
 
-void warn(const oci::Digest& layer, const Extracted& counts, std::vector<std::string>& warnings) {
-  const std::string head = "layer " + layer.str() + ": ";
-  if (counts.devices_left_out > 0) {
-    warnings.push_back(head + std::to_string(counts.devices_left_out) +
-                       " device nodes left out (guests get a /dev of their own)");
-  }
-  if (counts.attributes_left_out > 0) {
-    warnings.push_back(head + std::to_string(counts.attributes_left_out) +
-                       " access lists or security labels left out");
-  }
-}
-
 Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descriptor& blob,
                           const oci::Digest& diff_id, const ExtractOptions& options,
                           std::vector<std::string>& warnings) {
@@ -70,12 +58,16 @@ Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descr
   const Fd directory = TRY(sys::open_dir(store.layers(), unfinished));
   TRY(sys::chmod(directory.get(), 0755));  // whatever the umask: it is every guest's "/"
   const Fd file = TRY(open_blob(layout, blob));
-  const Extracted counts = TRY(unpack_blob_confined(file, blob, diff_id, directory, options));
+  const Extracted counts = TRY(unpack_blob_confined({.bytes = file,
+                                                     .blob = blob,
+                                                     .diff_id = diff_id,
+                                                     .directory = directory,
+                                                     .options = options}));
   // Contents before the name: after a power cut a layer that is there is whole.
   if (::syncfs(directory.get()) != 0) return Error::system(errno, "write layer " + diff_id.str());
   TRY(sys::rename(store.layers(), unfinished, store.layers(), diff_id.hex));
   discard.commit();
-  warn(diff_id, counts, warnings);
+  warn_of_left_out(diff_id, counts, warnings);
   return {};
 }
 

@@ -1,6 +1,7 @@
 // vrun-image: the helper that reads foreign bytes for vrun.
 //
 //   vrun-image import DATA-DIR LAYOUT-DIR MANIFEST-DIGEST
+//   vrun-image pull|push|login|logout REQUEST      (images/request.hpp)
 //
 // Ends with 0, or with 1 and the reason on stderr in the form that images::from_report() reads.
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "base/text.hpp"
 #include "images/layers.hpp"
 #include "images/transfer/import.hpp"
+#include "images/transfer/verbs.hpp"
 
 namespace {
 
@@ -43,6 +45,9 @@ int main(int argc, char** argv) {
   // Names in tar headers are UTF-8; libarchive converts them to the locale's character set.
   ::setlocale(LC_CTYPE, "C.UTF-8");
   const std::vector<std::string> words(argv, argv + argc);
+  if (words.size() == 3 && images::is_network_verb(words[1])) {
+    return images::run_network_verb(words[1], words[2]);
+  }
   if (words.size() != 5 || words[1] != "import") {
     std::fputs("usage: vrun-image import DATA-DIR LAYOUT-DIR MANIFEST-DIGEST\n", stderr);
     return 2;

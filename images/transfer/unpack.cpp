@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -58,27 +61,45 @@ Result<Extracted> to_result(const Verdict& verdict) {
 
 }  // namespace
 
-Result<Extracted> unpack_blob(const Fd& file, const oci::Descriptor& blob,
-                              const oci::Digest& diff_id, const Fd& directory,
-                              const ExtractOptions& options) {
+void warn_of_left_out(const oci::Digest& layer, const Extracted& counts,
+                      std::vector<std::string>& warnings) {
+  const std::string head = "layer " + layer.str() + ": ";
+  if (counts.devices_left_out > 0) {
+    warnings.push_back(head + std::to_string(counts.devices_left_out) +
+                       " device nodes left out (guests get a /dev of their own)");
+  }
+  if (counts.attributes_left_out > 0) {
+    warnings.push_back(head + std::to_string(counts.attributes_left_out) +
+                       " access lists or security labels left out");
+  }
+}
+
+Result<Extracted> unpack_blob(const UnpackJob& job) {
+  const oci::Descriptor& blob = job.blob;
   const Compression compression = TRY(compression_of(blob.media_type));
-  FdSource bytes(file);
-  HashingSource compressed(bytes, blob.size, "blob " + blob.digest.str());
+  FdSource bytes(job.bytes);
+  std::optional<TeeSource> tee;
+  if (job.copy != nullptr) tee.emplace(bytes, *job.copy);
+  ByteSource& first = tee ? static_cast<ByteSource&>(*tee) : bytes;
+  HashingSource compressed(first, blob.size, "blob " + blob.digest.str());
   const std::unique_ptr<Decompressor> plain = TRY(Decompressor::create(compressed, compression));
   // Headers and padding add at most 1.5 KiB an entry to the content.
-  HashingSource tar(*plain, options.limits.bytes + options.limits.entries * 2048,
-                    "layer " + diff_id.str());
-  const Extracted counts = TRY(extract_layer(tar, directory, options));
+  const ExtractLimits& limits = job.options.limits;
+  HashingSource tar(*plain, limits.bytes + limits.entries * 2048, "layer " + job.diff_id.str());
+  const Extracted counts = TRY(extract_layer(tar, job.directory, job.options));
   const std::string tar_digest = TRY(tar.finish());
   const std::string blob_digest = TRY(compressed.finish());
+  if (compressed.bytes() != blob.size) {
+    return Error(Code::kInvalid, "blob " + blob.digest.str() + ": has " +
+                                     std::to_string(compressed.bytes()) + " bytes, not " +
+                                     std::to_string(blob.size));
+  }
   if (blob_digest != blob.digest.hex) return wrong_digest("blob", blob.digest, blob_digest);
-  if (tar_digest != diff_id.hex) return wrong_digest("layer", diff_id, tar_digest);
+  if (tar_digest != job.diff_id.hex) return wrong_digest("layer", job.diff_id, tar_digest);
   return counts;
 }
 
-Result<Extracted> unpack_blob_confined(const Fd& file, const oci::Descriptor& blob,
-                                       const oci::Digest& diff_id, const Fd& directory,
-                                       const ExtractOptions& options) {
+Result<Unpacker> Unpacker::start(const UnpackJob& job) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::system(errno, "pipe");
   Fd mine(ends[0]);
@@ -86,29 +107,50 @@ Result<Extracted> unpack_blob_confined(const Fd& file, const oci::Descriptor& bl
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return Error::system(errno, "fork");
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (::getppid() != parent) ::_exit(1);  // died before PDEATHSIG was set
-    const std::array keep{file.get(), directory.get(), theirs.get()};
-    Result<void> confined = enter_sandbox(keep, options.privileged);
-    const Verdict verdict =
-        confined ? to_verdict(unpack_blob(file, blob, diff_id, directory, options))
-                 : to_verdict(std::move(confined).error().during("confine the unpacker"));
-    const bool sent = ::write(theirs.get(), &verdict, sizeof verdict) == sizeof verdict;
-    ::_exit(sent ? 0 : 1);
+  if (child > 0) return Unpacker(child, std::move(mine), job.diff_id.str());
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (::getppid() != parent) ::_exit(1);  // died before PDEATHSIG was set
+  std::vector<int> keep{job.bytes.get(), job.directory.get(), theirs.get()};
+  if (job.copy != nullptr) keep.push_back(job.copy->get());
+  Result<void> confined = enter_sandbox(keep, job.options.privileged);
+  const Verdict verdict =
+      confined ? to_verdict(unpack_blob(job))
+               : to_verdict(std::move(confined).error().during("confine the unpacker"));
+  const bool sent = ::write(theirs.get(), &verdict, sizeof verdict) == sizeof verdict;
+  ::_exit(sent ? 0 : 1);
+}
+
+Unpacker::Unpacker(Unpacker&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)),
+      verdict_(std::move(other.verdict_)),
+      layer_(std::move(other.layer_)) {}
+
+Unpacker::~Unpacker() {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  theirs.reset();
+}
+
+Result<Extracted> Unpacker::finish() {
   Verdict verdict;
-  const ssize_t n =
-      ::read(mine.get(), &verdict, sizeof verdict);  // below PIPE_BUF: whole or not at all
+  ssize_t n = 0;
+  do {  // below PIPE_BUF: whole or not at all
+    n = ::read(verdict_.get(), &verdict, sizeof verdict);
+  } while (n < 0 && errno == EINTR);
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
+  pid_ = -1;
   if (n == static_cast<ssize_t>(sizeof verdict)) return to_result(verdict);
   const std::string end = WIFSIGNALED(status)
                               ? "was killed by signal " + std::to_string(WTERMSIG(status))
                               : "ended with status " + std::to_string(WEXITSTATUS(status));
-  return Error(Code::kInternal, "unpack layer " + diff_id.str() + ": the unpacker " + end);
+  return Error(Code::kInternal, "unpack layer " + layer_ + ": the unpacker " + end);
+}
+
+Result<Extracted> unpack_blob_confined(const UnpackJob& job) {
+  return TRY(Unpacker::start(job)).finish();
 }
 
 }  // namespace vrun::images

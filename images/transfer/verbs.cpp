@@ -1,0 +1,131 @@
+#include "images/transfer/verbs.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/host.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "images/platform.hpp"
+#include "images/store.hpp"
+#include "images/transfer/credentials.hpp"
+#include "images/transfer/pull.hpp"
+#if __has_include("images/names.hpp")
+#include "images/names.hpp"
+#define VRUN_HAS_NAMES 1
+#endif
+
+namespace vrun::images {
+namespace {
+
+constexpr int kOwnFailure = 125;
+
+// What every verb needs.
+struct Call {
+  const TransferRequest& request;
+  Host host;
+  Interrupts interrupts;
+};
+
+void print_warnings(const std::vector<std::string>& warnings, const TransferRequest& request) {
+  if (request.progress == ProgressStyle::kQuiet) return;
+  for (const std::string& warning : warnings) {
+    static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
+  }
+}
+
+Result<Desk> open_desk(Call& call, const oci::Reference& image, unsigned parallel) {
+  const Registries registries = TRY(Registries::load(call.host));
+  const AuthFiles files = AuthFiles::of(call.host);
+  const Network network = TRY(plan_network(
+      registries, image, [&](const oci::Reference& there) { return files.find(there); }));
+  return Desk(TRY(Courier::start(network, parallel)), call.interrupts);
+}
+
+Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
+  PullOrder order;
+  order.image = TRY(oci::Reference::parse(name));
+  order.platform = machine_platform();
+  if (!call.request.platform.empty()) {
+    order.platform = TRY(parse_platform(call.request.platform));
+    order.platform_chosen = true;
+  }
+  order.extract.privileged = call.host.euid.value == 0;
+  Progress progress(call.request.progress, STDERR_FILENO, "pull");
+  progress.message("pulling " + order.image.str());
+  Desk desk = TRY(open_desk(call, order.image, order.parallel));
+  const Pulled pulled = TRY(pull(store, order, desk, progress));
+#ifdef VRUN_HAS_NAMES
+  Names names = TRY(Names::open(store, call.request.tenant));
+  TRY(names.set(order.image, pulled.manifest));
+#endif
+  progress.message("digest: " + pulled.manifest.digest.str());
+  print_warnings(pulled.warnings, call.request);
+  return sys::write_all(STDOUT_FILENO, order.image.str() + "\n");
+}
+
+Result<void> pull_all(Call& call) {
+  const Store store = TRY(Store::open(call.request.data_dir));
+  TRY(store.sweep());
+  for (const std::string& name : call.request.images) {
+    Result<void> done = pull_one(call, store, name);
+    if (!done) return std::move(done).error().during(quote(name));
+  }
+  return {};
+}
+
+using Function = Result<void> (*)(Call&);
+struct Verb {
+  std::string_view name;
+  Function function;
+};
+constexpr std::array kVerbs{Verb{"pull", &pull_all}};
+
+const Verb* find_verb(std::string_view name) {
+  const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                  [&](const Verb& verb) { return verb.name == name; });
+  return found == kVerbs.end() ? nullptr : &*found;
+}
+
+void tell(const Error& error, std::int64_t report_fd) {
+  if (report_fd >= 0) {
+    static_cast<void>(sys::write_all(static_cast<int>(report_fd), error_to_json(error)));
+    return;
+  }
+  std::string text;
+  const std::string words = error.text();
+  for (const std::string_view line : split(words, '\n'))
+    text += (text.empty() ? "vrun: " : "  ") + printable(line) + "\n";
+  if (!error.hint().empty()) text += "  hint: " + printable(error.hint()) + "\n";
+  static_cast<void>(sys::write_all(STDERR_FILENO, text));
+}
+
+}  // namespace
+
+bool is_network_verb(std::string_view verb) {
+  return find_verb(verb) != nullptr;
+}
+
+int run_network_verb(std::string_view name, std::string_view request_json) {
+  const Verb* verb = find_verb(name);
+  Result<TransferRequest> request = parse_transfer_request(request_json);
+  if (verb == nullptr || !request) {
+    tell(request ? Error(Code::kInternal, "no such verb") : std::move(request).error(), -1);
+    return kOwnFailure;
+  }
+  Result<Interrupts> interrupts = Interrupts::create();
+  if (!interrupts) {
+    tell(interrupts.error(), request->report_fd);
+    return kOwnFailure;
+  }
+  Call call{*request, Host::current(), *std::move(interrupts)};
+  Result<void> done = verb->function(call);
+  if (done) return 0;
+  tell(std::move(done).error().during(name), request->report_fd);
+  return call.interrupts.signal() == 0 ? kOwnFailure : 128 + call.interrupts.signal();
+}
+
+}  // namespace vrun::images

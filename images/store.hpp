@@ -2,8 +2,10 @@
 //
 // Below the data directory (/var/lib/vrun):
 //   images/blobs/sha256/HEX   verified content
-//   images/layers/HEX/        one unpacked layer (HEX: its diff id), complete from the moment it is
-//   there images/locks/HEX          held by whoever makes or removes the blob or layer HEX
+//   images/layers/HEX/        one unpacked layer (HEX: its diff id), whole from the moment it is
+//   there images/refs/TENANT/       names (names.hpp) images/locks/HEX          held by whoever
+//   makes or removes the blob or layer HEX images/lock               shared by those who use what
+//   they found, exclusive for the collector
 // New things are made as ".new-HEX" under the lock and renamed; a name with a dot whose lock is
 // free was left by a command that died, and sweep() removes it. Never needs more than this
 // directory.
@@ -27,6 +29,15 @@ class Store {
   // An O_PATH descriptor of the layer's root directory.
   Result<Fd> open_layer(const oci::Digest& diff_id) const;
   bool has_blob(const oci::Digest& digest) const;
+  Result<Fd> open_blob(const oci::Digest& digest) const;  // for reading; a regular file
+  // Whole, at most `limit` bytes, verified by digest.
+  Result<std::string> read_blob(const oci::Digest& digest, std::size_t limit) const;
+
+  // While it is held nothing is collected: take it before looking what is there, and hold it until
+  // a name or a guest's record leads to it. Waits for a collection under way.
+  Result<Fd> use() const;
+  // Alone in the store, for collecting; empty when others use it.
+  Result<std::optional<Fd>> try_own() const;
 
   // Waits for the lock of one digest; closing the descriptor frees it.
   Result<Fd> lock(const oci::Digest& digest) const;
@@ -37,6 +48,7 @@ class Store {
 
   const Fd& blobs() const { return blobs_; }
   const Fd& layers() const { return layers_; }
+  const Fd& locks() const { return locks_; }
   const std::string& data_dir() const { return data_dir_; }
 
  private:

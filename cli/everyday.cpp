@@ -11,6 +11,7 @@
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
+#include "cli/verb_registry.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -50,6 +51,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (name == "run") return everyday_run(call);
   if (name == "plan") return everyday_plan(call);
   if (name == "images") return everyday_images(call);
+  if (is_registry_verb(name)) return everyday_registry(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }
 

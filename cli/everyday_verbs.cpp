@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/help.hpp"
+#include "cli/verbs_registry.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -57,7 +58,7 @@ constexpr std::array kImages{
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
 };
 
-constexpr std::array kVerbs{
+constexpr std::array kOwnVerbs{
     EverydayVerb{
         .name = "run",
         .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
@@ -90,6 +91,16 @@ constexpr std::array kVerbs{
                  .flag_set = EverydayFlags::kImages},
 };
 
+template <std::size_t... kSizes>
+constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
+  std::array<EverydayVerb, (kSizes + ...)> all{};
+  auto next = all.begin();
+  ((next = std::copy(tables.begin(), tables.end(), next)), ...);
+  return all;
+}
+
+constexpr auto kVerbs = joined(kOwnVerbs, kRegistryVerbs);
+
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
 }
@@ -102,6 +113,12 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kRun;
     case EverydayFlags::kImages:
       return kImages;
+    case EverydayFlags::kPull:
+      return kPull;
+    case EverydayFlags::kPush:
+      return kPush;
+    case EverydayFlags::kLogin:
+      return kLogin;
     case EverydayFlags::kNone:
       break;
   }

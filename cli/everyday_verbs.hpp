@@ -11,7 +11,7 @@
 
 namespace vrun::cli {
 
-enum class EverydayFlags : std::uint8_t { kNone, kRun, kImages };
+enum class EverydayFlags : std::uint8_t { kNone, kRun, kImages, kPull, kPush, kLogin };
 
 // One row for each verb; free of pointers (see Label).
 struct EverydayVerb {

@@ -104,7 +104,7 @@ Manual everyday_manual() {
                             .usage = everyday_usage(verb),
                             .flags = verb.flags(),
                             .takes_name = image,
-                            .takes_command = image});
+                            .takes_command = image && !verb.flags_anywhere});
   }
   manual.verbs.push_back({.name = "oci",
                           .summary = "the OCI runtime with runc's command line: see vrun-oci(8)",

@@ -102,6 +102,7 @@ Result<std::string> run_helper(const std::string& helper, const std::string& ver
     return std::move(finished)
         .error()
         .during("credential helper " + quote(helper))
+        .with_code(Code::kSystem)  // a helper that is not there knows no less than one that fails
         .hint("install " + command.path + ", or take the helper out of the auth file");
   }
   if (finished->exit.code() == 0) return std::move(finished->output);

@@ -25,6 +25,15 @@ Error wrong_digest(const std::string& what, const oci::Digest& wanted, const std
       .hint("the data was damaged or changed on its way: fetch or build the image again");
 }
 
+// When the bytes make no sense, perhaps they are not those that were promised: that is the cause to
+// tell then. What is left of them is read for it, up to the blob's size.
+Error cause(Error error, HashingSource& compressed, const oci::Descriptor& blob) {
+  if (error.code() != Code::kInvalid) return error;
+  const Result<std::string> digest = compressed.finish();
+  if (!digest || *digest == blob.digest.hex) return error;
+  return wrong_digest("blob", blob.digest, *digest);
+}
+
 // What the confined child says to its parent: one write to a pipe.
 struct Verdict {
   bool failed = false;
@@ -86,7 +95,8 @@ Result<Extracted> unpack_blob(const UnpackJob& job) {
   // Headers and padding add at most 1.5 KiB an entry to the content.
   const ExtractLimits& limits = job.options.limits;
   HashingSource tar(*plain, limits.bytes + limits.entries * 2048, "layer " + job.diff_id.str());
-  const Extracted counts = TRY(extract_layer(tar, job.directory, job.options));
+  Result<Extracted> counts = extract_layer(tar, job.directory, job.options);
+  if (!counts) return cause(std::move(counts).error(), compressed, blob);
   const std::string tar_digest = TRY(tar.finish());
   const std::string blob_digest = TRY(compressed.finish());
   if (compressed.bytes() != blob.size) {

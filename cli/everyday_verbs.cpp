@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/help.hpp"
+#include "cli/verbs_images.hpp"
 #include "cli/verbs_registry.hpp"
 
 namespace vrun::cli {
@@ -54,10 +55,6 @@ constexpr std::array kRun{
     Flag{"pull", "", Kind::kText, "WHEN", "comes with a later version", "", Shown::kDeprecated},
 };
 
-constexpr std::array kImages{
-    Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
-};
-
 constexpr std::array kOwnVerbs{
     EverydayVerb{
         .name = "run",
@@ -99,10 +96,22 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kOwnVerbs, kRegistryVerbs);
+constexpr auto kVerbs = joined(kOwnVerbs, kRegistryVerbs, kImageVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
+}
+
+std::string verb_line(const EverydayVerb& verb) {
+  constexpr std::size_t kColumn = 16;
+  std::string line = "  " + std::string(verb.name.view());
+  line.append(std::max<std::size_t>(kColumn, line.size() + 1) - line.size(), ' ');
+  return line + std::string(verb.summary.view()) + "\n";
+}
+
+bool is_in_group(const EverydayVerb& verb, std::string_view group) {
+  const std::string_view name = verb.name;
+  return name.size() > group.size() && name.starts_with(group) && name[group.size()] == ' ';
 }
 
 }  // namespace
@@ -119,6 +128,20 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kPush;
     case EverydayFlags::kLogin:
       return kLogin;
+    case EverydayFlags::kImageFormat:
+      return kImageFormat;
+    case EverydayFlags::kRmi:
+      return kRmi;
+    case EverydayFlags::kPrune:
+      return kPrune;
+    case EverydayFlags::kFsck:
+      return kFsck;
+    case EverydayFlags::kSave:
+      return kSave;
+    case EverydayFlags::kLoad:
+      return kLoad;
+    case EverydayFlags::kImport:
+      return kImport;
     case EverydayFlags::kNone:
       break;
   }
@@ -146,17 +169,27 @@ std::string everyday_usage(const EverydayVerb& verb) {
   return text;
 }
 
+bool is_everyday_group(std::string_view word) {
+  return std::any_of(kVerbs.begin(), kVerbs.end(),
+                     [&](const EverydayVerb& verb) { return is_in_group(verb, word); });
+}
+
+std::string everyday_group_help(std::string_view group) {
+  std::string out = "usage: vrun " + std::string(group) + " VERB [FLAGS] [ARGUMENTS]\n\nverbs:\n";
+  for (const EverydayVerb& verb : kVerbs) {
+    if (is_in_group(verb, group)) out += verb_line(verb);
+  }
+  return out;
+}
+
 std::string everyday_help() {
   std::string out =
       "vrun - runs isolated guests on one Linux server\n\n"
       "usage: vrun [GLOBAL FLAGS] VERB [FLAGS] [ARGUMENTS]\n\n"
       "verbs:\n";
-  for (const EverydayVerb& verb : kVerbs) {
-    const std::string name(verb.name.view());
-    out +=
-        "  " + name + std::string(10 - name.size(), ' ') + std::string(verb.summary.view()) + "\n";
-  }
-  out += "  oci       the OCI runtime with runc's command line (also as vrun-oci)\n";
+  for (const EverydayVerb& verb : kVerbs)
+    out += verb_line(verb);
+  out += "  oci           the OCI runtime with runc's command line (also as vrun-oci)\n";
   out += "\nglobal flags:\n" + flag_lines(kGlobals);
   return out + "\n`vrun VERB --help` explains a verb.  Try: vrun run base sh\n";
 }

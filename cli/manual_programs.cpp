@@ -92,7 +92,7 @@ Manual everyday_manual() {
                     "Runs commands and services in guests: with namespaces, limits, ids and a file "
                     "tree of their own, made from images. Nothing stays in the background but the "
                     "guests themselves.",
-                .list_names = "vrun images --quiet",
+                .list_names = "vrun images --format names",
                 .globals = everyday_globals(),
                 .verbs = {},
                 .tail = kEverydayTail};

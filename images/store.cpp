@@ -12,8 +12,6 @@
 namespace vrun::images {
 namespace {
 
-constexpr std::string_view kUnfinished = ".new-";
-
 Result<Fd> open_made(const std::string& path) {
   TRY(fs::make_dirs(At::cwd(), path, 0700));
   return sys::open_dir(At::cwd(), path);

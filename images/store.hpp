@@ -13,6 +13,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -62,6 +63,9 @@ class Store {
   std::string data_dir_;
   Fd blobs_, layers_, locks_;
 };
+
+// What the name of an unfinished blob or layer begins with; the rest is the name of its lock.
+inline constexpr std::string_view kUnfinished = ".new-";
 
 // The temporary name under which something new is made.
 std::string unfinished_name(const oci::Digest& digest);

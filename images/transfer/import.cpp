@@ -81,7 +81,35 @@ Result<void> import_image(const Store& store, const Image& image, const ExtractO
     TRY(import_blob(store, layout, blob));
     TRY(import_layer(store, layout, blob, image.config.diff_ids[i], options, warnings));
   }
-  return import_blob(store, layout, image.manifest.config);
+  TRY(import_blob(store, layout, image.manifest.config));
+  // Last: where the manifest is, all that it names is. The collector reads it for guests.
+  return import_blob(store, layout, image.descriptor);
+}
+
+Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,
+                           const oci::Digest& diff_id) {
+  const Fd images = TRY(sys::open_dir(At::cwd(), fs::join(store.data_dir(), "images")));
+  ExtractOptions options;
+  options.privileged = ::geteuid() == 0;
+  std::vector<std::string> warnings;  // were told when it came
+  return import_layer(store, images, blob, diff_id, options, warnings);
+}
+
+Result<Fd> unpack_into(const Store& store, const Spool& spool, const oci::Descriptor& blob,
+                       const oci::Digest& diff_id) {
+  TRY(sys::make_dir(spool.dir(), "tree", 0755));
+  Fd directory = TRY(sys::open_dir(spool.dir(), "tree"));
+  TRY(sys::chmod(directory.get(), 0755));
+  const Fd images = TRY(sys::open_dir(At::cwd(), fs::join(store.data_dir(), "images")));
+  const Fd file = TRY(open_blob(images, blob));
+  ExtractOptions options;
+  options.privileged = ::geteuid() == 0;
+  TRY(unpack_blob_confined({.bytes = file,
+                            .blob = blob,
+                            .diff_id = diff_id,
+                            .directory = directory,
+                            .options = options}));
+  return directory;
 }
 
 }  // namespace vrun::images

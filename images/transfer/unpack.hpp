@@ -5,10 +5,9 @@
 #include <string_view>
 #include <vector>
 
-#include <sys/types.h>
-
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "images/transfer/confined.hpp"
 #include "images/transfer/extract.hpp"
 #include "oci/image.hpp"
 
@@ -32,21 +31,12 @@ Result<Extracted> unpack_blob(const UnpackJob& job);
 class Unpacker {
  public:
   static Result<Unpacker> start(const UnpackJob& job);
-  Unpacker(Unpacker&&) noexcept;
-  Unpacker& operator=(Unpacker&&) = delete;
-  Unpacker(const Unpacker&) = delete;
-  Unpacker& operator=(const Unpacker&) = delete;
-  ~Unpacker();
-
-  const Fd& verdict() const { return verdict_; }  // readable when finish() will not block
-  Result<Extracted> finish();
+  const Fd& verdict() const { return child_.verdict(); }  // readable when finish() will not block
+  Result<Extracted> finish() { return child_.finish(); }
 
  private:
-  Unpacker(pid_t pid, Fd verdict, std::string layer)
-      : pid_(pid), verdict_(std::move(verdict)), layer_(std::move(layer)) {}
-  pid_t pid_;
-  Fd verdict_;
-  std::string layer_;
+  explicit Unpacker(Confined child) : child_(std::move(child)) {}
+  Confined child_;
 };
 
 Result<Extracted> unpack_blob_confined(const UnpackJob& job);

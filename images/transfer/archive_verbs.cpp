@@ -8,6 +8,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "images/gc.hpp"
+#include "images/transfer/tell.hpp"
 
 namespace vrun::images {
 namespace {
@@ -65,15 +66,6 @@ const Verb* find_verb(std::string_view name) {
   const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),
                                   [&](const Verb& verb) { return verb.name == name; });
   return found == kVerbs.end() ? nullptr : &*found;
-}
-
-void tell(const Error& error) {
-  std::string text;
-  const std::string words = error.text();
-  for (const std::string_view line : split(words, '\n'))
-    text += (text.empty() ? "vrun: " : "  ") + printable(line) + "\n";
-  if (!error.hint().empty()) text += "  hint: " + printable(error.hint()) + "\n";
-  static_cast<void>(sys::write_all(STDERR_FILENO, text));
 }
 
 }  // namespace

@@ -18,9 +18,18 @@ std::string without_port(std::string_view host) {
   return std::string(host.substr(0, host.find(':')));
 }
 
+// Names of hosts have no case (RFC 3986, section 6.2.2.1); image names keep theirs.
+std::string lower(std::string_view host) {
+  std::string out(host);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
 // Docker's registry answers under another name than its images have.
 std::string api_host(std::string_view domain) {
-  return std::string(domain == "docker.io" ? "registry-1.docker.io" : domain);
+  return domain == "docker.io" ? "registry-1.docker.io" : lower(domain);
 }
 
 Result<void> add_rule(Network& network, const RegistryRule& rule) {
@@ -116,7 +125,7 @@ Result<Url> parse_url(const std::string& text, const std::string& base) {
   out.scheme = part_of(url.get(), CURLUPART_SCHEME);
   if (out.scheme != "http" && out.scheme != "https") return refuse("is not of http or https");
   if (!part_of(url.get(), CURLUPART_USER).empty()) return refuse("has a user name in it");
-  out.host = part_of(url.get(), CURLUPART_HOST);
+  out.host = lower(part_of(url.get(), CURLUPART_HOST));
   const std::string port = part_of(url.get(), CURLUPART_PORT);
   const bool usual = port.empty() || port == (out.scheme == "https" ? "443" : "80");
   if (!usual) out.host += ":" + port;

@@ -41,13 +41,17 @@ Error bad_entry(std::string_view path, const std::string& why) {
 }
 
 // "./a//b/" is a/b; ".." anywhere is refused rather than resolved.
-Result<Place> place_of(std::string_view path) {
+Result<Place> place_of(std::string_view path, std::uint64_t most_depth) {
   if (path.size() > kMaxEntryPath) return bad_entry(path, "path longer than 4095 bytes");
   Place place;
+  std::uint64_t depth = 0;
   for (const std::string_view part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
     if (part == "..") return bad_entry(path, "'..' in a path");
     if (part.size() > kMaxName) return bad_entry(path, "name longer than 255 bytes");
+    if (++depth > most_depth) {
+      return bad_entry(path, "nested deeper than " + std::to_string(most_depth) + " directories");
+    }
     if (!place.name.empty()) {
       if (!place.parent.empty()) place.parent += '/';
       place.parent += place.name;
@@ -96,6 +100,8 @@ class Extractor {
   Result<void> add_fifo(const Fd& parent, const std::string& name, archive_entry* entry);
   Result<void> set_attributes(int fd, archive_entry* entry);
   Result<void> set_owner(int fd, archive_entry* entry) const;
+  Result<std::uint32_t> shifted(la_int64_t id) const;
+  mode_t mode_of(archive_entry* entry) const;
   Result<void> finish_later(const std::string& path, archive_entry* entry);
 
   const Fd& root_;
@@ -113,8 +119,10 @@ timespec mtime_of(archive_entry* entry) {
   return {.tv_sec = archive_entry_mtime(entry), .tv_nsec = archive_entry_mtime_nsec(entry)};
 }
 
-mode_t mode_of(archive_entry* entry) {
-  return archive_entry_perm(entry) & 07777U;
+mode_t Extractor::mode_of(archive_entry* entry) const {
+  const mode_t mode = archive_entry_perm(entry) & 07777U;
+  const bool program = archive_entry_filetype(entry) == AE_IFREG;
+  return program && !options_.set_id_bits ? mode & ~static_cast<mode_t>(S_ISUID | S_ISGID) : mode;
 }
 
 Result<Fd> Extractor::make_parents(const std::string& path) {
@@ -154,8 +162,12 @@ Result<void> Extractor::make_room(const Fd& parent, const std::string& name, boo
     if (errno == ENOENT) return {};
     return Error::system(errno, "stat " + quote(name));
   }
-  if (was_whiteout != nullptr) *was_whiteout = is_whiteout(st);
+  if (was_whiteout != nullptr) *was_whiteout = options_.layer && is_whiteout(st);
   if (S_ISDIR(st.st_mode) && for_directory) return {};
+  if (!options_.layer && S_ISDIR(st.st_mode) != for_directory) {
+    return Error(Code::kExists, for_directory ? "a file is in the directory's place"
+                                              : "a directory is in the file's place");
+  }
   if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) return sys::unlink(parent, name);
   cached_.reset();
   return fs::remove_tree(parent, name);
@@ -191,6 +203,17 @@ Result<void> Extractor::add_whiteout(const Place& place) {
   return Error::system(errno, "make whiteout " + quote(hidden));
 }
 
+Result<std::uint32_t> Extractor::shifted(la_int64_t id) const {
+  const auto inside = static_cast<std::uint32_t>(id);
+  if (options_.ids.empty()) return inside;
+  for (const IdShift& shift : options_.ids) {
+    if (inside >= shift.inside && inside - shift.inside < shift.size) {
+      return shift.outside + (inside - shift.inside);
+    }
+  }
+  return Error(Code::kInvalid, "owner " + std::to_string(inside) + " is not an id of the guest");
+}
+
 Result<void> Extractor::set_owner(int fd, archive_entry* entry) const {
   if (!options_.privileged) return {};
   const auto uid = archive_entry_uid(entry);
@@ -200,8 +223,9 @@ Result<void> Extractor::set_owner(int fd, archive_entry* entry) const {
     return Error(Code::kInvalid, "owner " + std::to_string(uid) + ":" + std::to_string(gid) +
                                      " is not a 32-bit id");
   }
-  if (::fchownat(fd, "", static_cast<uid_t>(uid), static_cast<gid_t>(gid),
-                 AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0) {
+  const std::uint32_t user = TRY(shifted(options_.all_to_root ? 0 : uid));
+  const std::uint32_t group = TRY(shifted(options_.all_to_root ? 0 : gid));
+  if (::fchownat(fd, "", user, group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0) {
     return {};
   }
   return Error::system(errno, "set owner");
@@ -323,7 +347,7 @@ Result<void> Extractor::add_hard_link(const Fd& parent, const std::string& name,
   if (archive_entry_size_is_set(entry) != 0 && archive_entry_size(entry) > 0) {
     return Error(Code::kInvalid, "hard link with content of its own");
   }
-  const Place to = TRY(place_of(target));
+  const Place to = TRY(place_of(target, options_.limits.depth));
   if (to.name.empty()) return Error(Code::kInvalid, "hard link to the root directory");
   Fd to_parent = to.parent.empty()
                      ? TRY(sys::open2(root_, ".", O_PATH | O_DIRECTORY, kInside))
@@ -354,7 +378,7 @@ Result<void> Extractor::add_fifo(const Fd& parent, const std::string& name, arch
 
 Result<void> Extractor::put(const Place& place, archive* reader, archive_entry* entry,
                             ArchiveFeed& feed) {
-  if (place.name.starts_with(kWhiteoutPrefix)) return add_whiteout(place);
+  if (options_.layer && place.name.starts_with(kWhiteoutPrefix)) return add_whiteout(place);
   const char* hard_link = archive_entry_hardlink(entry);
   const auto type = archive_entry_filetype(entry);
   if (place.name.empty() && (type != AE_IFDIR || hard_link != nullptr)) {
@@ -387,7 +411,7 @@ Result<void> Extractor::add(archive* reader, archive_entry* entry, ArchiveFeed& 
   }
   const char* path = archive_entry_pathname(entry);
   if (path == nullptr) return Error(Code::kInvalid, "layer entry without a readable name");
-  const Place place = TRY(place_of(path));
+  const Place place = TRY(place_of(path, options_.limits.depth));
   Result<void> done = put(place, reader, entry, feed);
   if (done) return {};
   const std::string_view shown(path);

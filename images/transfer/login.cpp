@@ -17,10 +17,13 @@ namespace {
 constexpr std::size_t kMostSecret = 64U << 10U;  // tokens are long
 
 // A line or everything, without the line end.
-Result<std::string> read_text(int fd, bool one_line) {
+Result<std::string> read_text(int fd, bool one_line, Interrupts& interrupts) {
   std::string text;
   std::array<char, 1> byte{};
   while (text.size() < kMostSecret) {
+    std::array<pollfd, 2> fds{pollfd{fd, POLLIN, 0}, pollfd{interrupts.fd().get(), POLLIN, 0}};
+    TRY(sys::poll(fds, -1));
+    if (fds[1].revents != 0) return interrupts.error();
     const std::size_t n = TRY(sys::read(fd, byte));
     if (n == 0 || (one_line && byte[0] == '\n')) break;
     text += byte[0];
@@ -30,12 +33,13 @@ Result<std::string> read_text(int fd, bool one_line) {
   return text;
 }
 
-Result<std::string> ask(const Fd& terminal, const std::string& question) {
+Result<std::string> ask(const Fd& terminal, const std::string& question, Interrupts& interrupts) {
   TRY(sys::write_all(terminal.get(), question));
-  return read_text(terminal.get(), true);
+  return read_text(terminal.get(), true, interrupts);
 }
 
-Result<std::string> ask_hidden(const Fd& terminal, const std::string& question) {
+Result<std::string> ask_hidden(const Fd& terminal, const std::string& question,
+                               Interrupts& interrupts) {
   termios before{};
   if (::tcgetattr(terminal.get(), &before) != 0) return Error::system(errno, "read terminal mode");
   termios hidden = before;
@@ -44,7 +48,7 @@ Result<std::string> ask_hidden(const Fd& terminal, const std::string& question) 
     return Error::system(errno, "set terminal mode");
   }
   const Undo restore([&] { ::tcsetattr(terminal.get(), TCSAFLUSH, &before); });
-  Result<std::string> answer = ask(terminal, question);
+  Result<std::string> answer = ask(terminal, question, interrupts);
   static_cast<void>(sys::write_all(terminal.get(), "\n"));
   return answer;
 }
@@ -70,18 +74,19 @@ Result<std::string> registry_host(const std::string& word) {
       .hint("write its host, as it stands in image names: registry.example.org:5000");
 }
 
-Result<Credentials> ask_credentials(const TransferRequest& request, const std::string& host) {
+Result<Credentials> ask_credentials(const TransferRequest& request, const std::string& host,
+                                    Interrupts& interrupts) {
   Credentials out;
   out.user = request.username;
   if (request.password_stdin) {
     if (out.user.empty()) {
       return Error(Code::kInvalid, "a password from stdin needs --username");
     }
-    out.password = TRY(read_text(STDIN_FILENO, false));
+    out.password = TRY(read_text(STDIN_FILENO, false, interrupts));
   } else {
     const Fd terminal = TRY(open_terminal(out.user.empty() ? "user name" : "password"));
-    if (out.user.empty()) out.user = TRY(ask(terminal, "User name for " + host + ": "));
-    out.password = TRY(ask_hidden(terminal, "Password: "));
+    if (out.user.empty()) out.user = TRY(ask(terminal, "User name for " + host + ": ", interrupts));
+    out.password = TRY(ask_hidden(terminal, "Password: ", interrupts));
   }
   if (out.user.empty() || out.password.empty()) {
     return Error(Code::kInvalid,

@@ -6,6 +6,7 @@
 #include "base/result.hpp"
 #include "images/request.hpp"
 #include "images/transfer/auth.hpp"
+#include "images/transfer/desk.hpp"
 
 namespace vrun::images {
 
@@ -14,6 +15,7 @@ Result<std::string> registry_host(const std::string& word);
 
 // From the flags, from stdin (--password-stdin) or from the terminal, without echo. Without a
 // terminal what is missing is an error.
-Result<Credentials> ask_credentials(const TransferRequest& request, const std::string& host);
+Result<Credentials> ask_credentials(const TransferRequest& request, const std::string& host,
+                                    Interrupts& interrupts);
 
 }  // namespace vrun::images

@@ -3,6 +3,7 @@
 //   vrun-image import DATA-DIR LAYOUT-DIR MANIFEST-DIGEST
 //   vrun-image pull|push|login|logout REQUEST      (images/request.hpp)
 //   vrun-image save|load|import-root|fsck REQUEST  (images/archive_request.hpp)
+//   vrun-image commit|diff|export|copy-out|copy-in REQUEST  (images/tree_request.hpp)
 //
 // Ends with 0, or with 1 and the reason on stderr in the form that images::from_report() reads.
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include "images/layers.hpp"
 #include "images/transfer/archive_verbs.hpp"
 #include "images/transfer/import.hpp"
+#include "images/transfer/tree_verbs.hpp"
 #include "images/transfer/verbs.hpp"
 
 namespace {
@@ -55,6 +57,9 @@ int main(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   if (words.size() == 3 && images::is_network_verb(words[1])) {
     return images::run_network_verb(words[1], words[2]);
+  }
+  if (words.size() == 3 && images::is_tree_verb(words[1])) {
+    return images::run_tree_verb(words[1], words[2]);
   }
   if (words.size() == 3 && images::is_archive_verb(words[1])) {
     return images::run_archive_verb(words[1], words[2]);

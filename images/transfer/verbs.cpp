@@ -109,6 +109,7 @@ Result<std::map<oci::Digest, std::string>> seen_blobs(const Names& names, const 
     if (!bytes) continue;  // a damaged one cannot help; pushing it would say so
     const Result<oci::Manifest> manifest = oci::parse_manifest(*bytes, "manifest");
     if (!manifest) continue;
+    seen.emplace(manifest->config.digest, other.path);
     for (const oci::Descriptor& layer : manifest->layers)
       seen.emplace(layer.digest, other.path);
   }
@@ -139,7 +140,7 @@ Result<void> push_image(Call& call) {
 
 Result<void> login(Call& call) {
   const std::string host = TRY(registry_host(call.request.registry));
-  const Credentials credentials = TRY(ask_credentials(call.request, host));
+  const Credentials credentials = TRY(ask_credentials(call.request, host, call.interrupts));
   oci::Reference any;
   any.domain = host;
   Registries registries = TRY(Registries::load(call.host));

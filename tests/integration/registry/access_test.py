@@ -1,7 +1,11 @@
 """Who may see what: passwords, certificates, mirrors, tokens."""
 import base64
+import fcntl
 import json
 import os
+import pty
+import select
+import termios
 
 import pytest
 
@@ -62,6 +66,35 @@ def login_takes_the_password_as_a_flag_too(trusting, closed):
     trusting("login", "-u", USER, "-p", PASSWORD, closed.host).ok()
     trusting("login", "-p", PASSWORD, closed.host).fails("--password needs --username", rc=125)
     trusting("login", "-u", USER, closed.host).fails("no terminal", "--password-stdin", rc=125)
+
+
+def login_asks_on_a_terminal_without_echo_and_can_be_interrupted(trusting, closed):
+    def session(*keys):
+        mine, theirs = pty.openpty()
+        child = trusting.start("login", closed.host, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal)
+        os.close(theirs)
+        seen = b""
+        for wanted, answer in keys:
+            while wanted not in seen:
+                assert select.select([mine], [], [], 20)[0], seen
+                seen += os.read(mine, 4096)
+            os.write(mine, answer)
+        while select.select([mine], [], [], 20)[0]:
+            try:
+                seen += os.read(mine, 4096)
+            except OSError:  # nobody has the other end any more
+                break
+        os.close(mine)
+        return child.wait(20), seen.decode()
+    code, seen = session((b"User name", USER.encode() + b"\n"), (b"Password", PASSWORD.encode() + b"\n"))
+    assert code == 0 and "logged in" in seen and PASSWORD not in seen
+    code, seen = session((b"User name", USER.encode() + b"\n"), (b"Password", b"\x03"))
+    assert code == 130 and "interrupted by SIGINT" in seen
+
+
+def _own_terminal():
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def login_keeps_what_others_wrote(trusting, closed):

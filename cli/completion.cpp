@@ -42,6 +42,25 @@ std::string shown_flags(std::span<const Flag> flags) {
   return out;
 }
 
+// Shells complete word by word: of "image ls", "image rm" ... only "image" is offered.
+Manual folded(const Manual& manual) {
+  Manual out = manual;
+  out.verbs.clear();
+  for (const Manual::Verb& verb : manual.verbs) {
+    const std::size_t blank = verb.name.find(' ');
+    if (blank == std::string_view::npos) {
+      out.verbs.push_back(verb);
+      continue;
+    }
+    const std::string_view group = verb.name.substr(0, blank);
+    if (!out.verbs.empty() && out.verbs.back().name == group) continue;
+    Manual::Verb& one = out.verbs.emplace_back();
+    one.name = group;
+    one.summary = "verbs of two words; alone it lists them";
+  }
+  return out;
+}
+
 std::string verb_names(const Manual& manual) {
   std::string out;
   for (const Manual::Verb& verb : manual.verbs)
@@ -217,7 +236,8 @@ constexpr const char* kZshHead = R"sh(#compdef @name@
 
 }  // namespace
 
-std::string bash_completion(const Manual& manual) {
+std::string bash_completion(const Manual& whole) {
+  const Manual manual = folded(whole);
   std::string out =
       kBashHead + bash_globals(manual) + "  local flags='' names=''\n  case $verb in\n";
   for (const Manual::Verb& verb : manual.verbs) {
@@ -231,7 +251,8 @@ std::string bash_completion(const Manual& manual) {
   return filled(out + kBashTail, manual);
 }
 
-std::string zsh_completion(const Manual& manual) {
+std::string zsh_completion(const Manual& whole) {
+  const Manual manual = folded(whole);
   std::string out = kZshHead;
   for (const Manual::Verb& verb : manual.verbs) {
     out += "    '" + std::string(verb.name) + ":" + zsh_quoted(escaped(verb.summary, ":")) + "'\n";
@@ -250,7 +271,8 @@ std::string zsh_completion(const Manual& manual) {
   return filled(out + "      esac\n      ;;\n  esac\n}\n@function@ \"$@\"\n", manual);
 }
 
-std::string fish_completion(const Manual& manual) {
+std::string fish_completion(const Manual& whole) {
+  const Manual manual = folded(whole);
   std::string out = "# fish completion for @name@\ncomplete -c @name@ -f\n";
   for (const Flag& flag : manual.globals)
     out += fish_flag(flag, "__fish_use_subcommand");

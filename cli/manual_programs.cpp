@@ -92,7 +92,7 @@ Manual everyday_manual() {
                     "Runs commands and services in guests: with namespaces, limits, ids and a file "
                     "tree of their own, made from images. Nothing stays in the background but the "
                     "guests themselves.",
-                .list_names = "vrun images --quiet",
+                .list_names = "vrun images --format names",
                 .globals = everyday_globals(),
                 .verbs = {},
                 .tail = kEverydayTail};
@@ -104,7 +104,7 @@ Manual everyday_manual() {
                             .usage = everyday_usage(verb),
                             .flags = verb.flags(),
                             .takes_name = image,
-                            .takes_command = image});
+                            .takes_command = image && !verb.flags_anywhere});
   }
   manual.verbs.push_back({.name = "oci",
                           .summary = "the OCI runtime with runc's command line: see vrun-oci(8)",

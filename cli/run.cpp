@@ -3,10 +3,7 @@
 #include <unistd.h>
 
 #include "base/sys.hpp"
-#include "base/text.hpp"
-#include "cli/table.hpp"
 #include "engine/run.hpp"
-#include "images/catalog.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -19,20 +16,6 @@ std::optional<bool> tristate(const Arguments& arguments, std::string_view flag) 
 Result<int> print_text(std::string_view text) {
   TRY(sys::write_all(STDOUT_FILENO, text));
   return 0;
-}
-
-// "1.0 MB", as people compare sizes of downloads.
-std::string human_size(std::uint64_t bytes) {
-  constexpr std::string_view kUnits[] = {"B", "kB", "MB", "GB", "TB"};
-  std::size_t unit = 0;
-  std::uint64_t tenths = bytes * 10;
-  while (tenths >= 10000 && unit + 1 < std::size(kUnits)) {
-    tenths = (tenths + 500) / 1000;
-    ++unit;
-  }
-  std::string text = std::to_string(tenths / 10);
-  if (unit > 0) text += "." + std::to_string(tenths % 10);
-  return text + " " + std::string(kUnits[unit]);
 }
 
 }  // namespace
@@ -73,25 +56,6 @@ Result<int> everyday_run(const EverydayCall& call) {
 
 Result<int> everyday_plan(const EverydayCall& call) {
   return print_text(TRY(engine::plan_guest(to_request(call.arguments), call.places, call.host)));
-}
-
-Result<int> everyday_images(const EverydayCall& call) {
-  const images::Catalog catalog(call.places.images);
-  const std::vector<std::string> names = TRY(catalog.names());
-  if (call.arguments.on("quiet")) {
-    std::string text;
-    for (const std::string& name : names)
-      text += printable(name) + "\n";
-    return print_text(text);
-  }
-  std::vector<std::vector<std::string>> rows{{"NAME", "DIGEST", "PLATFORM", "LAYERS", "SIZE"}};
-  for (const std::string& name : names) {
-    const images::Image image = TRY(catalog.find(name));
-    rows.push_back({name, image.digest.hex.substr(0, 12),
-                    image.config.os + "/" + image.config.architecture,
-                    std::to_string(image.manifest.layers.size()), human_size(image.size())});
-  }
-  return print_text(table(rows));
 }
 
 }  // namespace vrun::cli

@@ -1,4 +1,4 @@
-// The verbs `vrun run`, `vrun plan` and `vrun images`.
+// The verbs `vrun run` and `vrun plan`.
 #pragma once
 
 #include "base/result.hpp"
@@ -16,7 +16,6 @@ struct EverydayCall {
 
 Result<int> everyday_run(const EverydayCall& call);
 Result<int> everyday_plan(const EverydayCall& call);
-Result<int> everyday_images(const EverydayCall& call);
 
 engine::RunRequest to_request(const Arguments& arguments);
 

@@ -194,7 +194,8 @@ struct Prepared {
 
 Result<Prepared> prepare(const RunRequest& request, const Places& places, const Host& host) {
   TRY(check_request(request));
-  images::Image image = TRY(images::Catalog(places.images).find(request.image));
+  images::Image image =
+      TRY(images::Catalog(places.images, places.data, kTenant).find(request.image));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   const std::string name = request.name.empty() ? make_guest_name(image.name) : request.name;
   GuestFacts facts = TRY(read_facts(request, name, host));
@@ -232,11 +233,12 @@ GuestRecord record_of(const images::Image& image, const std::string& name) {
 }
 
 Result<int> run_prepared(const RunRequest& request, Prepared& prepared, const images::Store& store,
-                         const runtime::Context& context, const Places& places) {
+                         Fd in_use, const runtime::Context& context, const Places& places) {
   GuestFacts& facts = prepared.facts;
   // Made in this order and undone in the other one: directory, ids, mount, container.
   GuestDir guest =
       TRY(GuestDir::create(places.guests(kTenant), record_of(prepared.image, facts.name)));
+  in_use.reset();  // from here on the guest's record keeps the image
   IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
   facts.uids = facts.gids = ids.mapping();
   Fd root = TRY(make_root(store, prepared.image, guest, ids));
@@ -276,6 +278,7 @@ Result<int> run_guest(const RunRequest& request, const Places& places, const Hos
   Prepared prepared = TRY(prepare(request, places, host));
   TRY(need_root(host));
   const images::Store store = TRY(images::Store::open(places.data));
+  Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
   TRY(images::check_can_carry_guests(store.layers(), places.data));
   const runtime::Context context = context_of(places, host);
   clean_up_after_the_dead(places, context);
@@ -283,7 +286,7 @@ Result<int> run_guest(const RunRequest& request, const Places& places, const Hos
     const std::string importer = TRY(helper_path("vrun-image"));
     TRY(images::ensure_layers(store, prepared.image, importer, host));
   }
-  Result<int> code = run_prepared(request, prepared, store, context, places);
+  Result<int> code = run_prepared(request, prepared, store, std::move(in_use), context, places);
   if (!code) return std::move(code).error().during("run " + prepared.facts.name);
   return code;
 }

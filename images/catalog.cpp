@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <unistd.h>
+
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -9,19 +11,52 @@
 namespace vrun::images {
 namespace {
 
+constexpr std::size_t kShortestId = 4;
+constexpr std::size_t kDigits = 64;
+
 Error no_such_image(std::string_view name, const std::vector<std::string>& names) {
   Error error(Code::kNotFound, "no such image " + quote(name));
-  if (names.empty()) return std::move(error).hint("no image is installed");
+  if (names.empty()) return std::move(error).hint("no image is here; vrun pull fetches one");
   const std::vector<std::string_view> views(names.begin(), names.end());
   const auto near = nearest(name, views);
   const std::string meant = near ? "did you mean " + quote(*near) + "? " : "";
   return std::move(error).hint(meant + "there is: " + join(names, ", ") +
-                               " (pulling from registries comes with a later version)");
+                               "; vrun pull fetches others");
+}
+
+// The digits of an id, when it can be one: "sha256:" may stand before them.
+std::string_view digits_of(std::string_view id) {
+  constexpr std::string_view kAlgorithm = "sha256:";
+  if (id.starts_with(kAlgorithm)) id.remove_prefix(kAlgorithm.size());
+  const bool hex = std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+  });
+  return hex && id.size() >= kShortestId && id.size() <= kDigits ? id : std::string_view();
+}
+
+bool has_id(const Image& image, std::string_view digits) {
+  return image.digest.hex.starts_with(digits) ||
+         image.manifest.config.digest.hex.starts_with(digits);
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> Catalog::names() const {
+bool Catalog::has_store() const {
+  if (data_dir_.empty()) return false;
+  return ::access(fs::join(data_dir_, "images/refs/" + tenant_).c_str(), F_OK) == 0;
+}
+
+std::string Catalog::store_dir() const {
+  return fs::join(data_dir_, "images");
+}
+
+Result<std::vector<Named>> Catalog::named(std::vector<std::string>* damaged) const {
+  if (!has_store()) return std::vector<Named>();
+  const Store store = TRY(Store::open(data_dir_));
+  return TRY(Names::open(store, tenant_)).list(damaged);
+}
+
+Result<std::vector<std::string>> Catalog::shipped_names() const {
   Result<Fd> dir = sys::open_dir(At::cwd(), shipped_);
   if (!dir) {
     if (dir.error().code() == Code::kNotFound) return std::vector<std::string>{};
@@ -33,19 +68,102 @@ Result<std::vector<std::string>> Catalog::names() const {
   return names;
 }
 
-Result<Image> Catalog::find(std::string_view name) const {
-  Result<oci::Reference> wanted = oci::Reference::parse(name);
-  if (!wanted) return std::move(wanted).error();
-  const std::vector<std::string> names = TRY(this->names());
-  for (const std::string& known : names) {
+Result<std::vector<std::string>> Catalog::names() const {
+  std::vector<std::string> names = TRY(shipped_names());
+  for (const Named& own : TRY(named(nullptr)))
+    names.push_back(own.reference.familiar());
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+Result<std::optional<Image>> Catalog::find_shipped(const oci::Reference& wanted) const {
+  for (const std::string& known : TRY(shipped_names())) {
     Result<oci::Reference> reference = oci::Reference::parse(known);
-    if (!reference || reference->repository() != wanted->repository()) continue;
-    if (!wanted->digest && wanted->tag != reference->tag) continue;
+    if (!reference || reference->repository() != wanted.repository()) continue;
+    if (!wanted.digest && wanted.tag != reference->tag) continue;
     Image image = TRY(read_layout(fs::join(shipped_, known), known));
-    if (wanted->digest && *wanted->digest != image.digest) continue;
-    return image;
+    if (wanted.digest && *wanted.digest != image.digest) continue;
+    return std::optional(std::move(image));
   }
-  return no_such_image(name, names);
+  return std::optional<Image>();
+}
+
+Result<std::optional<Image>> Catalog::find_named(const oci::Reference& wanted) const {
+  if (!has_store()) return std::optional<Image>();
+  const Store store = TRY(Store::open(data_dir_));
+  const Names names = TRY(Names::open(store, tenant_));
+  const std::optional<oci::Descriptor> manifest = TRY(names.find(wanted));
+  if (!manifest) return std::optional<Image>();
+  return std::optional(TRY(read_image(store_dir(), *manifest, wanted.familiar())));
+}
+
+Result<std::optional<Image>> Catalog::find_by_id(std::string_view id) const {
+  const std::string_view digits = digits_of(id);
+  std::vector<std::string> damaged;
+  std::optional<Image> found;
+  if (digits.empty()) return found;
+  for (Listed& listed : TRY(list(damaged))) {
+    if (!has_id(listed.image, digits)) continue;
+    if (found && found->digest != listed.image.digest) {
+      return Error(Code::kInvalid, "id " + quote(id) + " begins the ids of several images")
+          .hint("give more of its digits");
+    }
+    found = std::move(listed.image);
+  }
+  return found;
+}
+
+Result<Image> Catalog::find(std::string_view name) const {
+  // 64 digits, and what begins with sha256:, cannot be names.
+  const bool is_id = digits_of(name).size() == kDigits || name.starts_with("sha256:");
+  if (!is_id) {
+    const oci::Reference wanted = TRY(oci::Reference::parse(name));
+    if (std::optional<Image> image = TRY(find_named(wanted))) return *std::move(image);
+    if (std::optional<Image> image = TRY(find_shipped(wanted))) return *std::move(image);
+  }
+  if (std::optional<Image> image = TRY(find_by_id(name))) return *std::move(image);
+  return no_such_image(name, TRY(names()));
+}
+
+Result<std::vector<Image>> Catalog::shipped() const {
+  std::vector<Image> images;
+  for (const std::string& known : TRY(shipped_names()))
+    images.push_back(TRY(read_layout(fs::join(shipped_, known), known)));
+  return images;
+}
+
+Result<std::vector<Listed>> Catalog::list(std::vector<std::string>& damaged) const {
+  std::vector<Listed> rows;
+  for (Named& own : TRY(named(&damaged))) {
+    const auto same = std::find_if(rows.begin(), rows.end(), [&](const Listed& row) {
+      return row.image.digest == own.manifest.digest;
+    });
+    if (same != rows.end()) {
+      same->names.push_back(std::move(own.reference));
+      continue;
+    }
+    Result<Image> image = read_image(store_dir(), own.manifest, own.reference.familiar());
+    if (!image) {
+      damaged.push_back(image.error().text());
+      continue;
+    }
+    Listed& row = rows.emplace_back();
+    row.names.push_back(std::move(own.reference));
+    row.created = std::move(own.created);
+    row.image = *std::move(image);
+  }
+  for (const std::string& known : TRY(shipped_names())) {
+    Result<Image> image = read_layout(fs::join(shipped_, known), known);
+    if (!image) {
+      damaged.push_back(image.error().text());
+      continue;
+    }
+    Listed& row = rows.emplace_back();
+    row.shipped = known;
+    row.image = *std::move(image);
+  }
+  return rows;
 }
 
 }  // namespace vrun::images

@@ -34,6 +34,20 @@ Result<void> check_layers(const Image& image) {
                                    " layers, the configuration " + std::to_string(diff_ids));
 }
 
+Result<Image> read_one(const Fd& dir, const oci::Descriptor& manifest, const std::string& name) {
+  Image image;
+  image.name = name;
+  image.digest = manifest.digest;
+  image.descriptor = manifest;
+  const std::string manifest_text = TRY(read_blob(dir, manifest, oci::kMaxManifestBytes));
+  image.manifest = TRY(oci::parse_manifest(manifest_text, "manifest " + manifest.digest.str()));
+  const oci::Descriptor& config = image.manifest.config;
+  const std::string config_text = TRY(read_blob(dir, config, oci::kMaxImageConfigBytes));
+  image.config = TRY(oci::parse_image_config(config_text, "configuration " + config.digest.str()));
+  TRY(check_layers(image));
+  return image;
+}
+
 Result<Image> read(const Fd& dir, const std::string& name) {
   constexpr std::size_t kLayoutBytes = 4096;
   const std::string layout =
@@ -42,17 +56,7 @@ Result<Image> read(const Fd& dir, const std::string& name) {
   const std::string index_text =
       TRY(fs::read_file(dir, "index.json", oci::kMaxManifestBytes, fs::Kind::kRegularOnly));
   const oci::Index index = TRY(oci::parse_index(index_text, "index.json"));
-  const oci::Descriptor manifest = TRY(pick_manifest(index));
-  Image image;
-  image.name = name;
-  image.digest = manifest.digest;
-  const std::string manifest_text = TRY(read_blob(dir, manifest, oci::kMaxManifestBytes));
-  image.manifest = TRY(oci::parse_manifest(manifest_text, "manifest " + manifest.digest.str()));
-  const oci::Descriptor& config = image.manifest.config;
-  const std::string config_text = TRY(read_blob(dir, config, oci::kMaxImageConfigBytes));
-  image.config = TRY(oci::parse_image_config(config_text, "configuration " + config.digest.str()));
-  TRY(check_layers(image));
-  return image;
+  return read_one(dir, TRY(pick_manifest(index)), name);
 }
 
 }  // namespace
@@ -100,6 +104,15 @@ Result<std::string> read_blob(At layout, const oci::Descriptor& blob, std::size_
   if (used == bytes.size() && sha256_hex(bytes) == blob.digest.hex) return bytes;
   return Error(Code::kInvalid, "blob " + blob.digest.str() + ": its content has another digest")
       .hint("the image was damaged: install vrun again, or build it again");
+}
+
+Result<Image> read_image(const std::string& dir, const oci::Descriptor& manifest,
+                         const std::string& name) {
+  const Fd layout = TRY(sys::open_dir(At::cwd(), dir));
+  Result<Image> image = read_one(layout, manifest, name);
+  if (!image) return std::move(image).error().during("image " + quote(name));
+  image->layout_dir = dir;
+  return image;
 }
 
 Result<Image> read_layout(const std::string& dir, const std::string& name) {

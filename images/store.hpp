@@ -2,14 +2,18 @@
 //
 // Below the data directory (/var/lib/vrun):
 //   images/blobs/sha256/HEX   verified content
-//   images/layers/HEX/        one unpacked layer (HEX: its diff id), complete from the moment it is
-//   there images/locks/HEX          held by whoever makes or removes the blob or layer HEX
+//   images/layers/HEX/        one unpacked layer (HEX: its diff id), whole from the moment it is
+//   there images/refs/TENANT/       names (names.hpp) images/locks/HEX          held by whoever
+//   makes or removes the blob or layer HEX images/lock               shared by those who use what
+//   they found, exclusive for the collector
 // New things are made as ".new-HEX" under the lock and renamed; a name with a dot whose lock is
 // free was left by a command that died, and sweep() removes it. Never needs more than this
 // directory.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -26,14 +30,26 @@ class Store {
   // An O_PATH descriptor of the layer's root directory.
   Result<Fd> open_layer(const oci::Digest& diff_id) const;
   bool has_blob(const oci::Digest& digest) const;
+  Result<Fd> open_blob(const oci::Digest& digest) const;  // for reading; a regular file
+  // Whole, at most `limit` bytes, verified by digest.
+  Result<std::string> read_blob(const oci::Digest& digest, std::size_t limit) const;
+
+  // While it is held nothing is collected: take it before looking what is there, and hold it until
+  // a name or a guest's record leads to it. Waits for a collection under way.
+  Result<Fd> use() const;
+  // Alone in the store, for collecting; empty when others use it.
+  Result<std::optional<Fd>> try_own() const;
 
   // Waits for the lock of one digest; closing the descriptor frees it.
   Result<Fd> lock(const oci::Digest& digest) const;
+  // The same without waiting: empty when somebody else has it.
+  Result<std::optional<Fd>> try_lock(const oci::Digest& digest) const;
   // Removes what dead commands left behind. Never waits for live ones.
   Result<void> sweep() const;
 
   const Fd& blobs() const { return blobs_; }
   const Fd& layers() const { return layers_; }
+  const Fd& locks() const { return locks_; }
   const std::string& data_dir() const { return data_dir_; }
 
  private:
@@ -47,6 +63,9 @@ class Store {
   std::string data_dir_;
   Fd blobs_, layers_, locks_;
 };
+
+// What the name of an unfinished blob or layer begins with; the rest is the name of its lock.
+inline constexpr std::string_view kUnfinished = ".new-";
 
 // The temporary name under which something new is made.
 std::string unfinished_name(const oci::Digest& digest);

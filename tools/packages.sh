@@ -7,6 +7,7 @@ BUILD_PACKAGES=(
   libarchive-dev libcap-dev libmd-dev libnl-3-dev libnl-route-3-dev libprotobuf-dev libseccomp-dev libspdlog-dev
   libssl-dev libsystemd-dev protobuf-compiler rapidjson-dev
   libbenchmark-dev libgmock-dev libgtest-dev
+  libcurl4-openssl-dev libisal-dev libyaml-cpp-dev libzstd-dev
 )
 
 # Installs what is missing of the named packages; without the network when nothing is.
@@ -42,5 +43,6 @@ TEST_PACKAGES=(
   runc crun podman conmon buildah containerd docker.io criu uidmap strace jq iproute2 procps util-linux
   golang-github-containers-common golang-github-containers-image
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
-  clang libclang-rt-14-dev ccache libyaml-cpp-dev
+  clang libclang-rt-14-dev ccache
+  apache2-utils docker-registry openssl skopeo umoci zstd
 )

@@ -41,13 +41,17 @@ Error bad_entry(std::string_view path, const std::string& why) {
 }
 
 // "./a//b/" is a/b; ".." anywhere is refused rather than resolved.
-Result<Place> place_of(std::string_view path) {
+Result<Place> place_of(std::string_view path, std::uint64_t most_depth) {
   if (path.size() > kMaxEntryPath) return bad_entry(path, "path longer than 4095 bytes");
   Place place;
+  std::uint64_t depth = 0;
   for (const std::string_view part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
     if (part == "..") return bad_entry(path, "'..' in a path");
     if (part.size() > kMaxName) return bad_entry(path, "name longer than 255 bytes");
+    if (++depth > most_depth) {
+      return bad_entry(path, "nested deeper than " + std::to_string(most_depth) + " directories");
+    }
     if (!place.name.empty()) {
       if (!place.parent.empty()) place.parent += '/';
       place.parent += place.name;
@@ -74,6 +78,9 @@ class Extractor {
   Result<void> add(archive* reader, archive_entry* entry, ArchiveFeed& feed);
   Result<void> finish();
   const Extracted& counts() const { return counts_; }
+  // The tar ended right after the content of its last file, without the padding that belongs there:
+  // umoci 0.4 and others that forget to close a Go tar writer make such layers.
+  bool is_cut_after_content() const { return cut_after_content_; }
 
  private:
   Result<void> put(const Place& place, archive* reader, archive_entry* entry, ArchiveFeed& feed);
@@ -86,18 +93,21 @@ class Extractor {
   Result<void> add_directory(const Fd& parent, const Place& place, archive_entry* entry);
   Result<void> add_file(const Fd& parent, const std::string& name, archive* reader,
                         archive_entry* entry, ArchiveFeed& feed);
-  Result<void> copy_content(int file, archive* reader, ArchiveFeed& feed);
+  Result<void> copy_content(int file, std::uint64_t size, archive* reader, ArchiveFeed& feed);
   Result<void> add_symlink(const Fd& parent, const std::string& name, archive_entry* entry);
   Result<void> add_hard_link(const Fd& parent, const std::string& name, std::string_view target,
                              archive_entry* entry);
   Result<void> add_fifo(const Fd& parent, const std::string& name, archive_entry* entry);
   Result<void> set_attributes(int fd, archive_entry* entry);
   Result<void> set_owner(int fd, archive_entry* entry) const;
+  Result<std::uint32_t> shifted(la_int64_t id) const;
+  mode_t mode_of(archive_entry* entry) const;
   Result<void> finish_later(const std::string& path, archive_entry* entry);
 
   const Fd& root_;
   const ExtractOptions& options_;
   Extracted counts_;
+  bool cut_after_content_ = false;
   std::map<std::string, DirectoryEnd> ends_;
   std::uint64_t ends_bytes_ = 0;
   // tar lists a directory's entries one after the other: the last parent is usually the next one.
@@ -109,8 +119,10 @@ timespec mtime_of(archive_entry* entry) {
   return {.tv_sec = archive_entry_mtime(entry), .tv_nsec = archive_entry_mtime_nsec(entry)};
 }
 
-mode_t mode_of(archive_entry* entry) {
-  return archive_entry_perm(entry) & 07777U;
+mode_t Extractor::mode_of(archive_entry* entry) const {
+  const mode_t mode = archive_entry_perm(entry) & 07777U;
+  const bool program = archive_entry_filetype(entry) == AE_IFREG;
+  return program && !options_.set_id_bits ? mode & ~static_cast<mode_t>(S_ISUID | S_ISGID) : mode;
 }
 
 Result<Fd> Extractor::make_parents(const std::string& path) {
@@ -150,8 +162,12 @@ Result<void> Extractor::make_room(const Fd& parent, const std::string& name, boo
     if (errno == ENOENT) return {};
     return Error::system(errno, "stat " + quote(name));
   }
-  if (was_whiteout != nullptr) *was_whiteout = is_whiteout(st);
+  if (was_whiteout != nullptr) *was_whiteout = options_.layer && is_whiteout(st);
   if (S_ISDIR(st.st_mode) && for_directory) return {};
+  if (!options_.layer && S_ISDIR(st.st_mode) != for_directory) {
+    return Error(Code::kExists, for_directory ? "a file is in the directory's place"
+                                              : "a directory is in the file's place");
+  }
   if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) return sys::unlink(parent, name);
   cached_.reset();
   return fs::remove_tree(parent, name);
@@ -187,6 +203,17 @@ Result<void> Extractor::add_whiteout(const Place& place) {
   return Error::system(errno, "make whiteout " + quote(hidden));
 }
 
+Result<std::uint32_t> Extractor::shifted(la_int64_t id) const {
+  const auto inside = static_cast<std::uint32_t>(id);
+  if (options_.ids.empty()) return inside;
+  for (const IdShift& shift : options_.ids) {
+    if (inside >= shift.inside && inside - shift.inside < shift.size) {
+      return shift.outside + (inside - shift.inside);
+    }
+  }
+  return Error(Code::kInvalid, "owner " + std::to_string(inside) + " is not an id of the guest");
+}
+
 Result<void> Extractor::set_owner(int fd, archive_entry* entry) const {
   if (!options_.privileged) return {};
   const auto uid = archive_entry_uid(entry);
@@ -196,8 +223,9 @@ Result<void> Extractor::set_owner(int fd, archive_entry* entry) const {
     return Error(Code::kInvalid, "owner " + std::to_string(uid) + ":" + std::to_string(gid) +
                                      " is not a 32-bit id");
   }
-  if (::fchownat(fd, "", static_cast<uid_t>(uid), static_cast<gid_t>(gid),
-                 AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0) {
+  const std::uint32_t user = TRY(shifted(options_.all_to_root ? 0 : uid));
+  const std::uint32_t group = TRY(shifted(options_.all_to_root ? 0 : gid));
+  if (::fchownat(fd, "", user, group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0) {
     return {};
   }
   return Error::system(errno, "set owner");
@@ -253,13 +281,17 @@ Result<void> Extractor::add_directory(const Fd& parent, const Place& place, arch
   return finish_later(place.parent.empty() ? name : place.parent + "/" + name, entry);
 }
 
-Result<void> Extractor::copy_content(int file, archive* reader, ArchiveFeed& feed) {
+Result<void> Extractor::copy_content(int file, std::uint64_t size, archive* reader,
+                                     ArchiveFeed& feed) {
   const void* data = nullptr;
   std::size_t bytes = 0;
   la_int64_t offset = 0;
   while (true) {
     const int status = archive_read_data_block(reader, &data, &bytes, &offset);
     if (status == ARCHIVE_EOF) return {};
+    cut_after_content_ =
+        status == ARCHIVE_FATAL && feed.has_ended() && static_cast<std::uint64_t>(offset) == size;
+    if (cut_after_content_) return {};
     if (status != ARCHIVE_OK) return feed.failure(reader, "read content");
     const char* from = static_cast<const char*>(data);
     while (bytes > 0) {
@@ -283,7 +315,7 @@ Result<void> Extractor::add_file(const Fd& parent, const std::string& name, arch
   counts_.bytes += static_cast<std::uint64_t>(size);
   TRY(make_room(parent, name, false, nullptr));
   const Fd file = TRY(sys::open(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  TRY(copy_content(file.get(), reader, feed));
+  TRY(copy_content(file.get(), static_cast<std::uint64_t>(size), reader, feed));
   if (::ftruncate(file.get(), size) != 0) return Error::system(errno, "set size");
   TRY(set_owner(file.get(), entry));  // before the mode: chown(2) clears set-id bits
   TRY(sys::chmod(file.get(), mode_of(entry)));
@@ -315,7 +347,7 @@ Result<void> Extractor::add_hard_link(const Fd& parent, const std::string& name,
   if (archive_entry_size_is_set(entry) != 0 && archive_entry_size(entry) > 0) {
     return Error(Code::kInvalid, "hard link with content of its own");
   }
-  const Place to = TRY(place_of(target));
+  const Place to = TRY(place_of(target, options_.limits.depth));
   if (to.name.empty()) return Error(Code::kInvalid, "hard link to the root directory");
   Fd to_parent = to.parent.empty()
                      ? TRY(sys::open2(root_, ".", O_PATH | O_DIRECTORY, kInside))
@@ -346,7 +378,7 @@ Result<void> Extractor::add_fifo(const Fd& parent, const std::string& name, arch
 
 Result<void> Extractor::put(const Place& place, archive* reader, archive_entry* entry,
                             ArchiveFeed& feed) {
-  if (place.name.starts_with(kWhiteoutPrefix)) return add_whiteout(place);
+  if (options_.layer && place.name.starts_with(kWhiteoutPrefix)) return add_whiteout(place);
   const char* hard_link = archive_entry_hardlink(entry);
   const auto type = archive_entry_filetype(entry);
   if (place.name.empty() && (type != AE_IFDIR || hard_link != nullptr)) {
@@ -379,7 +411,7 @@ Result<void> Extractor::add(archive* reader, archive_entry* entry, ArchiveFeed& 
   }
   const char* path = archive_entry_pathname(entry);
   if (path == nullptr) return Error(Code::kInvalid, "layer entry without a readable name");
-  const Place place = TRY(place_of(path));
+  const Place place = TRY(place_of(path, options_.limits.depth));
   Result<void> done = put(place, reader, entry, feed);
   if (done) return {};
   const std::string_view shown(path);
@@ -431,6 +463,7 @@ Result<Extracted> extract_layer(ByteSource& tar, const Fd& directory,
     // ARCHIVE_WARN means that a part of the header was not understood: nothing is guessed here.
     if (status != ARCHIVE_OK) return feed.failure(reader.handle, "read layer");
     TRY(extractor.add(reader.handle, entry, feed));
+    if (extractor.is_cut_after_content()) break;
   }
   TRY(extractor.finish());
   return extractor.counts();

@@ -8,16 +8,19 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "images/transfer/stream.hpp"
+#include "images/tree_request.hpp"
 
 namespace vrun::images {
 
 struct ExtractLimits {
   std::uint64_t entries = 2'000'000;
   std::uint64_t bytes = 256ULL << 30U;  // of content, holes included
+  std::uint64_t depth = 1024;           // directories in one another
   std::uint64_t directory_bytes = 256ULL
                                   << 20U;  // memory for what is set on directories at the end
 };
@@ -26,6 +29,14 @@ struct ExtractOptions {
   ExtractLimits limits;
   // false for an unprivileged caller: files stay ours, and overlay metadata uses user.overlay.*
   bool privileged = true;
+
+  // What follows is for other trees than layers (copy.hpp).
+  // false: .wh. names are names like others, and a directory is never replaced by something else.
+  bool layer = true;
+  // The ids of the tar -> those that the tree is written with. One that is in none is an error.
+  std::vector<IdShift> ids;
+  bool all_to_root = false;  // whatever the tar says, id 0 (shifted) owns everything
+  bool set_id_bits = true;   // false: programs lose set-user-id and set-group-id
 };
 
 struct Extracted {

@@ -45,18 +45,6 @@ Result<void> import_blob(const Store& store, const Fd& layout, const oci::Descri
   return {};
 }
 
-void warn(const oci::Digest& layer, const Extracted& counts, std::vector<std::string>& warnings) {
-  const std::string head = "layer " + layer.str() + ": ";
-  if (counts.devices_left_out > 0) {
-    warnings.push_back(head + std::to_string(counts.devices_left_out) +
-                       " device nodes left out (guests get a /dev of their own)");
-  }
-  if (counts.attributes_left_out > 0) {
-    warnings.push_back(head + std::to_string(counts.attributes_left_out) +
-                       " access lists or security labels left out");
-  }
-}
-
 Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descriptor& blob,
                           const oci::Digest& diff_id, const ExtractOptions& options,
                           std::vector<std::string>& warnings) {
@@ -70,12 +58,16 @@ Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descr
   const Fd directory = TRY(sys::open_dir(store.layers(), unfinished));
   TRY(sys::chmod(directory.get(), 0755));  // whatever the umask: it is every guest's "/"
   const Fd file = TRY(open_blob(layout, blob));
-  const Extracted counts = TRY(unpack_blob_confined(file, blob, diff_id, directory, options));
+  const Extracted counts = TRY(unpack_blob_confined({.bytes = file,
+                                                     .blob = blob,
+                                                     .diff_id = diff_id,
+                                                     .directory = directory,
+                                                     .options = options}));
   // Contents before the name: after a power cut a layer that is there is whole.
   if (::syncfs(directory.get()) != 0) return Error::system(errno, "write layer " + diff_id.str());
   TRY(sys::rename(store.layers(), unfinished, store.layers(), diff_id.hex));
   discard.commit();
-  warn(diff_id, counts, warnings);
+  warn_of_left_out(diff_id, counts, warnings);
   return {};
 }
 
@@ -89,7 +81,35 @@ Result<void> import_image(const Store& store, const Image& image, const ExtractO
     TRY(import_blob(store, layout, blob));
     TRY(import_layer(store, layout, blob, image.config.diff_ids[i], options, warnings));
   }
-  return import_blob(store, layout, image.manifest.config);
+  TRY(import_blob(store, layout, image.manifest.config));
+  // Last: where the manifest is, all that it names is. The collector reads it for guests.
+  return import_blob(store, layout, image.descriptor);
+}
+
+Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,
+                           const oci::Digest& diff_id) {
+  const Fd images = TRY(sys::open_dir(At::cwd(), fs::join(store.data_dir(), "images")));
+  ExtractOptions options;
+  options.privileged = ::geteuid() == 0;
+  std::vector<std::string> warnings;  // were told when it came
+  return import_layer(store, images, blob, diff_id, options, warnings);
+}
+
+Result<Fd> unpack_into(const Store& store, const Spool& spool, const oci::Descriptor& blob,
+                       const oci::Digest& diff_id) {
+  TRY(sys::make_dir(spool.dir(), "tree", 0755));
+  Fd directory = TRY(sys::open_dir(spool.dir(), "tree"));
+  TRY(sys::chmod(directory.get(), 0755));
+  const Fd images = TRY(sys::open_dir(At::cwd(), fs::join(store.data_dir(), "images")));
+  const Fd file = TRY(open_blob(images, blob));
+  ExtractOptions options;
+  options.privileged = ::geteuid() == 0;
+  TRY(unpack_blob_confined({.bytes = file,
+                            .blob = blob,
+                            .diff_id = diff_id,
+                            .directory = directory,
+                            .options = options}));
+  return directory;
 }
 
 }  // namespace vrun::images

@@ -8,6 +8,7 @@
 #include "images/layout.hpp"
 #include "images/store.hpp"
 #include "images/transfer/extract.hpp"
+#include "images/transfer/spool.hpp"
 
 namespace vrun::images {
 
@@ -15,5 +16,12 @@ namespace vrun::images {
 // Sentences that the user should read ("3 device nodes left out") are added to `warnings`.
 Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
                           std::vector<std::string>& warnings);
+
+// A layer once more from its blob in the store: into the store where it is missing, or as the
+// folder "tree" of a spool, to be compared with the one in the store.
+Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,
+                           const oci::Digest& diff_id);
+Result<Fd> unpack_into(const Store& store, const Spool& spool, const oci::Descriptor& blob,
+                       const oci::Digest& diff_id);
 
 }  // namespace vrun::images

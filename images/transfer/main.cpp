@@ -1,6 +1,9 @@
 // vrun-image: the helper that reads foreign bytes for vrun.
 //
 //   vrun-image import DATA-DIR LAYOUT-DIR MANIFEST-DIGEST
+//   vrun-image pull|push|login|logout REQUEST      (images/request.hpp)
+//   vrun-image save|load|import-root|fsck REQUEST  (images/archive_request.hpp)
+//   vrun-image commit|diff|export|copy-out|copy-in REQUEST  (images/tree_request.hpp)
 //
 // Ends with 0, or with 1 and the reason on stderr in the form that images::from_report() reads.
 #include <cstdio>
@@ -10,9 +13,14 @@
 #include <locale.h>
 #include <unistd.h>
 
+#include "base/fs.hpp"
 #include "base/text.hpp"
+#include "images/gc.hpp"
 #include "images/layers.hpp"
+#include "images/transfer/archive_verbs.hpp"
 #include "images/transfer/import.hpp"
+#include "images/transfer/tree_verbs.hpp"
+#include "images/transfer/verbs.hpp"
 
 namespace {
 
@@ -22,7 +30,11 @@ Result<void> import(const std::string& data_dir, const std::string& layout,
                     const std::string& digest) {
   const images::Store store = TRY(images::Store::open(data_dir));
   TRY(store.sweep());
-  const images::Image image = TRY(images::read_layout(layout, layout));
+  // The store's own directory is laid out as one, without an index.
+  const bool stored = layout == fs::join(data_dir, "images");
+  const oci::Digest wanted = TRY(oci::Digest::parse(digest));
+  const images::Image image = stored ? TRY(images::read_stored(store, wanted, digest))
+                                     : TRY(images::read_layout(layout, layout));
   if (image.digest.str() != digest) {
     return Error(Code::kState, "image in " + quote(layout) + " is now " + image.digest.str() +
                                    ", not " + printable(digest))
@@ -43,6 +55,15 @@ int main(int argc, char** argv) {
   // Names in tar headers are UTF-8; libarchive converts them to the locale's character set.
   ::setlocale(LC_CTYPE, "C.UTF-8");
   const std::vector<std::string> words(argv, argv + argc);
+  if (words.size() == 3 && images::is_network_verb(words[1])) {
+    return images::run_network_verb(words[1], words[2]);
+  }
+  if (words.size() == 3 && images::is_tree_verb(words[1])) {
+    return images::run_tree_verb(words[1], words[2]);
+  }
+  if (words.size() == 3 && images::is_archive_verb(words[1])) {
+    return images::run_archive_verb(words[1], words[2]);
+  }
   if (words.size() != 5 || words[1] != "import") {
     std::fputs("usage: vrun-image import DATA-DIR LAYOUT-DIR MANIFEST-DIGEST\n", stderr);
     return 2;

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -81,7 +82,41 @@ Result<void> leave_the_file_tree() {
   return {};
 }
 
+constexpr uid_t kNobody = 65534;
+
+Result<void> become_nobody() {
+  // In a user namespace that does not map nobody there is only root (EINVAL): then the loss of all
+  // capabilities has to do.
+  if (::setgroups(0, nullptr) != 0 && errno != EPERM) return Error::system(errno, "setgroups");
+  if (::setresgid(kNobody, kNobody, kNobody) != 0 && errno != EINVAL) {
+    return Error::system(errno, "setresgid");
+  }
+  if (::setresuid(kNobody, kNobody, kNobody) != 0 && errno != EINVAL) {
+    return Error::system(errno, "setresuid");
+  }
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  const std::array<__user_cap_data_struct, 2> none{};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) {
+    return Error::system(errno, "drop capabilities");
+  }
+  return {};
+}
+
 }  // namespace
+
+Result<void> enter_network_sandbox(std::span<const int> keep) {
+  TRY(close_all_but(keep));
+  const rlimit none{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &none) != 0) return Error::system(errno, "limit core files");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return Error::system(errno, "set no_new_privs");
+  }
+  if (::geteuid() != 0) return {};
+  TRY(become_nobody());
+  // After the change of ids, which resets it: others of nobody's may not trace us.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Error::system(errno, "set dumpable");
+  return {};
+}
 
 Result<void> enter_sandbox(std::span<const int> keep, bool privileged) {
   TRY(close_all_but(keep));

@@ -13,4 +13,9 @@ namespace vrun::images {
 // cannot eat the host's.
 Result<void> enter_sandbox(std::span<const int> keep, bool privileged);
 
+// For the child that talks to the network: no descriptors but stdio and `keep`, no new privileges,
+// and when it is root, nobody's ids and no capabilities. It still sees the file tree (resolver,
+// certificates), as nobody does.
+Result<void> enter_network_sandbox(std::span<const int> keep);
+
 }  // namespace vrun::images

@@ -11,6 +11,29 @@
 #include "base/text.hpp"
 
 namespace vrun::images {
+namespace {
+
+// Of image-spec 1.1 and of Docker ("foreign" and "nondistributable": layers that registries may
+// not pass on; where they do, they are layers like others).
+struct LayerType {
+  std::string_view media_type;
+  Compression compression;
+};
+constexpr std::array kLayerTypes{
+    LayerType{"application/vnd.oci.image.layer.v1.tar", Compression::kNone},
+    LayerType{"application/vnd.oci.image.layer.v1.tar+gzip", Compression::kGzip},
+    LayerType{"application/vnd.oci.image.layer.v1.tar+zstd", Compression::kZstd},
+    LayerType{"application/vnd.oci.image.layer.nondistributable.v1.tar", Compression::kNone},
+    LayerType{"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", Compression::kGzip},
+    LayerType{"application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", Compression::kZstd},
+    LayerType{"application/vnd.docker.image.rootfs.diff.tar", Compression::kNone},
+    LayerType{"application/vnd.docker.image.rootfs.diff.tar.gzip", Compression::kGzip},
+    LayerType{"application/vnd.docker.image.rootfs.diff.tar.zstd", Compression::kZstd},
+    LayerType{"application/vnd.docker.image.rootfs.foreign.diff.tar", Compression::kNone},
+    LayerType{"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Compression::kGzip},
+};
+
+}  // namespace
 
 Result<std::size_t> FdSource::read(std::span<char> buffer) {
   return sys::read(fd_, buffer);
@@ -54,13 +77,16 @@ Result<std::string> HashingSource::finish() {
   return hex;
 }
 
+Result<std::size_t> TeeSource::read(std::span<char> buffer) {
+  const std::size_t n = TRY(inner_.read(buffer));
+  TRY(sys::write_all(copy_, {buffer.data(), n}));
+  return n;
+}
+
 Result<Compression> compression_of(std::string_view media_type) {
-  if (media_type.ends_with(".tar")) return Compression::kNone;
-  // Docker's media type says ".tar.gzip", OCI's ".tar+gzip".
-  if (media_type.ends_with(".tar+gzip") || media_type.ends_with(".tar.gzip")) {
-    return Compression::kGzip;
+  for (const LayerType& known : kLayerTypes) {
+    if (media_type == known.media_type) return known.compression;
   }
-  if (media_type.ends_with(".tar+zstd")) return Compression::kZstd;
   return Error(Code::kUnsupported, "layer of media type " + quote(media_type) + ": not supported")
       .hint("layers may be tar, tar+gzip or tar+zstd");
 }
@@ -69,7 +95,10 @@ long ArchiveFeed::read(archive* archive, void* self, const void** buffer) {
   auto* feed = static_cast<ArchiveFeed*>(self);
   *buffer = feed->buffer_.get();
   Result<std::size_t> n = feed->source_.read({feed->buffer_.get(), kBufferBytes});
-  if (n) return static_cast<long>(*n);
+  if (n) {
+    feed->ended_ = *n == 0;
+    return static_cast<long>(*n);
+  }
   feed->error_ = std::move(n).error();
   archive_set_error(archive, EIO, "source failed");
   return -1;
@@ -80,56 +109,6 @@ Error ArchiveFeed::failure(archive* archive, std::string_view action) {
   const char* words = archive_error_string(archive);
   return Error(Code::kInvalid,
                std::string(action) + ": " + printable(words == nullptr ? "damaged data" : words));
-}
-
-struct Decompressor::Feed {
-  explicit Feed(ByteSource& inner) : source(inner), reader(archive_read_new()) {}
-  ~Feed() { archive_read_free(reader); }
-  Feed(const Feed&) = delete;
-  Feed& operator=(const Feed&) = delete;
-  ArchiveFeed source;
-  archive* reader;
-};
-
-Decompressor::Decompressor(std::unique_ptr<Feed> feed) : feed_(std::move(feed)) {}
-Decompressor::~Decompressor() = default;
-
-// libarchive's "raw" format: one entry whose content is the decompressed stream.
-Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& inner,
-                                                           Compression compression) {
-  auto feed = std::make_unique<Feed>(inner);
-  archive* reader = feed->reader;
-  archive_read_support_format_raw(reader);
-  archive_read_support_format_empty(reader);
-  if (compression == Compression::kGzip) archive_read_support_filter_gzip(reader);
-  if (compression == Compression::kZstd) archive_read_support_filter_zstd(reader);
-  archive_entry* entry = nullptr;
-  if (archive_read_open(reader, &feed->source, nullptr, &ArchiveFeed::read, nullptr) !=
-      ARCHIVE_OK) {
-    return feed->source.failure(reader, "decompress");
-  }
-  const int header = archive_read_next_header(reader, &entry);
-  if (header != ARCHIVE_OK && header != ARCHIVE_EOF) {
-    return feed->source.failure(reader, "decompress");
-  }
-  // The filter must be the one that the media type promised: the raw format takes plain bytes too.
-  const int code = archive_filter_code(reader, 0);
-  const int wanted = compression == Compression::kGzip   ? ARCHIVE_FILTER_GZIP
-                     : compression == Compression::kZstd ? ARCHIVE_FILTER_ZSTD
-                                                         : ARCHIVE_FILTER_NONE;
-  if (header == ARCHIVE_OK && code != wanted) {
-    return Error(Code::kInvalid, "decompress: the data is not what its media type says");
-  }
-  std::unique_ptr<Decompressor> made(new Decompressor(std::move(feed)));
-  made->empty_ = header == ARCHIVE_EOF;
-  return made;
-}
-
-Result<std::size_t> Decompressor::read(std::span<char> buffer) {
-  if (empty_) return std::size_t{0};
-  const la_ssize_t n = archive_read_data(feed_->reader, buffer.data(), buffer.size());
-  if (n < 0) return feed_->source.failure(feed_->reader, "decompress");
-  return static_cast<std::size_t>(n);
 }
 
 }  // namespace vrun::images

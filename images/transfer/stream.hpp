@@ -56,21 +56,26 @@ class HashingSource : public ByteSource {
   evp_md_ctx_st* hash_;
 };
 
+// Writes everything that passes to `copy` as well.
+class TeeSource : public ByteSource {
+ public:
+  TeeSource(ByteSource& inner, const Fd& copy) : inner_(inner), copy_(copy.get()) {}
+  Result<std::size_t> read(std::span<char> buffer) override;
+
+ private:
+  ByteSource& inner_;
+  int copy_;
+};
+
 enum class Compression { kNone, kGzip, kZstd };
 // By the media type of a layer, never by guessing; an unknown type is an error that names it.
 Result<Compression> compression_of(std::string_view media_type);
 
+// The plain bytes of a compressed stream. Data that is not what `compression` says, is damaged or
+// ends too early is an error; a stream of no bytes at all is an empty one.
 class Decompressor : public ByteSource {
  public:
   static Result<std::unique_ptr<Decompressor>> create(ByteSource& inner, Compression compression);
-  ~Decompressor() override;
-  Result<std::size_t> read(std::span<char> buffer) override;
-
- private:
-  struct Feed;
-  explicit Decompressor(std::unique_ptr<Feed> feed);
-  std::unique_ptr<Feed> feed_;
-  bool empty_ = false;
 };
 
 // The glue that lets libarchive read from a ByteSource: an error of the source survives libarchive.
@@ -81,9 +86,11 @@ class ArchiveFeed {
   static long read(archive* archive, void* self, const void** buffer);
   // The source's own error, or libarchive's words.
   Error failure(archive* archive, std::string_view action);
+  bool has_ended() const { return ended_; }  // the source has, without an error
 
  private:
   ByteSource& source_;
+  bool ended_ = false;
   std::optional<Error> error_;
   std::unique_ptr<char[]> buffer_ = std::make_unique<char[]>(kBufferBytes);
   static constexpr std::size_t kBufferBytes = 128U << 10U;

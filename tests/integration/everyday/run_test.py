@@ -247,9 +247,10 @@ def a_data_folder_on_overlayfs_is_refused_with_a_hint(vrun, work):
 
 def images_are_listed(vrun):
     lines = vrun("images").ok().out.splitlines()
-    assert lines[0].split() == ["NAME", "DIGEST", "PLATFORM", "LAYERS", "SIZE"]
-    assert lines[1].split()[0] == "base"
-    assert vrun("images", "-q").ok().out == "base\n"
+    assert lines[0].split() == ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"]
+    assert lines[1].split()[:2] == ["base", "latest"]
+    assert vrun("images", "--format", "names").ok().out == "base\n"
+    assert vrun("images", "-q").ok().out.strip() == lines[1].split()[2]
 
 
 def a_plan_says_all_and_changes_nothing(vrun):

@@ -44,8 +44,12 @@ class Unpack : public ::testing::Test {
     descriptor.media_type = std::move(media_type);
     descriptor.digest = digest(digest_of_.empty() ? blob : digest_of_);
     descriptor.size = blob.size();
-    return unpack_blob_confined(file, descriptor, digest(diff_of_.empty() ? tar_ : diff_of_), dir,
-                                options_);
+    const oci::Digest diff_id = digest(diff_of_.empty() ? tar_ : diff_of_);
+    return unpack_blob_confined({.bytes = file,
+                                 .blob = descriptor,
+                                 .diff_id = diff_id,
+                                 .directory = dir,
+                                 .options = options_});
   }
   static oci::Digest digest(const std::string& bytes) {
     return *oci::Digest::parse("sha256:" + sha256_hex(bytes));

@@ -1,0 +1,264 @@
+// tag, rmi, prune and df: names change, and what nothing needs goes.
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/helper.hpp"
+#include "base/json_writer.hpp"
+#include "base/log.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cli/table.hpp"
+#include "cli/verb_images.hpp"
+#include "images/gc.hpp"
+#include "images/layers.hpp"
+#include "images/names.hpp"
+
+namespace vrun::cli {
+namespace {
+
+using images::Image;
+using images::Named;
+
+// The store, the names in it and what is shipped: what every verb here needs.
+struct Shelf {
+  images::Store store;
+  images::Names names;
+  std::vector<Image> shipped;
+};
+
+Result<Shelf> open_shelf(const EverydayCall& call) {
+  images::Store store = TRY(images::Store::open(call.places.data));
+  images::Names names = TRY(images::Names::open(store, kImageTenant));
+  return Shelf{std::move(store), std::move(names), TRY(catalog_of(call).shipped())};
+}
+
+// What `word` takes away: one name, or all names of the image with that id.
+Result<std::vector<Named>> names_meant(const EverydayCall& call, const Shelf& shelf,
+                                       const std::string& word) {
+  std::vector<Named> all = TRY(shelf.names.list());
+  if (const Result<oci::Reference> wanted = oci::Reference::parse(word)) {
+    for (Named& named : all) {
+      if (named.reference == *wanted) return std::vector<Named>{std::move(named)};
+    }
+  }
+  const Image image = TRY(catalog_of(call).find(word));
+  std::erase_if(all, [&](const Named& named) { return named.manifest.digest != image.digest; });
+  if (!all.empty()) return all;
+  return Error(Code::kState,
+               "image " + quote(word) + " came with vrun: it has no name to take away");
+}
+
+std::string users_of(const std::vector<images::ImageUser>& users, const oci::Digest& manifest) {
+  std::vector<std::string> guests;
+  for (const images::ImageUser& user : users) {
+    if (user.manifest == manifest) guests.push_back(user.guest);
+  }
+  return join(guests, ", ");
+}
+
+// A guest keeps an image that has other names as well; the last one is not taken from it unasked.
+Result<void> check_unused(const Shelf& shelf, const std::vector<Named>& going, bool force) {
+  const oci::Digest& manifest = going.front().manifest.digest;
+  std::size_t names = 0;
+  for (const Named& named : TRY(shelf.names.list())) {
+    if (named.manifest.digest == manifest) ++names;
+  }
+  if (force || names > going.size()) return {};
+  const std::string guests = users_of(TRY(images::image_users(shelf.store.data_dir())), manifest);
+  if (guests.empty()) return {};
+  return Error(Code::kState,
+               "image " + quote(going.front().reference.familiar()) + " is used by " + guests)
+      .hint("remove the guests first, or take the name away with --force: they keep the image");
+}
+
+struct Freed {
+  images::Content content;
+  std::string text;
+};
+
+Result<void> remove_one(const EverydayCall& call, Shelf& shelf, const std::string& word,
+                        Freed& freed) {
+  const std::vector<Named> going = TRY(names_meant(call, shelf, word));
+  TRY(check_unused(shelf, going, call.arguments.on("force")));
+  // One that is damaged can be removed as well; its content is then for prune.
+  const Result<Image> image = images::read_stored(shelf.store, going.front().manifest.digest, word);
+  for (const Named& named : going) {
+    TRY(shelf.names.remove(named.reference));
+    freed.text += "Untagged: " + named.reference.familiar() + "\n";
+  }
+  if (image) freed.content.add(*image);
+  return {};
+}
+
+std::string words_of(const images::Removed& removed) {
+  return std::to_string(removed.layers) + " layers, " + std::to_string(removed.blobs) + " blobs, " +
+         human_size(removed.bytes) + " on disk\n";
+}
+
+Result<bool> may_go_on(const Arguments& arguments, const std::string& question) {
+  if (arguments.on("force") || arguments.on("dry-run")) return true;
+  if (::isatty(STDIN_FILENO) == 0) {
+    return Error(Code::kInvalid, "nobody is here to be asked").hint("--force does it unasked");
+  }
+  TRY(sys::write_all(STDERR_FILENO, question + " [y/N] "));
+  std::array<char, 16> answer{};
+  const std::size_t n = TRY(sys::read(STDIN_FILENO, answer));
+  return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+// Names of images that no guest was made from.
+Result<std::vector<Named>> unused_names(const Shelf& shelf) {
+  const auto users = TRY(images::image_users(shelf.store.data_dir()));
+  std::vector<Named> unused = TRY(shelf.names.list());
+  std::erase_if(
+      unused, [&](const Named& named) { return !users_of(users, named.manifest.digest).empty(); });
+  return unused;
+}
+
+Result<void> take_unused_names(const Arguments& arguments, Shelf& shelf) {
+  const bool dry = arguments.on("dry-run");
+  for (const Named& named : TRY(unused_names(shelf))) {
+    if (!dry) TRY(shelf.names.remove(named.reference));
+    TRY(print_out((dry ? "would untag: " : "Untagged: ") + named.reference.familiar() + "\n"));
+  }
+  return {};
+}
+
+Error in_use() {
+  return Error(Code::kState, "other commands are bringing or using images just now")
+      .hint("try again when they have ended");
+}
+
+struct Use {
+  std::string what;
+  std::uint64_t count = 0, active = 0, bytes = 0;
+};
+
+Use use_of(const Fd& dir, const std::string& what, const std::set<std::string>& needed) {
+  Use use{what};
+  const Result<std::vector<std::string>> names = sys::list_dir(dir.get());
+  if (!names) return use;
+  for (const std::string& name : *names) {
+    if (name.starts_with('.')) continue;
+    ++use.count;
+    if (needed.contains(name)) ++use.active;
+    use.bytes += images::tree_bytes(dir, name);
+  }
+  return use;
+}
+
+Result<std::vector<Use>> uses(const EverydayCall& call) {
+  const Shelf shelf = TRY(open_shelf(call));
+  const images::Content needed = TRY(images::needed_content(shelf.store, shelf.shipped));
+  const auto users = TRY(images::image_users(call.places.data));
+  const auto names = TRY(shelf.names.list());
+  std::vector<Use> rows;
+  Use images_row{"Images", names.size(), 0, 0};
+  for (const Named& named : names) {
+    if (!users_of(users, named.manifest.digest).empty()) ++images_row.active;
+  }
+  rows.push_back(images_row);
+  rows.push_back(use_of(shelf.store.blobs(), "Blobs", needed.blobs));
+  rows.push_back(use_of(shelf.store.layers(), "Layers", needed.layers));
+  rows[0].bytes = rows[1].bytes + rows[2].bytes;
+  Use guests{"Guests", users.size(), users.size(), 0};
+  guests.bytes = images::tree_bytes(At::cwd(), fs::join(call.places.data, "guests"));
+  rows.push_back(guests);
+  return rows;
+}
+
+}  // namespace
+
+Result<int> tag_image(const EverydayCall& call) {
+  Result<oci::Reference> name = oci::Reference::parse(call.arguments.word(1));
+  if (!name) return std::move(name).error();
+  if (name->digest) {
+    return Error(Code::kInvalid, "a name to give has a tag, not a digest");
+  }
+  Shelf shelf = TRY(open_shelf(call));
+  const Fd using_it = TRY(shelf.store.use());
+  const Image image = TRY(catalog_of(call).find(call.arguments.word(0)));
+  if (!shelf.store.has_blob(image.digest)) {
+    const std::string helper = TRY(helper_path("vrun-image"));
+    TRY(images::ensure_layers(shelf.store, image, helper, call.host));
+  }
+  if (!shelf.store.has_blob(image.digest)) {
+    return Error(Code::kState,
+                 "image " + quote(call.arguments.word(0)) + " is not in the store yet")
+        .hint("make a guest of it first");
+  }
+  TRY(shelf.names.set(*name, image.descriptor));
+  return 0;
+}
+
+Result<int> remove_images(const EverydayCall& call) {
+  Shelf shelf = TRY(open_shelf(call));
+  Freed freed;
+  Result<void> failed;
+  for (std::size_t i = 0; i < call.arguments.words().size() && failed; ++i)
+    failed = remove_one(call, shelf, call.arguments.word(i), freed);
+  images::Collection rule;
+  rule.shipped = shelf.shipped;
+  rule.only = std::move(freed.content);
+  // The names are gone whatever happens to the content: prune can free it as well.
+  const Result<std::optional<images::Removed>> removed = images::collect(shelf.store, rule);
+  TRY(print_out(freed.text));
+  if (!failed) return std::move(failed).error();
+  if (!removed) {
+    log::warning("the content stays for now: " + removed.error().text());
+  } else if (!*removed) {
+    log::warning("the content stays for now, others use the store: vrun image prune frees it");
+  } else if ((*removed)->blobs + (*removed)->layers > 0) {
+    TRY(print_out("Deleted: " + words_of(**removed)));
+  }
+  if (Result<void> due = images::collect_if_due(shelf.store, shelf.shipped); !due) {
+    log::warning("collecting what nobody needs: " + due.error().text());
+  }
+  return 0;
+}
+
+Result<int> prune_images(const EverydayCall& call) {
+  const bool all = call.arguments.on("all");
+  Shelf shelf = TRY(open_shelf(call));
+  if (all) {
+    const std::string question = "This removes every image that no guest uses. Go on?";
+    if (!TRY(may_go_on(call.arguments, question))) return 1;
+    TRY(take_unused_names(call.arguments, shelf));
+  }
+  images::Collection rule;
+  rule.shipped = shelf.shipped;
+  rule.dry_run = call.arguments.on("dry-run");
+  const std::optional<images::Removed> removed = TRY(images::collect(shelf.store, rule));
+  if (!removed) return in_use();
+  return print_out((rule.dry_run ? "would remove " : "removed ") + words_of(*removed));
+}
+
+Result<int> disk_use(const EverydayCall& call) {
+  const bool json = TRY(wants_json(call.arguments, "table"));
+  const std::vector<Use> rows = TRY(uses(call));
+  if (json) {
+    json::Writer w(json::Style::kSpaces);
+    w.begin_array();
+    for (const Use& row : rows) {
+      w.begin_object()
+          .member("Type", row.what)
+          .member("TotalCount", row.count)
+          .member("Active", row.active)
+          .member("Size", row.bytes)
+          .end_object();
+    }
+    w.end_array();
+    return print_out(w.take() + "\n");
+  }
+  std::vector<std::vector<std::string>> cells{{"TYPE", "TOTAL", "ACTIVE", "SIZE"}};
+  for (const Use& row : rows) {
+    cells.push_back(
+        {row.what, std::to_string(row.count), std::to_string(row.active), human_size(row.bytes)});
+  }
+  return print_out(table(cells));
+}
+
+}  // namespace vrun::cli

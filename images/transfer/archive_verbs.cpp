@@ -1,0 +1,93 @@
+#include "images/transfer/archive_verbs.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "images/gc.hpp"
+#include "images/transfer/tell.hpp"
+
+namespace vrun::images {
+namespace {
+
+constexpr int kOwnFailure = 125;
+
+Result<int> load(const ArchiveRequest& request) {
+  const Store store = TRY(Store::open(request.data_dir));
+  TRY(store.sweep());
+  const Fd in_use = TRY(store.use());
+  return load_archive(store, request);
+}
+
+Result<int> import(const ArchiveRequest& request) {
+  const Store store = TRY(Store::open(request.data_dir));
+  TRY(store.sweep());
+  const Fd in_use = TRY(store.use());
+  return import_root(store, request);
+}
+
+Result<int> save(const ArchiveRequest& request) {
+  const Store store = TRY(Store::open(request.data_dir));
+  const Fd in_use = TRY(store.use());
+  return save_archive(request);
+}
+
+Result<int> fsck(const ArchiveRequest& request) {
+  const Store store = TRY(Store::open(request.data_dir));
+  return check_store(store, request);
+}
+
+// The policy's turn (gc.hpp), after the command is done and no longer uses the store.
+void collect_by_policy(const ArchiveRequest& request) {
+  const Result<Store> store = Store::open(request.data_dir);
+  const Result<std::vector<Image>> shipped = Catalog(request.shipped).shipped();
+  if (!store || !shipped) return;
+  Result<void> done = collect_if_due(*store, *shipped);
+  if (done) return;
+  static_cast<void>(sys::write_all(
+      STDERR_FILENO, "vrun: warning: collecting what nobody needs: " + done.error().text() + "\n"));
+}
+
+using Function = Result<int> (*)(const ArchiveRequest&);
+struct Verb {
+  std::string_view name;   // of vrun-image
+  std::string_view shown;  // of vrun
+  Function function;
+  bool adds;
+};
+constexpr std::array kVerbs{Verb{"load", "load", &load, true}, Verb{"save", "save", &save, false},
+                            Verb{"import-root", "import", &import, true},
+                            Verb{"fsck", "image fsck", &fsck, false}};
+
+const Verb* find_verb(std::string_view name) {
+  const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                  [&](const Verb& verb) { return verb.name == name; });
+  return found == kVerbs.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+bool is_archive_verb(std::string_view verb) {
+  return find_verb(verb) != nullptr;
+}
+
+int run_archive_verb(std::string_view name, std::string_view request_json) {
+  const Verb* verb = find_verb(name);
+  Result<ArchiveRequest> request = parse_archive_request(request_json);
+  if (verb == nullptr || !request) {
+    tell(request ? Error(Code::kInternal, "no such verb") : std::move(request).error());
+    return kOwnFailure;
+  }
+  Result<int> done = verb->function(*request);
+  if (!done) {
+    tell(std::move(done).error().during(verb->shown));
+    return kOwnFailure;
+  }
+  if (verb->adds) collect_by_policy(*request);
+  return *done;
+}
+
+}  // namespace vrun::images

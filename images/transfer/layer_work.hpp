@@ -1,0 +1,55 @@
+// One layer in the making: its locks, its unfinished blob and directory, its unpacker.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "images/store.hpp"
+#include "images/transfer/unpack.hpp"
+#include "oci/image.hpp"
+
+namespace vrun::images {
+
+// Dropped before commit() everything is gone: unpacker, blob and directory.
+class LayerWork {
+ public:
+  // Empty when another process is at work on the same layer or blob. Else the unpacker runs; it
+  // wants its bytes through take_writer(), unless the store has the blob already.
+  static Result<std::optional<LayerWork>> try_start(const Store& store, const oci::Descriptor& blob,
+                                                    const oci::Digest& diff_id,
+                                                    const ExtractOptions& options);
+  LayerWork(LayerWork&&) noexcept = default;
+  LayerWork& operator=(LayerWork&&) = delete;
+  LayerWork(const LayerWork&) = delete;
+  LayerWork& operator=(const LayerWork&) = delete;
+  ~LayerWork();
+
+  // The writing end of the unpacker's pipe, once; none when no bytes are wanted.
+  Fd take_writer() { return std::move(writer_); }
+  const Fd& verdict() const { return unpacker_->verdict(); }  // readable: finish() will not block
+
+  // The unpacker's end; nothing is visible yet.
+  Result<Extracted> finish() { return unpacker_->finish(); }
+  // Blob and layer appear, whole, and survive a power cut.
+  Result<void> commit();
+
+ private:
+  LayerWork(const Store& store, const oci::Descriptor& blob, const oci::Digest& diff_id)
+      : store_(&store), blob_(blob), diff_id_(diff_id) {}
+  Result<void> make_layer();
+  Result<Fd> make_blob();
+
+  const Store* store_;
+  oci::Descriptor blob_;
+  oci::Digest diff_id_;
+  std::optional<Fd> layer_lock_, blob_lock_;
+  Fd directory_, copy_, writer_;
+  std::optional<Unpacker> unpacker_;
+};
+
+// Small content, verified, into the store.
+Result<void> keep_blob(const Store& store, const oci::Digest& digest, const std::string& bytes);
+
+}  // namespace vrun::images

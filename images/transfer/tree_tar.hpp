@@ -1,0 +1,39 @@
+// A directory tree as a tar stream (pax), read by descriptors: no link is followed, whatever the
+// tree's owner does meanwhile.
+//
+// Hard links, holes, extended attributes (user.* and file capabilities), long names and nanoseconds
+// survive. Sockets are left out, and so is what lies on another filesystem. A file that shrinks
+// while it is read is filled up with zeros, and counted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "images/tree_request.hpp"
+
+namespace vrun::images {
+
+enum class TarForm {
+  kPlain,  // as it is
+  kLayer,  // an overlay's upper directory as image-spec wants it: .wh. names for what is gone
+};
+
+struct TarOptions {
+  TarForm form = TarForm::kPlain;
+  std::vector<IdShift> ids;  // the tree's ids outside -> inside; none: as they are
+  std::string top;           // the name of the tree's root in the tar; "": its entries only
+};
+
+struct TarCounts {
+  std::uint64_t entries = 0, bytes = 0;
+  std::uint64_t sockets_left_out = 0, changed = 0;
+};
+
+// `dir`/`name` is the tree, a directory or anything else; "." the directory itself.
+Result<TarCounts> write_tar(At dir, const std::string& name, const Fd& out,
+                            const TarOptions& options);
+
+}  // namespace vrun::images

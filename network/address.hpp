@@ -31,7 +31,7 @@ struct Subnet4 {
   auto operator<=>(const Subnet4&) const = default;
 
   // Addresses for hosts lie between the network's own (0) and the broadcast address.
-  std::uint32_t size() const { return prefix == 0 ? 0xFFFFFFFFU : (1ULL << (32U - prefix)) & ~0U; }
+  std::uint64_t size() const { return 1ULL << (32U - prefix); }
   Ipv4 at(std::uint32_t number) const { return {base.bits + number}; }
   bool contains(Ipv4 address) const;
   bool overlaps(const Subnet4& other) const;

@@ -71,6 +71,7 @@ struct NewNetwork {
 // Bytes per second; 0: no limit. `in` is what the guest receives.
 struct Bandwidth {
   std::uint64_t in = 0, out = 0;
+  bool operator==(const Bandwidth&) const = default;
 };
 
 struct AttachRequest {
@@ -93,7 +94,9 @@ struct Endpoint {
   std::optional<Ipv6> ipv6, gateway6;
   unsigned prefix4 = 0, prefix6 = 0;
   Mac mac;
+  bool internal = false;
   std::vector<std::string> aliases;
+  bool operator==(const Endpoint&) const = default;
 };
 
 // What a guest has: for `inspect`, `ps` and `port`.
@@ -102,12 +105,14 @@ struct GuestNetwork {
   std::vector<Endpoint> endpoints;
   std::vector<Publish> ports;  // with the host ports that were taken
   Bandwidth bandwidth;
+  bool operator==(const GuestNetwork&) const = default;
 };
 
 // As the guest sees it: `in` is what it received.
 struct Counters {
   std::uint64_t in_bytes = 0, in_packets = 0, in_dropped = 0;
   std::uint64_t out_bytes = 0, out_packets = 0, out_dropped = 0;
+  bool operator==(const Counters&) const = default;
 };
 
 // Whether detach() removes a guest's interfaces itself, which takes the kernel some 20 ms, or
@@ -116,6 +121,7 @@ struct Counters {
 enum class Links { kRemove, kLeave };
 
 class Networks;
+struct Session;
 
 // A guest's attachment in the making; undone on drop unless commit() was called.
 class [[nodiscard]] Attachment {
@@ -152,8 +158,9 @@ class Networks {
 
   // ---- networks ----
   Result<Network> create(const NewNetwork& wanted);
-  Result<std::vector<Network>> list() const;            // by name
-  Result<Network> find(const std::string& name) const;  // an unknown name suggests the nearest
+  Result<std::vector<Network>> list() const;  // by name
+  // An unknown name suggests the nearest. "default" (or "bridge") is made when it is not there.
+  Result<Network> find(const std::string& name);
   Result<std::vector<GuestNetwork>> members(const std::string& name) const;
   Result<void> remove(const std::string& name);  // refused while guests are on it
   Result<std::vector<std::string>> prune();      // all without guests; answers the names
@@ -163,7 +170,7 @@ class Networks {
   // A guest that has nothing is success, so that it may be called again after a crash.
   Result<void> detach(const std::string& guest, Links links);
   Result<Endpoint> connect(const std::string& guest, const Join& join, const Fd& netns);
-  Result<void> disconnect(const std::string& guest, const std::string& network);
+  Result<void> disconnect(const std::string& guest, const std::string& network, const Fd& netns);
   // Answers the ports as they are now open (host ports chosen).
   Result<std::vector<Publish>> publish(const std::string& guest, const std::vector<Publish>& ports);
   Result<void> unpublish(const std::string& guest, const std::vector<Publish>& ports);
@@ -180,6 +187,7 @@ class Networks {
   friend class Attachment;
   Networks(NetworkPlaces places, std::string tenant, Host host)
       : places_(std::move(places)), tenant_(std::move(tenant)), host_(std::move(host)) {}
+  Result<Session> begin() const;  // takes the lock
   NetworkPlaces places_;
   std::string tenant_;
   Host host_;

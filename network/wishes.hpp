@@ -42,13 +42,16 @@ const char* to_text(Protocol protocol);
 // [HOST-ADDRESS:][HOST-PORT[-LAST]:]GUEST-PORT[-LAST][/tcp|udp], as Docker's -p; an IPv6 address in
 // brackets. Without HOST-PORT a free one is taken.
 struct Publish {
-  std::optional<Ipv4> host4;  // neither: all addresses of the host, both families
+  // Neither: all addresses of the host, both families; 0.0.0.0 and :: are all of one family.
+  std::optional<Ipv4> host4;
   std::optional<Ipv6> host6;
   std::uint16_t host_port = 0;  // the first; 0: any free ones
   std::uint16_t guest_port = 0;
   std::uint16_t count = 1;
   Protocol protocol = Protocol::kTcp;
   auto operator<=>(const Publish&) const = default;
+  bool on_ipv4() const { return host4 || !host6; }
+  bool on_ipv6() const { return host6 || !host4; }
 };
 Result<Publish> parse_publish(std::string_view text);
 // "0.0.0.0:8080->80/tcp" as `ps` and `port` print it; ranges as "8080-8090->80-90".
@@ -58,6 +61,7 @@ std::string to_text(const Publish& port);
 struct ExtraHost {
   std::string name;
   std::string address;  // checked text, or "host-gateway"
+  bool operator==(const ExtraHost&) const = default;
 };
 Result<ExtraHost> parse_extra_host(std::string_view text);
 

@@ -147,7 +147,7 @@ Result<void> plug_in(Session& session, const Network& network, const Endpoint& e
   if (!link) return Error(Code::kState, "the guest's network namespace has changed");
   TRY(inside.add_address(link->index, endpoint.ipv4, endpoint.prefix4));
   if (endpoint.ipv6) TRY(inside.add_address(link->index, *endpoint.ipv6, endpoint.prefix6));
-  return {};
+  return inside.set_up(link->index);
 }
 
 Result<void> add_default_routes(const Endpoint& endpoint, int netns) {

@@ -157,7 +157,7 @@ void add_peer(Request& request, const VethSpec& pair) {
   request.add(IFLA_INFO_KIND, "veth");
   const std::size_t data = request.begin(IFLA_INFO_DATA);
   const std::size_t peer = request.begin(VETH_INFO_PEER);
-  request.add_body(link_body(0, true));
+  request.add_body(link_body(0, false));  // up: ENOTCONN, as it has no peer yet
   request.add_text(IFLA_IFNAME, pair.inside);
   request.add(IFLA_ADDRESS, bytes_of(pair.mac));
   request.add_u32(IFLA_MTU, pair.mtu);

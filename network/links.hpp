@@ -53,7 +53,7 @@ class LinkTable {
   Result<std::optional<Link>> find(const std::string& name);
   Result<std::vector<Link>> list();
   Result<void> make_bridge(const BridgeSpec& bridge);
-  // One message: both ends come up, in their places.
+  // One message: both ends are in their places, the one here is up.
   Result<void> make_veth(const VethSpec& pair);
   Result<void> set_up(int index);
   Result<void> remove(const std::string& name);  // absent is success

@@ -11,6 +11,7 @@
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
+#include "cli/verb_network.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -50,6 +51,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (name == "run") return everyday_run(call);
   if (name == "plan") return everyday_plan(call);
   if (name == "images") return everyday_images(call);
+  if (is_network_verb(name)) return everyday_network(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }
 
@@ -130,12 +132,19 @@ int everyday(int argc, char** argv) {
   log::configure({.file = "", .format = log::Format::kText, .debug = globals->on("debug")});
   const auto& rest = globals->words();
   if (globals->help() || rest.empty()) return show(everyday_help());
-  const bool asks = rest[0] == "help";
-  if (asks && rest.size() == 1) return show(everyday_help());
-  Result<const EverydayVerb*> verb = look_up(rest[asks ? 1 : 0]);
+  const std::size_t first = rest[0] == "help" ? 1 : 0;
+  if (first == rest.size()) return show(everyday_help());
+  // "image ls" is one verb of two words.
+  const bool is_group = is_everyday_group(rest[first]);
+  if (is_group && (rest.size() == first + 1 || rest[first + 1].starts_with('-'))) {
+    return show(everyday_group_help(rest[first]));
+  }
+  std::string name(rest[first]);
+  if (is_group) name += " " + std::string(rest[first + 1]);
+  Result<const EverydayVerb*> verb = look_up(name);
   if (!verb) return fail(verb.error());
-  if (asks) return show(everyday_help(**verb));
-  return run_verb(**verb, *globals, {rest.begin() + 1, rest.end()});
+  if (first == 1) return show(everyday_help(**verb));
+  return run_verb(**verb, *globals, {rest.begin() + (is_group ? 2 : 1), rest.end()});
 }
 
 }  // namespace vrun::cli

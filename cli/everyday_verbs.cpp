@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/help.hpp"
+#include "cli/verbs_network.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -57,7 +58,7 @@ constexpr std::array kImages{
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
 };
 
-constexpr std::array kVerbs{
+constexpr std::array kOwnVerbs{
     EverydayVerb{
         .name = "run",
         .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
@@ -90,8 +91,30 @@ constexpr std::array kVerbs{
                  .flag_set = EverydayFlags::kImages},
 };
 
+template <std::size_t... kSizes>
+constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
+  std::array<EverydayVerb, (kSizes + ...)> all{};
+  auto next = all.begin();
+  ((next = std::copy(tables.begin(), tables.end(), next)), ...);
+  return all;
+}
+
+constexpr auto kVerbs = joined(kOwnVerbs, kNetworkVerbs);
+
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
+}
+
+std::string verb_line(const EverydayVerb& verb) {
+  constexpr std::size_t kColumn = 16;
+  std::string line = "  " + std::string(verb.name.view());
+  line.append(std::max<std::size_t>(kColumn, line.size() + 1) - line.size(), ' ');
+  return line + std::string(verb.summary.view()) + "\n";
+}
+
+bool is_in_group(const EverydayVerb& verb, std::string_view group) {
+  const std::string_view name = verb.name;
+  return name.size() > group.size() && name.starts_with(group) && name[group.size()] == ' ';
 }
 
 }  // namespace
@@ -102,6 +125,20 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kRun;
     case EverydayFlags::kImages:
       return kImages;
+    case EverydayFlags::kNetworkCreate:
+      return kNetworkCreate;
+    case EverydayFlags::kNetworkList:
+      return kNetworkList;
+    case EverydayFlags::kNetworkInspect:
+      return kNetworkInspect;
+    case EverydayFlags::kNetworkRemove:
+      return kNetworkRemove;
+    case EverydayFlags::kNetworkConnect:
+      return kNetworkConnect;
+    case EverydayFlags::kNetworkDisconnect:
+      return kNetworkDisconnect;
+    case EverydayFlags::kNetworkPrune:
+      return kNetworkPrune;
     case EverydayFlags::kNone:
       break;
   }
@@ -129,17 +166,27 @@ std::string everyday_usage(const EverydayVerb& verb) {
   return text;
 }
 
+bool is_everyday_group(std::string_view word) {
+  return std::any_of(kVerbs.begin(), kVerbs.end(),
+                     [&](const EverydayVerb& verb) { return is_in_group(verb, word); });
+}
+
+std::string everyday_group_help(std::string_view group) {
+  std::string out = "usage: vrun " + std::string(group) + " VERB [FLAGS] [ARGUMENTS]\n\nverbs:\n";
+  for (const EverydayVerb& verb : kVerbs) {
+    if (is_in_group(verb, group)) out += verb_line(verb);
+  }
+  return out;
+}
+
 std::string everyday_help() {
   std::string out =
       "vrun - runs isolated guests on one Linux server\n\n"
       "usage: vrun [GLOBAL FLAGS] VERB [FLAGS] [ARGUMENTS]\n\n"
       "verbs:\n";
-  for (const EverydayVerb& verb : kVerbs) {
-    const std::string name(verb.name.view());
-    out +=
-        "  " + name + std::string(10 - name.size(), ' ') + std::string(verb.summary.view()) + "\n";
-  }
-  out += "  oci       the OCI runtime with runc's command line (also as vrun-oci)\n";
+  for (const EverydayVerb& verb : kVerbs)
+    out += verb_line(verb);
+  out += "  oci           the OCI runtime with runc's command line (also as vrun-oci)\n";
   out += "\nglobal flags:\n" + flag_lines(kGlobals);
   return out + "\n`vrun VERB --help` explains a verb.  Try: vrun run base sh\n";
 }

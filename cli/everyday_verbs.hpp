@@ -11,11 +11,22 @@
 
 namespace vrun::cli {
 
-enum class EverydayFlags : std::uint8_t { kNone, kRun, kImages };
+enum class EverydayFlags : std::uint8_t {
+  kNone,
+  kRun,
+  kImages,
+  kNetworkCreate,
+  kNetworkList,
+  kNetworkInspect,
+  kNetworkRemove,
+  kNetworkConnect,
+  kNetworkDisconnect,
+  kNetworkPrune,
+};
 
 // One row for each verb; free of pointers (see Label).
 struct EverydayVerb {
-  Label<16> name;
+  Label<24> name;       // "run", "image ls"
   Label<40> arguments;  // "IMAGE [COMMAND [ARGUMENT...]]"
   Label<72> summary;
   Label<1024> text;  // paragraphs, separated by an empty line
@@ -32,7 +43,11 @@ std::span<const Flag> everyday_globals();  // before the verb
 std::span<const EverydayVerb> everyday_verbs();
 const EverydayVerb* find_everyday_verb(std::string_view name);
 
+// Is it the first word of verbs of two words, as "image"?
+bool is_everyday_group(std::string_view word);
+
 std::string everyday_help();
+std::string everyday_group_help(std::string_view group);
 std::string everyday_help(const EverydayVerb& verb);
 std::string everyday_usage(const EverydayVerb& verb);
 

@@ -190,11 +190,12 @@ Result<Fd> namespace_of(const EverydayCall& call, const std::string& guest) {
   runtime::Context context;
   context.root = call.places.states(kTenant);
   context.host = call.host;
-  const runtime::Info info = TRY(runtime::state(context, guest));
-  if (info.status == runtime::Status::kStopped || info.pid.value <= 0) {
-    return Error(Code::kState, "guest " + quote(guest) + " is not running");
+  const Result<runtime::Info> info = runtime::state(context, guest);
+  if (!info || info->status == runtime::Status::kStopped || info->pid.value <= 0) {
+    return Error(Code::kState, "guest " + quote(guest) + " is not running")
+        .hint("a guest's networks can be changed while it runs");
   }
-  return sys::open(At::cwd(), call.host.proc + "/" + std::to_string(info.pid.value) + "/ns/net",
+  return sys::open(At::cwd(), call.host.proc + "/" + std::to_string(info->pid.value) + "/ns/net",
                    O_RDONLY);
 }
 

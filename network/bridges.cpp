@@ -31,7 +31,11 @@ Result<Link> set_up_bridge(Session& session, const Network& network, std::option
     link = TRY(session.links.find(network.bridge));
   }
   if (!link) return Error(Code::kInternal, "bridge " + quote(network.bridge) + " has vanished");
-  TRY(distrust_advertisements(session.host, network.bridge));
+  if (auto prepared = prepare_bridge(session.host, network.bridge); !prepared) {
+    session.warnings.push_back(
+        "bridge " + network.bridge +
+        " takes router advertisements from guests: " + prepared.error().text());
+  }
   TRY(session.links.add_address(link->index, network.gateway4, network.subnet4.prefix));
   if (network.subnet6) {
     TRY(session.links.add_address(link->index, network.gateway6, network.subnet6->prefix));

@@ -47,8 +47,9 @@ Result<void> turn_on_forwarding(const Host& host) {
   return set(path, "1");
 }
 
-Result<void> distrust_advertisements(const Host& host, const std::string& bridge) {
+Result<void> prepare_bridge(const Host& host, const std::string& bridge) {
   if (!has_ipv6(host)) return {};
+  TRY(set(switch_path(host, "ipv6/conf/" + bridge + "/accept_dad"), "0"));
   return set(switch_path(host, "ipv6/conf/" + bridge + "/accept_ra"), "0");
 }
 

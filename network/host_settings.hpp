@@ -15,8 +15,10 @@ namespace vrun::network {
 // again: other programs may have come to rely on it.
 Result<void> turn_on_forwarding(const Host& host);
 
-// The bridge takes no router advertisements from guests.
-Result<void> distrust_advertisements(const Host& host, const std::string& bridge);
+// Before the bridge comes up: it takes no router advertisements from guests, and does not look for
+// others with its link-local address. While it does, for two seconds, the kernel has no address to
+// ask for guests with, and drops what it should forward to them.
+Result<void> prepare_bridge(const Host& host, const std::string& bridge);
 // 127.0.0.0/8 may be routed through the bridge: for ports published on the host's loopback.
 Result<void> route_loopback(const Host& host, const std::string& bridge);
 

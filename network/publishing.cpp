@@ -232,7 +232,11 @@ Result<void> open_ports(Session& session, const GuestRecord& record,
   const Endpoint* out = way_out(record);
   const bool loopback = std::any_of(ports.begin(), ports.end(), is_for_loopback);
   if (out == nullptr || !loopback) return {};
-  return route_loopback(session.host, out->bridge);
+  if (auto routed = route_loopback(session.host, out->bridge); !routed) {
+    session.warnings.push_back("published ports do not answer on 127.0.0.1: " +
+                               routed.error().text());
+  }
+  return {};
 }
 
 }  // namespace vrun::network

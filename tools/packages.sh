@@ -7,6 +7,7 @@ BUILD_PACKAGES=(
   libarchive-dev libcap-dev libmd-dev libnl-3-dev libnl-route-3-dev libprotobuf-dev libseccomp-dev libspdlog-dev
   libssl-dev libsystemd-dev protobuf-compiler rapidjson-dev
   libbenchmark-dev libgmock-dev libgtest-dev
+  libnftables-dev
 )
 
 # Installs what is missing of the named packages; without the network when nothing is.
@@ -43,4 +44,5 @@ TEST_PACKAGES=(
   golang-github-containers-common golang-github-containers-image
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
   clang libclang-rt-14-dev ccache libyaml-cpp-dev
+  nftables
 )

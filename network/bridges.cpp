@@ -46,10 +46,14 @@ Result<Link> set_up_bridge(Session& session, const Network& network, std::option
 
 }  // namespace
 
+RuledNetwork ruled(const Network& network) {
+  return {network.bridge, network.internal, network.subnet4, network.subnet6};
+}
+
 Result<void> sync_rules(Session& session) {
   std::vector<RuledNetwork> networks;
   for (const Network& network : TRY(session.records.all_networks()))
-    networks.push_back({network.bridge, network.internal});
+    networks.push_back(ruled(network));
   std::vector<RuledPorts> ports;
   for (const GuestRecord& record : TRY(session.records.all_guests())) {
     const auto some = ruled_ports(record, record.net.ports);

@@ -261,6 +261,16 @@ Result<void> LinkTable::set_up(int index) {
   return netlink_.request(request, "set interface " + std::to_string(index) + " up");
 }
 
+Result<void> LinkTable::allow_hairpin(int index) {
+  ifinfomsg about = link_body(index, false);
+  about.ifi_family = AF_BRIDGE;
+  Request request(RTM_SETLINK, NLM_F_ACK, about);
+  const std::size_t port = request.begin(IFLA_PROTINFO | NLA_F_NESTED);
+  request.add(IFLA_BRPORT_MODE, std::string_view("\1", 1));
+  request.end(port);
+  return netlink_.request(request, "let the bridge send back by port " + std::to_string(index));
+}
+
 Result<void> LinkTable::remove(const std::string& name) {
   Request request(RTM_DELLINK, NLM_F_ACK, link_body(0, false));
   request.add_text(IFLA_IFNAME, name);

@@ -56,6 +56,9 @@ class LinkTable {
   // One message: both ends are in their places, the one here is up.
   Result<void> make_veth(const VethSpec& pair);
   Result<void> set_up(int index);
+  // The bridge may send what came in by this port back through it: with br_netfilter in the kernel
+  // a guest's packet to a port that it has published itself takes that way.
+  Result<void> allow_hairpin(int index);
   Result<void> remove(const std::string& name);  // absent is success
 
   Result<void> add_address(int index, Ipv4 address, unsigned prefix);

@@ -136,7 +136,7 @@ Result<void> remove_network(Session& session, const Network& network) {
   TRY(session.records.remove(network));
   const bool last = TRY(session.records.all_networks()).empty();
   if (last) return sync_rules(session);
-  return change_rules(session, remove_network_text({network.bridge, network.internal}));
+  return change_rules(session, remove_network_text(ruled(network)));
 }
 
 }  // namespace

@@ -230,8 +230,10 @@ Result<void> open_ports(Session& session, const GuestRecord& record,
   if (ports.empty()) return {};
   TRY(change_rules(session, add_ports_text(ruled_ports(record, ports))));
   const Endpoint* out = way_out(record);
-  const bool loopback = std::any_of(ports.begin(), ports.end(), is_for_loopback);
-  if (out == nullptr || !loopback) return {};
+  if (out == nullptr) return {};
+  const std::optional<Link> link = TRY(session.links.find(out->host_side));
+  if (link) TRY(session.links.allow_hairpin(link->index));
+  if (std::none_of(ports.begin(), ports.end(), is_for_loopback)) return {};
   if (auto routed = route_loopback(session.host, out->bridge); !routed) {
     session.warnings.push_back("published ports do not answer on 127.0.0.1: " +
                                routed.error().text());

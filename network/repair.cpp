@@ -46,7 +46,8 @@ struct InUse {
 
 Result<InUse> in_use(Session& session) {
   InUse used;
-  used.owners.insert(session.busy);
+  // A lease without an owner belongs to nobody: its writer died between making and filling it.
+  if (!session.busy.empty()) used.owners.insert(session.busy);
   for (const GuestRecord& record : TRY(session.records.all_guests())) {
     used.owners.insert(owner_of(record));
     for (const Endpoint& endpoint : record.net.endpoints)

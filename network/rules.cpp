@@ -11,6 +11,8 @@ constexpr std::string_view kSets = R"(
   set bridges { type ifname; }
   set internal { type ifname; }
   set within { type ifname . ifname; }
+  set onlink4 { type ifname . ipv4_addr; flags interval; }
+  set onlink6 { type ifname . ipv6_addr; flags interval; }
   map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
   map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -21,6 +23,9 @@ constexpr std::string_view kSets = R"(
 // reaches the port there; guests shall not reach the host's loopback by that. A source address that
 // does not lie behind its bridge is a lie.
 // leaving has the number of dstnat: the word is known for prerouting only.
+// departing: a guest that calls a port published by its own network would get the answer past the
+// host, from an address that it did not call. With br_netfilter such packets do not come by an
+// interface (iifname is empty here), so they are known by their source.
 constexpr std::string_view kChains = R"(
   chain guard {
     type filter hook prerouting priority raw; policy accept;
@@ -53,7 +58,8 @@ constexpr std::string_view kChains = R"(
   chain departing {
     type nat hook postrouting priority srcnat; policy accept;
     iifname @bridges oifname != @bridges masquerade
-    iifname . oifname @within ct status dnat masquerade
+    oifname . ip saddr @onlink4 ct status dnat masquerade
+    oifname . ip6 saddr @onlink6 ct status dnat masquerade
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
     oifname @bridges ip6 saddr ::1 masquerade
   }
@@ -77,6 +83,10 @@ std::string quoted(const std::string& name) {
 std::string network_text(std::string_view verb, const RuledNetwork& network) {
   const std::string name = quoted(network.bridge);
   std::string text = element(verb, "bridges", name) + element(verb, "within", name + " . " + name);
+  text += element(verb, "onlink4", name + " . " + to_text(network.subnet4));
+  if (network.subnet6) {
+    text += element(verb, "onlink6", name + " . " + to_text(*network.subnet6));
+  }
   if (network.internal) text += element(verb, "internal", name);
   return text;
 }

@@ -27,6 +27,8 @@ namespace vrun::network {
 struct RuledNetwork {
   std::string bridge;
   bool internal = false;
+  Subnet4 subnet4;
+  std::optional<Subnet6> subnet6;
 };
 
 struct RuledPorts {

@@ -36,6 +36,7 @@ Result<Network> network_for(Session& session, const std::string& name);
 // ---- bridges (bridges.cpp) ----
 // The network's bridge, up, with its addresses, behind rules; made when it is not there.
 Result<Link> ensure_bridge(Session& session, const Network& network);
+RuledNetwork ruled(const Network& network);
 // All rules anew, from the records.
 Result<void> sync_rules(Session& session);
 // A change of the rules; where it cannot be made (somebody flushed them), all anew.

@@ -133,6 +133,7 @@ def a_published_port_answers_outside_on_the_host_and_by_hairpin(host, kind):
         assert host.ask(address, 8080, kind).startswith("a ")
     for address in (HOST4, HOST6, b.facts["networks"][0]["gateway"]):
         assert b.ask(address, 8080, kind).startswith("a ")
+        assert a.ask(address, 8080, kind).startswith("a ")
     assert host.outside.ask(HOST4, 80, kind, seconds=1) in ("refused", "timeout")
 
 

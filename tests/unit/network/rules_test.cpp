@@ -22,12 +22,16 @@ std::string added(std::string_view port, bool ipv6 = true) {
 }
 
 TEST(Rules, of_a_network_are_elements) {
-  EXPECT_EQ(add_network_text({"vr-1", false}),
+  const Subnet4 subnet4 = *parse_subnet4("10.160.0.0/22");
+  EXPECT_EQ(add_network_text({"vr-1", false, subnet4, parse_subnet6("fd00::/64")}),
             "add element inet vrun bridges { \"vr-1\" }\n"
-            "add element inet vrun within { \"vr-1\" . \"vr-1\" }\n");
-  EXPECT_EQ(remove_network_text({"vr-1", true}),
+            "add element inet vrun within { \"vr-1\" . \"vr-1\" }\n"
+            "add element inet vrun onlink4 { \"vr-1\" . 10.160.0.0/22 }\n"
+            "add element inet vrun onlink6 { \"vr-1\" . fd00::/64 }\n");
+  EXPECT_EQ(remove_network_text({"vr-1", true, subnet4, std::nullopt}),
             "delete element inet vrun bridges { \"vr-1\" }\n"
             "delete element inet vrun within { \"vr-1\" . \"vr-1\" }\n"
+            "delete element inet vrun onlink4 { \"vr-1\" . 10.160.0.0/22 }\n"
             "delete element inet vrun internal { \"vr-1\" }\n");
 }
 
@@ -57,7 +61,8 @@ TEST(Rules, of_a_range_are_one_change) {
 }
 
 TEST(Rules, are_one_table_and_name_no_other) {
-  const std::array networks{RuledNetwork{"vr-1", false}};
+  const std::array networks{
+      RuledNetwork{"vr-1", false, *parse_subnet4("10.160.0.0/22"), std::nullopt}};
   const std::array ports{ruled("8080:80")};
   const std::string text = table_text(networks, ports);
   EXPECT_THAT(text, testing::StartsWith("add table inet vrun\ndelete table inet vrun\n"
@@ -72,7 +77,8 @@ TEST(Rules, are_one_table_and_name_no_other) {
 
 // The priorities are a promise to firewalls (docs/networks.md).
 TEST(Rules, have_the_documented_priorities) {
-  const std::array networks{RuledNetwork{"vr-1", false}};
+  const std::array networks{
+      RuledNetwork{"vr-1", false, *parse_subnet4("10.160.0.0/22"), std::nullopt}};
   const std::string text = table_text(networks, {});
   for (const char* hook :
        {"filter hook prerouting priority raw", "nat hook prerouting priority dstnat",

@@ -13,6 +13,7 @@
 #include "cli/run.hpp"
 #include "cli/verb_images.hpp"
 #include "cli/verb_registry.hpp"
+#include "cli/verb_network.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -53,6 +54,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (name == "plan") return everyday_plan(call);
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
+  if (is_network_verb(name)) return everyday_network(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }
 

@@ -7,6 +7,7 @@
 #include "cli/help.hpp"
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_registry.hpp"
+#include "cli/verbs_network.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -96,7 +97,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kOwnVerbs, kRegistryVerbs, kImageVerbs);
+constexpr auto kVerbs = joined(kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -142,6 +143,20 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kLoad;
     case EverydayFlags::kImport:
       return kImport;
+    case EverydayFlags::kNetworkCreate:
+      return kNetworkCreate;
+    case EverydayFlags::kNetworkList:
+      return kNetworkList;
+    case EverydayFlags::kNetworkInspect:
+      return kNetworkInspect;
+    case EverydayFlags::kNetworkRemove:
+      return kNetworkRemove;
+    case EverydayFlags::kNetworkConnect:
+      return kNetworkConnect;
+    case EverydayFlags::kNetworkDisconnect:
+      return kNetworkDisconnect;
+    case EverydayFlags::kNetworkPrune:
+      return kNetworkPrune;
     case EverydayFlags::kNone:
       break;
   }

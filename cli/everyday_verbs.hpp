@@ -25,6 +25,13 @@ enum class EverydayFlags : std::uint8_t {
   kSave,
   kLoad,
   kImport,
+  kNetworkCreate,
+  kNetworkList,
+  kNetworkInspect,
+  kNetworkRemove,
+  kNetworkConnect,
+  kNetworkDisconnect,
+  kNetworkPrune,
 };
 
 // One row for each verb; free of pointers (see Label).

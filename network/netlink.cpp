@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include <fcntl.h>
@@ -60,6 +61,19 @@ void Request::add_u32(std::uint16_t type, std::uint32_t value) {
   add(type, std::string_view(reinterpret_cast<const char*>(&value), sizeof value));
 }
 
+std::size_t Request::begin(std::uint16_t type) {
+  const std::size_t at = bytes_.size();
+  rtattr attribute{};
+  attribute.rta_type = type;
+  append(&attribute, sizeof attribute);
+  return at;
+}
+
+void Request::end(std::size_t begun) {
+  const auto length = static_cast<std::uint16_t>(bytes_.size() - begun);
+  std::memcpy(bytes_.data() + begun + offsetof(rtattr, rta_len), &length, sizeof length);
+}
+
 std::span<char> Request::finish(std::uint32_t sequence) {
   nlmsghdr header{};
   std::memcpy(&header, bytes_.data(), sizeof header);
@@ -85,8 +99,8 @@ std::vector<Attribute> attributes_of(const nlmsghdr& message, std::size_t body_b
   return found;
 }
 
-Result<Netlink> Netlink::open() {
-  Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+Result<Netlink> Netlink::open(int family) {
+  Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family));
   if (!socket) return Error::system(errno, "open a netlink socket");
   return Netlink(std::move(socket));
 }

@@ -33,6 +33,13 @@ class Request {
   void add(std::uint16_t type, std::string_view bytes);
   void add_text(std::uint16_t type, const std::string& text);  // with its NUL
   void add_u32(std::uint16_t type, std::uint32_t value);
+  // What is added between begin() and end() lies inside the attribute `type`.
+  std::size_t begin(std::uint16_t type);
+  void end(std::size_t begun);
+  template <typename Body>
+  void add_body(const Body& body) {  // a fixed part inside an attribute (VETH_INFO_PEER)
+    append(&body, sizeof body);
+  }
 
   std::span<char> finish(std::uint32_t sequence);
 
@@ -50,7 +57,8 @@ std::vector<Attribute> attributes_of(const nlmsghdr& message, std::size_t body_b
 
 class Netlink {
  public:
-  static Result<Netlink> open();  // in the current network namespace
+  // In the current network namespace; `family` as in netlink(7).
+  static Result<Netlink> open(int family = NETLINK_ROUTE);
   static Result<Netlink> open_in(int netns_fd);
 
   // Waits for the acknowledgement; `action` is for the error: "rename 'eth0'".

@@ -8,6 +8,7 @@ BUILD_PACKAGES=(
   libssl-dev libsystemd-dev protobuf-compiler rapidjson-dev
   libbenchmark-dev libgmock-dev libgtest-dev
   libcurl4-openssl-dev libisal-dev libyaml-cpp-dev libzstd-dev
+  libnftables-dev
 )
 
 # Installs what is missing of the named packages; without the network when nothing is.
@@ -44,5 +45,5 @@ TEST_PACKAGES=(
   golang-github-containers-common golang-github-containers-image
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
   clang libclang-rt-14-dev ccache
-  apache2-utils docker-registry openssl skopeo umoci zstd
+  apache2-utils docker-registry openssl skopeo umoci zstd nftables
 )

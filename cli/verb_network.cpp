@@ -1,0 +1,271 @@
+#include "cli/verb_network.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/json_writer.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cli/table.hpp"
+#include "network/documents.hpp"
+#include "network/networks.hpp"
+#include "runtime/container.hpp"
+
+namespace vrun::cli {
+namespace {
+
+using network::GuestNetwork;
+using network::Network;
+using network::Networks;
+
+constexpr const char* kTenant = "default";
+
+Result<Networks> networks_of(const EverydayCall& call) {
+  return Networks::open({call.places.data, call.places.run}, kTenant, call.host);
+}
+
+Result<int> print(const std::string& text) {
+  TRY(sys::write_all(STDOUT_FILENO, text));
+  return 0;
+}
+
+Error wrong_value(std::string_view flag, const std::string& value, std::string_view wanted) {
+  return Error(Code::kInvalid,
+               "--" + std::string(flag) + " " + quote(value) + ": not " + std::string(wanted));
+}
+
+Result<bool> wants_json(const EverydayCall& call) {
+  const std::string form = call.arguments.text("format");
+  if (form == "json" || form == "table") return form == "json";
+  return wrong_value("format", form, "table or json");
+}
+
+Result<void> take_labels(const EverydayCall& call, network::NewNetwork& wanted) {
+  for (const std::string& label : call.arguments.list("label")) {
+    const std::size_t equals = label.find('=');
+    if (equals == 0 || label.empty()) return wrong_value("label", label, "KEY=VALUE");
+    wanted.labels[label.substr(0, equals)] =
+        equals == std::string::npos ? "" : label.substr(equals + 1);
+  }
+  return {};
+}
+
+Result<void> take_addresses(const EverydayCall& call, network::NewNetwork& wanted) {
+  for (const std::string& text : call.arguments.list("subnet")) {
+    const auto subnet4 = network::parse_subnet4(text);
+    const auto subnet6 = network::parse_subnet6(text);
+    if (!subnet4 && !subnet6) {
+      return wrong_value("subnet", text, "a subnet")
+          .hint("write ADDRESS/BITS with no bits set beyond BITS: 10.7.0.0/24, fd07::/64");
+    }
+    if ((subnet4 && wanted.subnet4) || (subnet6 && wanted.subnet6)) {
+      return wrong_value("subnet", text, "the first of its family: one of each is enough");
+    }
+    if (subnet4) wanted.subnet4 = subnet4;
+    if (subnet6) wanted.subnet6 = subnet6;
+  }
+  for (const std::string& text : call.arguments.list("gateway")) {
+    const auto gateway4 = network::parse_ipv4(text);
+    const auto gateway6 = network::parse_ipv6(text);
+    if (!gateway4 && !gateway6) return wrong_value("gateway", text, "an address");
+    if (gateway4) wanted.gateway4 = gateway4;
+    if (gateway6) wanted.gateway6 = gateway6;
+  }
+  return {};
+}
+
+Result<int> create(const EverydayCall& call) {
+  network::NewNetwork wanted;
+  wanted.name = call.arguments.word(0);
+  wanted.internal = call.arguments.on("internal");
+  wanted.ipv6 = call.arguments.on("ipv6") || !call.arguments.has("ipv6");
+  const std::int64_t mtu = call.arguments.has("mtu") ? call.arguments.number("mtu") : 0;
+  if (mtu < 0 || mtu > 65535) {
+    return wrong_value("mtu", std::to_string(mtu), "a size from 1280 to 65535");
+  }
+  wanted.mtu = static_cast<std::uint32_t>(mtu);
+  TRY(take_addresses(call, wanted));
+  TRY(take_labels(call, wanted));
+  Networks networks = TRY(networks_of(call));
+  const Network made = TRY(networks.create(wanted));
+  return print(made.name + "\n");
+}
+
+Result<bool> passes(const Network& one, const std::string& filter) {
+  const std::size_t equals = filter.find('=');
+  const std::string key = filter.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : filter.substr(equals + 1);
+  if (key == "name") return one.name.find(value) != std::string::npos;
+  if (key == "label") {
+    const std::size_t inner = value.find('=');
+    const auto found = one.labels.find(value.substr(0, inner));
+    if (found == one.labels.end()) return false;
+    return inner == std::string::npos || found->second == value.substr(inner + 1);
+  }
+  return wrong_value("filter", filter, "name=TEXT or label=KEY[=VALUE]");
+}
+
+Result<std::vector<Network>> wanted_networks(const EverydayCall& call, const Networks& networks) {
+  std::vector<Network> kept;
+  for (Network& one : TRY(networks.list())) {
+    bool keep = true;
+    for (const std::string& filter : call.arguments.list("filter"))
+      keep = TRY(passes(one, filter)) && keep;
+    if (keep) kept.push_back(std::move(one));
+  }
+  return kept;
+}
+
+std::string json_of(const std::vector<Network>& networks) {
+  json::Writer writer(json::Style::kSpaces);
+  writer.begin_array();
+  for (const Network& one : networks)
+    json::encode(writer, json::Rule(), one);
+  writer.end_array();
+  return writer.take() + "\n";
+}
+
+Result<int> list(const EverydayCall& call) {
+  const Networks networks = TRY(networks_of(call));
+  const std::vector<Network> all = TRY(wanted_networks(call, networks));
+  if (call.arguments.on("quiet")) {
+    std::string names;
+    for (const Network& one : all)
+      names += printable(one.name) + "\n";
+    return print(names);
+  }
+  if (TRY(wants_json(call))) return print(json_of(all));
+  std::vector<std::vector<std::string>> rows{
+      {"NAME", "SUBNET", "SUBNET6", "BRIDGE", "INTERNAL", "GUESTS"}};
+  for (const Network& one : all) {
+    rows.push_back({one.name, to_text(one.subnet4), one.subnet6 ? to_text(*one.subnet6) : "-",
+                    one.bridge, one.internal ? "yes" : "no",
+                    std::to_string(TRY(networks.members(one.name)).size())});
+  }
+  return print(table(rows));
+}
+
+void write_inspected(json::Writer& writer, const Network& one,
+                     const std::vector<GuestNetwork>& members) {
+  writer.begin_object();
+  writer.key("network");
+  json::encode(writer, json::Rule(), one);
+  writer.key("guests").begin_array();
+  for (const GuestNetwork& member : members)
+    json::encode(writer, json::Rule(), member);
+  writer.end_array();
+  writer.end_object();
+}
+
+Result<int> inspect(const EverydayCall& call) {
+  Networks networks = TRY(networks_of(call));
+  json::Writer writer(json::Style::kSpaces);
+  writer.begin_array();
+  for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
+    const Network one = TRY(networks.find(call.arguments.word(i)));
+    write_inspected(writer, one, TRY(networks.members(one.name)));
+  }
+  writer.end_array();
+  return print(writer.take() + "\n");
+}
+
+Result<int> remove(const EverydayCall& call) {
+  Networks networks = TRY(networks_of(call));
+  for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
+    const std::string name = call.arguments.word(i);
+    Result<void> removed = networks.remove(name);
+    const bool fine =
+        removed || (call.arguments.on("force") && removed.error().code() == Code::kNotFound);
+    if (!fine) return std::move(removed).error();
+    if (removed) TRY(print(name + "\n"));
+  }
+  return 0;
+}
+
+// The network namespace of a running guest.
+Result<Fd> namespace_of(const EverydayCall& call, const std::string& guest) {
+  runtime::Context context;
+  context.root = call.places.states(kTenant);
+  context.host = call.host;
+  const Result<runtime::Info> info = runtime::state(context, guest);
+  if (!info || info->status == runtime::Status::kStopped || info->pid.value <= 0) {
+    return Error(Code::kState, "guest " + quote(guest) + " is not running")
+        .hint("a guest's networks can be changed while it runs");
+  }
+  return sys::open(At::cwd(), call.host.proc + "/" + std::to_string(info->pid.value) + "/ns/net",
+                   O_RDONLY);
+}
+
+Result<network::Join> join_of(const EverydayCall& call) {
+  // One parser for the options, whether they stand here or in --network NAME:ip=...
+  std::vector<std::string> options;
+  const auto take = [&](std::string_view flag, const std::string& key) {
+    if (call.arguments.has(flag)) options.push_back(key + "=" + call.arguments.text(flag));
+  };
+  take("ip", "ip");
+  take("ip6", "ip6");
+  take("mac-address", "mac");
+  for (const std::string& alias : call.arguments.list("alias"))
+    options.push_back("alias=" + alias);
+  std::string text = call.arguments.word(0);
+  if (!options.empty()) text += ":" + join(options, ",");
+  return network::parse_join(text);
+}
+
+Result<int> connect(const EverydayCall& call) {
+  const network::Join join = TRY(join_of(call));
+  const std::string guest = call.arguments.word(1);
+  Networks networks = TRY(networks_of(call));
+  const Fd netns = TRY(namespace_of(call, guest));
+  TRY(networks.connect(guest, join, netns));
+  return 0;
+}
+
+Result<int> disconnect(const EverydayCall& call) {
+  const std::string guest = call.arguments.word(1);
+  Networks networks = TRY(networks_of(call));
+  const Fd netns = TRY(namespace_of(call, guest));
+  Result<void> done = networks.disconnect(guest, call.arguments.word(0), netns);
+  if (!done && call.arguments.on("force") && done.error().code() == Code::kState) return 0;
+  if (!done) return std::move(done).error();
+  return 0;
+}
+
+Result<int> prune(const EverydayCall& call) {
+  Networks networks = TRY(networks_of(call));
+  for (const std::string& name : TRY(networks.prune()))
+    TRY(print(name + "\n"));
+  return 0;
+}
+
+struct Row {
+  std::string_view verb;
+  Result<int> (*function)(const EverydayCall&);
+};
+constexpr std::array kFunctions{
+    Row{"network create", &create},   Row{"network ls", &list},
+    Row{"network inspect", &inspect}, Row{"network rm", &remove},
+    Row{"network connect", &connect}, Row{"network disconnect", &disconnect},
+    Row{"network prune", &prune},
+};
+
+const Row* find_row(std::string_view verb) {
+  const auto found = std::find_if(kFunctions.begin(), kFunctions.end(),
+                                  [&](const Row& row) { return row.verb == verb; });
+  return found == kFunctions.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+bool is_network_verb(std::string_view verb) {
+  return find_row(verb) != nullptr;
+}
+
+Result<int> everyday_network(std::string_view verb, const EverydayCall& call) {
+  return find_row(verb)->function(call);
+}
+
+}  // namespace vrun::cli

@@ -49,7 +49,7 @@ engine::RunRequest to_request(const Arguments& arguments) {
   request.workdir = arguments.text("workdir");
   request.user = arguments.text("user");
   if (arguments.has("entrypoint")) request.entrypoint = arguments.text("entrypoint");
-  request.keep = arguments.has("rm") && !arguments.on("rm");
+  request.remove = arguments.on("rm");
   request.tty = tristate(arguments, "tty");
   request.interactive = tristate(arguments, "interactive");
   request.memory = arguments.text("memory");

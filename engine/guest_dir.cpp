@@ -34,18 +34,6 @@ std::string random_digits() {
   return text;
 }
 
-std::string to_json(const GuestRecord& record) {
-  json::Writer writer(json::Style::kTabs);
-  writer.begin_object();
-  writer.member("version", record.version)
-      .member("name", record.name)
-      .member("tenant", record.tenant);
-  writer.member("image", record.image).member("manifest", record.manifest_digest);
-  writer.member("created", record.created);
-  writer.end_object();
-  return writer.take() + "\n";
-}
-
 // Under its new name nobody takes it for a guest; its lock, still held, keeps others from removing
 // it too.
 Result<void> remove_guest(const Fd& parent, const std::string& name) {

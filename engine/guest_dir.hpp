@@ -13,13 +13,9 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "engine/guest_record.hpp"
 
 namespace vrun::engine {
-
-struct GuestRecord {
-  std::uint32_t version = 1;
-  std::string name, tenant, image, manifest_digest, created;
-};
 
 // A guest's name is a ContainerId of at most 64 characters that begins with a letter or digit: it
 // is also a file name, a cgroup name and the host name.

@@ -194,8 +194,6 @@ Result<void> check_request(const RunRequest& request) {
     return later("--pull " + quote(request.pull))
         .hint("for now guests start from the images that `vrun images` lists");
   }
-  if (request.keep)
-    return later("--rm=false").hint("a guest in the foreground ends with its command");
   if (request.network != "none" && request.network != "host") {
     return Error(Code::kUnsupported,
                  "--network " + quote(request.network) + ": not in this version")

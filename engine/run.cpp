@@ -218,6 +218,7 @@ Result<Fd> make_root(const images::Store& store, const images::Image& image, con
 
 GuestRecord record_of(const images::Image& image, const std::string& name) {
   GuestRecord record;
+  record.id = make_guest_id();
   record.name = name;
   record.tenant = kTenant;
   record.image = image.name;

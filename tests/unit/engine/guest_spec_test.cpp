@@ -184,9 +184,6 @@ TEST(GuestSpec, what_comes_later_says_so) {
   request.pull = "always";
   EXPECT_EQ(check_request(request).error().code(), Code::kUnsupported);
   request = {};
-  request.keep = true;
-  EXPECT_EQ(check_request(request).error().code(), Code::kUnsupported);
-  request = {};
   request.network = "bridge";
   EXPECT_THAT(check_request(request).error().hint(), HasSubstr("none"));
   request = {};

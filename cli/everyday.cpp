@@ -11,6 +11,7 @@
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
+#include "cli/verb_guests.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -50,6 +51,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (name == "run") return everyday_run(call);
   if (name == "plan") return everyday_plan(call);
   if (name == "images") return everyday_images(call);
+  if (is_guest_verb(name)) return everyday_guest(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }
 
@@ -130,6 +132,7 @@ int everyday(int argc, char** argv) {
   log::configure({.file = "", .format = log::Format::kText, .debug = globals->on("debug")});
   const auto& rest = globals->words();
   if (globals->help() || rest.empty()) return show(everyday_help());
+  if (rest[0] == "guest-step") return guest_step({rest.begin() + 1, rest.end()});
   const bool asks = rest[0] == "help";
   if (asks && rest.size() == 1) return show(everyday_help());
   Result<const EverydayVerb*> verb = look_up(rest[asks ? 1 : 0]);

@@ -11,7 +11,21 @@
 
 namespace vrun::cli {
 
-enum class EverydayFlags : std::uint8_t { kNone, kRun, kImages };
+enum class EverydayFlags : std::uint8_t {
+  kNone,
+  kRun,
+  kImages,
+  kStart,
+  kStop,
+  kKill,
+  kRm,
+  kPs,
+  kInspect,
+  kLogs,
+  kAttach,
+  kExec,
+  kEvents,
+};
 
 // One row for each verb; free of pointers (see Label).
 struct EverydayVerb {

@@ -36,10 +36,11 @@ constexpr auto json_fields(const RunRequest*) {
       field("remove", &R::remove), field("memory", &R::memory),
       field("memoryReservation", &R::memory_reservation), field("memorySwap", &R::memory_swap),
       field("cpus", &R::cpus), field("cpuWeight", &R::cpu_weight),
-      field("cpusetCpus", &R::cpuset_cpus), field("cpusetMems", &R::cpuset_mems),
-      field("pidsLimit", &R::pids_limit), field("blkioWeight", &R::blkio_weight),
-      field("shmSize", &R::shm_size), field("deviceReadBps", &R::device_read_bps),
-      field("deviceWriteBps", &R::device_write_bps), field("deviceReadIops", &R::device_read_iops),
+      field("cpuShares", &R::cpu_shares), field("cpusetCpus", &R::cpuset_cpus),
+      field("cpusetMems", &R::cpuset_mems), field("pidsLimit", &R::pids_limit),
+      field("blkioWeight", &R::blkio_weight), field("shmSize", &R::shm_size),
+      field("deviceReadBps", &R::device_read_bps), field("deviceWriteBps", &R::device_write_bps),
+      field("deviceReadIops", &R::device_read_iops),
       field("deviceWriteIops", &R::device_write_iops), field("ulimits", &R::ulimits),
       field("readOnly", &R::read_only), field("volumes", &R::volumes), field("mounts", &R::mounts),
       field("tmpfs", &R::tmpfs), field("devices", &R::devices),
@@ -76,7 +77,8 @@ constexpr auto json_fields(const GuestRecord*) {
                       field("manifest", &G::manifest_digest), field("created", &G::created),
                       field("request", &G::request), field("firstId", &G::first_id),
                       field("desired", &G::desired, {.always = true}),
-                      field("restarts", &G::restarts), field("last", &G::last));
+                      field("restarts", &G::restarts), field("quickEnds", &G::quick_ends),
+                      field("last", &G::last));
 }
 
 std::string GuestRecord::label(std::string_view key) const {

@@ -39,7 +39,8 @@ struct GuestRecord {
   RunRequest request;
   std::uint32_t first_id = 0;  // of its uid and gid range
   Desired desired = Desired::kStopped;
-  std::uint32_t restarts = 0;  // by its policy, since it was last started by hand
+  std::uint32_t restarts = 0;    // by its policy, since it was last started by hand
+  std::uint32_t quick_ends = 0;  // lives in a row that were too short to count as one: the back-off
   LastExit last;
 
   std::string short_id() const { return id.substr(0, 12); }

@@ -102,13 +102,11 @@ std::vector<oci::Namespace> namespaces_of(const RunRequest& request) {
 Result<std::vector<std::string>> environment_of(const oci::ImageConfig& image,
                                                 const RunRequest& request,
                                                 const GuestFacts& facts) {
-  Environment environment(facts.env);
+  Environment environment({});
   for (const std::string& entry : image.env) {
     // An image cannot ask for the caller's variables.
     if (entry.find('=') != std::string::npos) TRY(environment.add(entry));
   }
-  for (const auto& [name, text] : facts.env_files)
-    TRY(environment.add_file(text, name));
   for (const std::string& entry : request.env)
     TRY(environment.add(entry));
   environment.add_default("PATH", kDefaultPath);

@@ -29,8 +29,6 @@ struct GuestFacts {
   Account account;
   std::string cwd;  // of the caller: what "./x" starts at
   std::vector<oci::Mount> volumes, tmpfs;
-  std::vector<std::string> env;                                // of the caller
-  std::vector<std::pair<std::string, std::string>> env_files;  // name, text
 };
 
 // Everything about a request that can be said without looking at the host: flags that exclude each
@@ -40,6 +38,7 @@ Result<void> check_request(const RunRequest& request);
 // What is wrong with the flags for this image: command, capabilities, limits.
 Result<void> check_flags(const oci::ImageConfig& image, const RunRequest& request);
 
+// The request is settled (settle_request).
 Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& request,
                              const GuestFacts& facts);
 

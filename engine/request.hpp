@@ -34,7 +34,8 @@ struct RunRequest {
   bool remove = false;  // --rm
 
   // Limits: empty is none.
-  std::string memory, memory_reservation, memory_swap, cpus, cpu_weight, cpuset_cpus, cpuset_mems;
+  std::string memory, memory_reservation, memory_swap, cpus, cpu_weight, cpu_shares, cpuset_cpus,
+      cpuset_mems;
   std::string pids_limit, blkio_weight, shm_size;
   std::vector<std::string> device_read_bps, device_write_bps, device_read_iops, device_write_iops;
   std::vector<std::string> ulimits;

@@ -25,8 +25,9 @@ Result<void> run_poststart(const Creation& creation, Pid pid) {
   return run_hooks(hooks.poststart, state, "poststart");
 }
 
-Result<void> execute(Creation& creation) {
+Result<void> execute(Creation& creation, const RunOptions& options) {
   TRY(creation.publish());
+  if (options.before_start) TRY(options.before_start(creation.serving().child.pid));
   TRY(let_go(creation.serving()));
   TRY(serve_until_exec(creation.serving()));
   return run_poststart(creation, creation.serving().child.pid);
@@ -37,15 +38,17 @@ Result<void> execute(Creation& creation) {
 Result<int> run(const Context& context, const RunOptions& options) {
   Input input = TRY(read_input(context, options.create));
   input.gate = false;
-  input.foreground = !options.detach;
+  input.foreground = !options.detach || options.console != nullptr;
   std::optional<Foreground> foreground;
-  if (input.foreground) foreground.emplace(TRY(Foreground::create()));
+  if (!options.detach) foreground.emplace(TRY(Foreground::create()));
 
   std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
-  TRY(execute(*creation));
+  TRY(execute(*creation, options));
   Fd console = std::move(creation->serving().console);
-  const sys::Child child = creation->commit();
+  sys::Child child = creation->commit();
   creation.reset();  // lets go of the state folder's lock
+  if (options.console != nullptr) *options.console = std::move(console);
+  if (options.child != nullptr) *options.child = std::move(child);
   if (options.detach) return 0;
 
   Result<sys::Exit> exit = foreground->wait(child.pidfd.get(), std::move(console));

@@ -9,10 +9,12 @@
 
 #include "base/fs.hpp"
 #include "base/helper.hpp"
+#include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cgroups/group.hpp"
 #include "engine/environment.hpp"
+#include "engine/rights.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
@@ -109,11 +111,24 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
   const std::string cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
   for (std::string& volume : request.volumes)
     volume = absolute_volume(volume, cwd);
+  for (std::string& option : request.security_opts) {
+    constexpr std::string_view kFile = "seccomp=";
+    const std::string path = option.starts_with(kFile) ? option.substr(kFile.size()) : "";
+    if (!path.empty() && path != "unconfined" && !path.starts_with('/')) {
+      option = std::string(kFile) + fs::clean(fs::join(cwd, path));
+    }
+  }
   return {};
 }
 
 Result<images::Image> find_image(const RunRequest& request, const Places& places) {
-  return images::Catalog(places.images).find(request.image);
+  images::Image image = TRY(images::Catalog(places.images).find(request.image));
+  const std::string platform = image.config.os + "/" + image.config.architecture;
+  const bool fits = request.platform.empty() || request.platform == platform ||
+                    request.platform == platform + "/" + image.config.variant;
+  if (fits) return image;
+  return Error(Code::kNotFound, "--platform " + quote(request.platform) + ": image " +
+                                    quote(request.image) + " is for " + platform);
 }
 
 Result<void> bring_layers(const images::Store& store, const images::Image& image,
@@ -131,6 +146,7 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
   facts.cgroups_path = cgroups::guest_path(tenant, cgroup_name, host);
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";
+  facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();
   for (const std::string& text : request.volumes) {
     oci::Mount volume = TRY(parse_volume(text, facts.cwd));
     Result<struct stat> source = sys::stat(At::cwd(), volume.source);
@@ -139,6 +155,24 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
     }
     facts.volumes.push_back(std::move(volume));
   }
+  for (const std::string& text : request.mounts) {
+    oci::Mount mount = TRY(parse_mount(text));
+    if (mount.type == "bind") {
+      Result<struct stat> source = sys::stat(At::cwd(), mount.source);
+      if (!source) {
+        return std::move(source).error().during("--mount " + quote(text)).hint("create it first");
+      }
+    }
+    facts.volumes.push_back(std::move(mount));
+  }
+  for (const std::string& text : request.devices) {
+    DeviceGrant grant = TRY(parse_device(text));
+    facts.volumes.push_back(std::move(grant.mount));
+    facts.device_rules.push_back(std::move(grant.rule));
+  }
+  const Security security = TRY(parse_security(request));
+  if (!security.seccomp_file.empty()) facts.seccomp = TRY(read_seccomp(security.seccomp_file));
+  if (request.init) facts.init_program = TRY(helper_path("vrun-init"));
   for (const std::string& text : request.tmpfs)
     facts.tmpfs.push_back(TRY(parse_tmpfs(text)));
   return facts;
@@ -154,6 +188,16 @@ IdSpace id_space() {
     return fs::read_file(At::cwd(), path, kMost).value_or("");
   };
   return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
+}
+
+std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids) {
+  if (!shares_user(request)) return ids.mapping();
+  return {{.container_id = 0, .host_id = 0, .size = 0xFFFFFFFFU}};
+}
+
+void warn_of(const RunRequest& request) {
+  for (const std::string& warning : warnings_of(request))
+    log::warning(warning);
 }
 
 Result<Fd> make_root(const images::Store& store, const RootRequest& request) {
@@ -177,7 +221,11 @@ Result<Fd> make_root(const images::Store& store, const RootRequest& request) {
 
 Result<Account> account_of(const Fd& root, const oci::ImageConfig& config,
                            const RunRequest& request) {
-  return account_in(root, wanted_user(config, request));
+  Account account = TRY(account_in(root, wanted_user(config, request)));
+  if (request.group_add.empty()) return account;
+  const std::string group = TRY(read_inside(root, "etc/group"));
+  TRY(add_groups(request.group_add, group, account));
+  return account;
 }
 
 Result<Account> account_in(const Fd& root, const std::string& user) {

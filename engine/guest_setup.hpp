@@ -38,6 +38,11 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
 IdSpace id_space();
 std::string ids_dir(const Places& places);
 
+// The guest's ids outside: its range, or with --userns host the host's own.
+std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids);
+// Says on stderr what the flags give away.
+void warn_of(const RunRequest& request);
+
 struct RootRequest {
   const oci::ImageConfig& config;
   const Fd& guest_dir;  // has upper and work

@@ -7,6 +7,7 @@
 // has.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ struct GuestFacts {
   Account account;
   std::string cwd;  // of the caller: what "./x" starts at
   std::vector<oci::Mount> volumes, tmpfs;
+  std::vector<oci::DeviceRule> device_rules;  // of --device
+  std::optional<oci::Seccomp> seccomp;        // of --security-opt seccomp=FILE
+  bool host_has_mqueue = true;                // for --ipc host
+  std::string init_program;                   // of --init: a path of the host
 };
 
 // Everything about a request that can be said without looking at the host: flags that exclude each

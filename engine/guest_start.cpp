@@ -64,12 +64,13 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
       TRY(IdRange::take(ids_dir(guests.places()), id_space(), locked.path(), record.first_id));
   ids.keep();  // until the guest is removed
   record.first_id = ids.start();
-  making.root = TRY(make_root(store, {making.config, locked.dir(), ids.mapping(), true}));
+  const auto mapping = mapping_of(record.request, ids);
+  making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
   GuestFacts facts =
       TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
-  facts.uids = facts.gids = ids.mapping();
+  facts.uids = facts.gids = mapping;
   facts.account = TRY(account_of(making.root, making.config, record.request));
-  TRY(write_guest_files(locked.dir(), files_of(record, ids.start())));
+  TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, record.request, facts));
   if (facts.terminal) {
@@ -77,9 +78,9 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
     return making;
   }
   const oci::User& user = making.spec.process->user;
-  making.pipes = TRY(make_pipes(place.dir, input_of(record, request),
-                                Uid(ids.start() + user.uid.value % kIdsPerGuest),
-                                Gid(ids.start() + user.gid.value % kIdsPerGuest)));
+  making.pipes =
+      TRY(make_pipes(place.dir, input_of(record, request), Uid(mapping[0].host_id + user.uid.value),
+                     Gid(mapping[0].host_id + user.gid.value)));
   return making;
 }
 
@@ -259,6 +260,7 @@ Result<GuestRecord> create_guest(const Guests& guests, RunRequest request) {
   TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.settle(oci::to_json(image.config)));
+  warn_of(record.request);
   note_event(guests.places(), record, "create");
   return record;
 }

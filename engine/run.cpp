@@ -74,10 +74,11 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, const G
   // Made in this order and undone in the other one: directory, ids, mount, container.
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
   IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
-  facts.uids = facts.gids = ids.mapping();
-  Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), ids.mapping(), false}));
+  const auto mapping = mapping_of(record.request, ids);
+  facts.uids = facts.gids = mapping;
+  Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
   facts.account = TRY(account_of(root, prepared.image.config, record.request));
-  TRY(write_guest_files(guest.dir(), files_of(record, ids.start())));
+  TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
   const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
@@ -108,6 +109,7 @@ Result<int> run_direct(const RunRequest& request, const Guests& guests) {
   const images::Store store = TRY(images::Store::open(guests.places().data));
   TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
   repair(guests);
+  warn_of(prepared.record.request);
   TRY(bring_layers(store, prepared.image, guests.host()));
   Result<int> code = run_prepared(prepared, store, guests);
   if (!code) return std::move(code).error().during("run " + prepared.record.name);

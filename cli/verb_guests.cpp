@@ -43,18 +43,34 @@ Result<int> create(const EverydayCall& call) {
   return 0;
 }
 
-// A guest that waits for its next life starts at once.
+// A guest that waits for its next life starts at once; one whose end is being written down, after
+// that.
 Result<void> end_waiting(const Guests& guests, const GuestRecord& record) {
+  constexpr int kSettleMs = 20000;
   const engine::Guest guest = TRY(guests.find(record.name));
-  if (guest.status != engine::GuestStatus::kRestarting) return {};
-  return engine::stop_guest(guests, record);
+  if (guest.status == engine::GuestStatus::kRestarting) return engine::stop_guest(guests, record);
+  if (!guest.runs()) TRY(engine::wait_for_monitor(guests, record, kSettleMs));
+  return {};
 }
 
+bool runs_now(const Guests& guests, const GuestRecord& record) {
+  const Result<engine::Guest> guest = guests.find(record.name);
+  return guest && guest->record.id == record.id && guest->runs();
+}
+
+// One that runs already is started, as for Docker; also when somebody else was faster. Others may
+// start and stop it at the same moment: then again.
 Result<void> start_one(const Guests& guests, const GuestRecord& record) {
-  TRY(end_waiting(guests, record));
+  constexpr int kMostTries = 20;
   TRY(engine::reset_restarts(guests, record));
-  TRY(engine::launch_guest(guests, record, {}));
-  return {};
+  for (int attempt = 1;; ++attempt) {
+    TRY(end_waiting(guests, record));
+    if (runs_now(guests, record)) return {};
+    Result<engine::LaunchedGuest> launched = engine::launch_guest(guests, record, {});
+    if (launched || runs_now(guests, record)) return {};
+    const bool busy = launched.error().code() == Code::kState;
+    if (!busy || attempt == kMostTries) return std::move(launched).error();
+  }
 }
 
 Result<int> start_attached(const EverydayCall& call) {

@@ -1,5 +1,7 @@
 #include "engine/guest_end.hpp"
 
+#include <algorithm>
+
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -11,11 +13,12 @@ namespace {
 
 // "vrun stop", when it was vrun that sent this signal.
 std::string sender_of(const EndFacts& facts, int signal) {
-  const std::size_t blank = facts.killer.find(' ');
-  if (blank == std::string::npos) return {};
-  const auto sent = parse_i64(facts.killer.substr(0, blank));
-  if (!sent || *sent != signal) return {};
-  return facts.killer.substr(blank + 1);
+  for (const std::string_view line : split(facts.killers, '\n')) {
+    const std::size_t blank = std::min(line.find(' '), line.size());
+    const auto sent = parse_i64(line.substr(0, blank));
+    if (sent && *sent == signal && blank < line.size()) return std::string(line.substr(blank + 1));
+  }
+  return {};
 }
 
 std::string words_of(int signal) {

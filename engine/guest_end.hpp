@@ -14,7 +14,7 @@ struct EndFacts {
   std::optional<int> status;  // as waitpid(2); absent: nobody learned it
   std::uint64_t oom_kills = 0;
   std::string memory_limit;  // as asked: "64m"
-  std::string killer;        // "9 vrun stop": the last signal that vrun sent, and why
+  std::string killers;       // a line for each signal that vrun sent, and why: "9 vrun stop"
   std::string action;        // of the health check: "unhealthy-kill" ...
   std::string syscall;       // what a seccomp filter killed it for, where the kernel's log says it
 };

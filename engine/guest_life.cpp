@@ -39,10 +39,11 @@ bool exists(const std::string& path) {
 
 // What vrun did last to the guest, so that its end can be explained.
 void note_killer(const Guests& guests, const GuestRecord& record, int signal, std::string_view by) {
-  const Result<Fd> dir = sys::open_dir(At::cwd(), guests.monitor_dir(record));
-  if (!dir) return;
+  const Result<Fd> file = sys::open(At::cwd(), guests.monitor_dir(record) + "/killers",
+                                    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+  if (!file) return;
   static_cast<void>(
-      fs::replace_file(*dir, "killer", std::to_string(signal) + " " + std::string(by)));
+      sys::write_all(file->get(), std::to_string(signal) + " " + std::string(by) + "\n"));
 }
 
 EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional<int> status,
@@ -53,8 +54,8 @@ EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional
   facts.memory_limit = record.request.memory;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
   if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
-  facts.killer =
-      fs::read_file(At::cwd(), guests.monitor_dir(record) + "/killer", 4096).value_or("");
+  facts.killers =
+      fs::read_file(At::cwd(), guests.monitor_dir(record) + "/killers", 65536).value_or("");
   return facts;
 }
 

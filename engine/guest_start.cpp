@@ -138,6 +138,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   TRY(runtime::remove(guests.context(), record.id, true));
   MonitorCall call;
   call.place = TRY(take_place(guests, record, request.lock));
+  request.claimed = true;
   Undo undo([&] { static_cast<void>(remove_monitor_dir(guests, record)); });
   Making making = TRY(prepare(guests, locked, call.place, request));
   call.log = TRY(log_limits(record.request));
@@ -270,10 +271,9 @@ Error start_and_monitor(const Guests& guests, const std::string& name, BecomeReq
   if (!found) return std::move(found).error();
   Result<LockedGuest> locked = guests.lock(found->record);
   if (!locked) return std::move(locked).error();
-  const bool was_running = locked->guest.runs();
   Result<MonitorCall> call = start_locked(guests, *locked, request);
   if (!call) {
-    if (!was_running) note_failed_start(*locked, guests.places(), call.error());
+    if (request.claimed) note_failed_start(*locked, guests.places(), call.error());
     return std::move(call).error();
   }
   note_event(guests.places(), locked->guest.record, "start");

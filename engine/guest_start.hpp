@@ -32,7 +32,8 @@ struct BecomeRequest {
   Fd client, notify;
   int client_flags = 0;
   bool until_client_ends = false;
-  Fd lock;  // of the monitor that we were; none: a first start
+  Fd lock;               // of the monitor that we were; none: a first start
+  bool claimed = false;  // answer: it came so far that a failure is an end of the guest's life
 };
 Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request);
 

@@ -49,13 +49,14 @@ Ending ending_of(int pidfd) {
     const bool exited = info.si_code == CLD_EXITED;
     return {true, exited ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f};
   }
-  // It is init's child: there may be a moment between its end and its reaping.
-  for (int look = 0; look < 100; ++look) {
+  // It is init's child now, and the kernel tells once init has reaped it: at once with systemd, after
+  // a second or two with an init that looks now and then.
+  for (int look = 0; look < 120; ++look) {
     PidfdInfo asked{};
     asked.mask = kInfoExit;
     if (::ioctl(pidfd, kGetInfo, &asked) != 0) break;
     if ((asked.mask & kInfoExit) != 0) return {true, asked.exit_code & 0xff7f};
-    const timespec pause{0, 2000000};
+    const timespec pause{0, look < 20 ? 2000000 : 50000000};
     ::nanosleep(&pause, nullptr);
   }
   return {};

@@ -170,10 +170,12 @@ std::string status_words(const Guest& guest, std::int64_t now) {
     }
     case GuestStatus::kRestarting:
       return "Restarting (" + std::to_string(last.code) + "): " + last.reason;
+    case GuestStatus::kEnding:
+      return "Ending";
     case GuestStatus::kExited:
       break;
   }
-  if (last.finished.empty()) return "Ended a moment ago";
+  if (last.finished.empty()) return "Exited while its monitor was dead";
   std::string text = last.code < 0 ? "Exited" : "Exited (" + std::to_string(last.code) + ")";
   text += " " + time_words(now - epoch_of(last.finished)) + " ago";
   // The code says it all.

@@ -119,9 +119,9 @@ Next what_follows(LockedGuest& locked, std::string_view action) {
 }
 
 Result<void> note_restarting(const Guests& guests, LockedGuest& locked) {
-  TRY(locked.save());
   const Fd dir = TRY(sys::open_dir(At::cwd(), guests.monitor_dir(locked.guest.record)));
   TRY(fs::replace_file(dir, "restarting", ""));
+  TRY(locked.save());  // last: until then the guest is seen to be ending
   note_event(guests.places(), locked.guest.record, "restart");
   return {};
 }
@@ -290,14 +290,19 @@ Result<void> stop_guest(const Guests& guests, const GuestRecord& record,
     locked.guest.record.desired = Desired::kStopped;
     TRY(locked.save());
     if (locked.guest.status == GuestStatus::kRestarting) return stop_waiting(guests, locked);
-    if (!locked.guest.runs()) return {};
+    if (!locked.guest.runs() && locked.guest.status != GuestStatus::kEnding) return {};
     const StopRules rules = TRY(rules_of(locked));
     patience = timeout_ms.value_or(rules.timeout_ms);
     Result<Fd> opened = runtime::open_init(guests.context(), record.id);
-    if (!opened) return {};  // it ended at this moment
-    process = *std::move(opened);
-    static_cast<void>(send(guests, record, rules.signal, by));
-    thaw(guests, locked.guest);
+    if (opened) {
+      process = *std::move(opened);
+      static_cast<void>(send(guests, record, rules.signal, by));
+      thaw(guests, locked.guest);
+    }
+  }
+  if (!process) {  // it has ended by itself
+    TRY(wait_for_monitor(guests, record, kSettleMs));
+    return {};
   }
   if (!TRY(wait_for_end(guests, record, process, patience))) {
     TRY(kill_and_wait(guests, record, process, by));

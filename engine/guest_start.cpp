@@ -123,9 +123,7 @@ void note_failed_start(LockedGuest& locked, const Places& places, const Error& e
 
 Result<MonitorPlace> take_place(const Guests& guests, const GuestRecord& record, Fd& lock) {
   if (!lock) return claim_monitor(guests, record);
-  MonitorPlace place = TRY(keep_monitor(guests, record, std::move(lock)));
-  static_cast<void>(sys::unlink(place.dir, "restarting"));
-  return place;
+  return keep_monitor(guests, record, std::move(lock));
 }
 
 Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
@@ -149,6 +147,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   record.last.started = now_text();
   TRY(locked.save());
   Running running = TRY(run_program(guests, locked, making));
+  static_cast<void>(sys::unlink(call.place.dir, "restarting"));
   call.pidfd = std::move(running.child.pidfd);
   call.console = std::move(running.console);
   call.pipes = std::move(making.pipes);

@@ -25,6 +25,11 @@ bool exists(const std::string& path) {
   return sys::stat(At::cwd(), path, AT_SYMLINK_NOFOLLOW).has_value();
 }
 
+bool is_held(const std::string& lock) {
+  const Result<Fd> file = sys::open(At::cwd(), lock, O_RDONLY | O_NOFOLLOW);
+  return file && ::flock(file->get(), LOCK_SH | LOCK_NB) != 0;
+}
+
 Error unknown(std::string_view wanted, const std::vector<Guest>& all) {
   Error error(Code::kNotFound, "no such guest " + quote(wanted.substr(0, 80)));
   std::vector<std::string_view> names;
@@ -56,6 +61,8 @@ const char* to_text(GuestStatus status) {
       return "paused";
     case GuestStatus::kRestarting:
       return "restarting";
+    case GuestStatus::kEnding:
+      return "ending";
     case GuestStatus::kExited:
       return "exited";
   }
@@ -96,16 +103,21 @@ Guest Guests::look(GuestRecord record) const {
   if (!exists(monitor)) {
     // A guest of `run --rm` in the foreground has no monitor but the command itself.
     if (!guest.record.request.remove) return guest;
-  } else if (exists(monitor + "/restarting")) {
+  }
+  const Result<runtime::Info> info = runtime::state(context_, guest.record.id);
+  if (info) guest.pid = info->pid;
+  if (info && info->status == runtime::Status::kRunning) guest.status = GuestStatus::kRunning;
+  if (info && info->status == runtime::Status::kPaused) guest.status = GuestStatus::kPaused;
+  if (!guest.runs() && exists(monitor + "/restarting")) {
     guest.status = GuestStatus::kRestarting;
     return guest;
   }
-  const Result<runtime::Info> info = runtime::state(context_, guest.record.id);
-  if (!info) return guest;
-  guest.pid = info->pid;
-  if (info->status == runtime::Status::kRunning) guest.status = GuestStatus::kRunning;
-  if (info->status == runtime::Status::kPaused) guest.status = GuestStatus::kPaused;
-  if (!guest.runs()) return guest;
+  if (!guest.runs()) {
+    if (guest.record.last.finished.empty() && is_held(monitor + "/monitor")) {
+      guest.status = GuestStatus::kEnding;
+    }
+    return guest;
+  }
   Result<std::string> health = fs::read_file(At::cwd(), monitor + "/health", 1U << 16U);
   if (health) guest.health = std::string(split(*health, '\n')[0]);
   return guest;

@@ -35,6 +35,7 @@ enum class GuestStatus : std::uint8_t {
   kRunning,
   kPaused,
   kRestarting,  // ended, and its monitor waits to start it again
+  kEnding,      // its process has ended, and its monitor is writing that down
   kExited,
 };
 const char* to_text(GuestStatus status);

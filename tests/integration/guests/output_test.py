@@ -18,7 +18,7 @@ def vrun(work):
 
 def _count(number):
     """A script that says the numbers from 0 on, a line each, and stays."""
-    return f"i=0; while [ $i -lt {number} ]; do echo line $i; i=$((i+1)); done; echo end >&2; sleep 1000"
+    return f"i=0; while [ $i -lt {number} ]; do echo line $i; i=$((i+1)); done; echo end; sleep 1000"
 
 
 def _numbers(text):
@@ -68,7 +68,7 @@ def a_terminal_is_safe_from_what_a_guest_said(vrun):
 
 def logs_are_bounded(vrun):
     vrun.detached(_count(40000), "--name", "b", "--log-opt", "max-size=64k", "--log-opt", "max-file=2")
-    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "b").err, "all is said")
+    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "b").out, "all is said")
     logs = vrun.data / "guests/default/b/logs"
     sizes = [file.stat().st_size for file in logs.iterdir()]
     assert len(sizes) == 2 and max(sizes) <= 65536
@@ -81,7 +81,7 @@ def logs_are_bounded(vrun):
 def rotation_under_load_loses_no_line(vrun):
     vrun.detached(_count(100000), "--name", "r", "--log-opt", "max-size=64k", "--log-opt", "max-file=1000")
     follower = vrun.start("logs", "-f", "r", stdout=subprocess.PIPE, text=True)
-    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "r").err, "all is said")
+    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "r").out, "all is said")
     assert len(list((vrun.data / "guests/default/r/logs").iterdir())) > 20
     assert _numbers(vrun("logs", "r").out) == list(range(100000))
     vrun("kill", "r").ok()
@@ -96,7 +96,7 @@ def a_killed_monitor_takes_no_line_with_it(vrun):
         vrun.kill_monitor("k")
         vrun("create", "base", "true").ok()  # any command that changes something repairs
         assert everyday.alive(vrun.monitor("k"))
-    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "k").err, "all is said")
+    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "k").out, "all is said")
     assert _numbers(vrun("logs", "k").out) == list(range(300000))
     assert vrun.state("k")["status"] == "running"
 
@@ -207,7 +207,7 @@ def a_reader_who_stops_does_not_stop_the_guest(vrun):
     client = vrun.start("attach", "--no-stdin", "g", stdout=subprocess.PIPE)
     runtime.wait_for(lambda: sum("socket:" in d for d in everyday.descriptors_of(vrun.monitor("g"))) > 1, "it is attached")
     vrun("exec", "g", "touch", "/go").ok()
-    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "g").err, "all is said though nobody reads")
+    runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "g").out, "all is said though nobody reads")
     client.kill()
     client.communicate()
     assert _numbers(vrun("logs", "g").out) == list(range(200000))

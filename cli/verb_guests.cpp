@@ -153,6 +153,7 @@ Result<int> rm(const EverydayCall& call) {
     failed = 1;
     complain("vrun", std::move(removed).error().during("rm"));
   }
+  engine::repair(guests);  // what the guests' own killed starts had taken, ids above all
   return failed;
 }
 

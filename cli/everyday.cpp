@@ -14,6 +14,7 @@
 #include "cli/verb_images.hpp"
 #include "cli/verb_registry.hpp"
 #include "cli/verb_network.hpp"
+#include "cli/verb_guests.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -55,6 +56,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
+  if (is_guest_verb(name)) return everyday_guest(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }
 
@@ -135,6 +137,7 @@ int everyday(int argc, char** argv) {
   log::configure({.file = "", .format = log::Format::kText, .debug = globals->on("debug")});
   const auto& rest = globals->words();
   if (globals->help() || rest.empty()) return show(everyday_help());
+  if (rest[0] == "guest-step") return guest_step({rest.begin() + 1, rest.end()});
   const std::size_t first = rest[0] == "help" ? 1 : 0;
   if (first == rest.size()) return show(everyday_help());
   // "image ls" is one verb of two words.

@@ -8,6 +8,7 @@
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_network.hpp"
+#include "cli/verbs_guests.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -19,69 +20,7 @@ constexpr std::array kGlobals{
     Flag{"version", "v", Kind::kSwitch, "", "print the version"},
 };
 
-// The order is that of --help: what the guest is, what it may use, what it sees.
-constexpr std::array kRun{
-    Flag{"name", "", Kind::kText, "NAME", "name of the guest; default: made from the image's name"},
-    Flag{"hostname", "", Kind::kText, "NAME", "host name inside; default: the guest's name"},
-    Flag{"rm", "", Kind::kSwitch, "", "remove the guest when it ends; always so in this version",
-         "true"},
-    Flag{"tty", "t", Kind::kSwitch, "",
-         "give the guest a terminal; default: when stdin and stdout are terminals"},
-    Flag{"interactive", "i", Kind::kSwitch, "",
-         "keep stdin open to the guest; --interactive=false gives it none", "true"},
-    Flag{"env", "e", Kind::kList, "NAME=VALUE",
-         "set an environment variable; NAME alone takes the caller's value"},
-    Flag{"env-file", "", Kind::kList, "FILE", "environment variables from the lines of FILE"},
-    Flag{"workdir", "w", Kind::kText, "DIR", "working directory inside"},
-    Flag{"user", "u", Kind::kText, "USER[:GROUP]", "user inside, by name or number"},
-    Flag{"entrypoint", "", Kind::kText, "PROGRAM",
-         "program to run instead of the image's; empty clears it"},
-    Flag{"memory", "m", Kind::kText, "SIZE", "most memory and swap together: 512m, 2g"},
-    Flag{"cpus", "", Kind::kText, "NUMBER", "most cpu time, in CPUs: 0.5, 2"},
-    Flag{"pids-limit", "", Kind::kText, "COUNT", "most processes and threads"},
-    Flag{"volume", "v", Kind::kList, "SOURCE:TARGET",
-         "show a path of the host inside, owners mapped; with :ro read-only, with :noidmap as it "
-         "is"},
-    Flag{"tmpfs", "", Kind::kList, "TARGET[:OPTS]",
-         "an empty directory in memory: /cache:size=64m,mode=1777"},
-    Flag{"read-only", "", Kind::kSwitch, "", "the guest cannot change its root directory"},
-    Flag{"network", "", Kind::kText, "none|host",
-         "none: loopback only; host: the network of the host itself", "none"},
-    Flag{"cap-add", "", Kind::kList, "CAPABILITY",
-         "give the guest's root one more capability, or ALL"},
-    Flag{"cap-drop", "", Kind::kList, "CAPABILITY", "take one away, or ALL"},
-    Flag{"no-new-privs", "", Kind::kSwitch, "", "set-id programs inside give no rights"},
-    Flag{"isolation", "", Kind::kText, "KIND", "container; vm comes with a later version",
-         "container"},
-    Flag{"pull", "", Kind::kText, "WHEN", "comes with a later version", "", Shown::kDeprecated},
-};
-
 constexpr std::array kOwnVerbs{
-    EverydayVerb{
-        .name = "run",
-        .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
-        .summary = "run a command in a new guest made from an image",
-        .text = "Makes a guest with namespaces, ids, host name, process numbers and file tree "
-                "of its own, runs COMMAND (or what the image says) in it, and removes the "
-                "guest when that ends. Flags for vrun stand before IMAGE; what follows it "
-                "belongs to the guest.\n\n"
-                "The exit code is the command's, or 128 + N when signal N killed it. 125: vrun "
-                "itself failed, 126: the command cannot be executed, 127: it was not found.\n\n"
-                "Whatever stdin is, the guest reads it; a shell loop that reads lines wants "
-                "--interactive=false. On a terminal the guest gets a terminal.",
-        .flag_set = EverydayFlags::kRun,
-        .least = 1,
-        .most = static_cast<std::size_t>(-1),
-        .flags_anywhere = false},
-    EverydayVerb{
-        .name = "plan",
-        .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
-        .summary = "show what `run` with the same flags would do; change nothing",
-        .text = "Prints the guest's ids, its OCI specification and the steps of its start.",
-        .flag_set = EverydayFlags::kRun,
-        .least = 1,
-        .most = static_cast<std::size_t>(-1),
-        .flags_anywhere = false},
     EverydayVerb{.name = "images",
                  .arguments = "",
                  .summary = "list the images that guests can be made from",
@@ -97,7 +36,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
+constexpr auto kVerbs = joined(kGuestVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -157,6 +96,26 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kNetworkDisconnect;
     case EverydayFlags::kNetworkPrune:
       return kNetworkPrune;
+    case EverydayFlags::kStart:
+      return kStart;
+    case EverydayFlags::kStop:
+      return kStop;
+    case EverydayFlags::kKill:
+      return kKill;
+    case EverydayFlags::kRm:
+      return kRm;
+    case EverydayFlags::kPs:
+      return kPs;
+    case EverydayFlags::kInspect:
+      return kInspect;
+    case EverydayFlags::kLogs:
+      return kLogs;
+    case EverydayFlags::kAttach:
+      return kAttach;
+    case EverydayFlags::kExec:
+      return kExec;
+    case EverydayFlags::kEvents:
+      return kEvents;
     case EverydayFlags::kNone:
       break;
   }
@@ -206,7 +165,7 @@ std::string everyday_help() {
     out += verb_line(verb);
   out += "  oci           the OCI runtime with runc's command line (also as vrun-oci)\n";
   out += "\nglobal flags:\n" + flag_lines(kGlobals);
-  return out + "\n`vrun VERB --help` explains a verb.  Try: vrun run base sh\n";
+  return out + "\n`vrun VERB --help` explains a verb.  Try: vrun run --rm base sh\n";
 }
 
 std::string everyday_help(const EverydayVerb& verb) {

@@ -32,6 +32,16 @@ enum class EverydayFlags : std::uint8_t {
   kNetworkConnect,
   kNetworkDisconnect,
   kNetworkPrune,
+  kStart,
+  kStop,
+  kKill,
+  kRm,
+  kPs,
+  kInspect,
+  kLogs,
+  kAttach,
+  kExec,
+  kEvents,
 };
 
 // One row for each verb; free of pointers (see Label).

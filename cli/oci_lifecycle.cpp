@@ -8,7 +8,7 @@
 #include "base/text.hpp"
 #include "cli/oci.hpp"
 #include "cli/oci_json.hpp"
-#include "cli/signals.hpp"
+#include "base/signals.hpp"
 
 namespace vrun::cli {
 namespace {

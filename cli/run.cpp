@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include "base/sys.hpp"
+#include "cli/verb_guests.hpp"
+#include "engine/attach.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -18,6 +20,77 @@ Result<int> print_text(std::string_view text) {
   return 0;
 }
 
+void set_life(const Arguments& arguments, engine::RunRequest& request) {
+  request.detach = arguments.on("detach");
+  request.remove = arguments.on("rm");
+  if (arguments.text("restart") != "no") request.restart = arguments.text("restart");
+  request.stop_signal = arguments.text("stop-signal");
+  request.stop_timeout = arguments.text("stop-timeout");
+  request.init = arguments.on("init");
+  request.labels = arguments.list("label");
+  request.log_opts = arguments.list("log-opt");
+  engine::HealthRequest& health = request.health;
+  health.cmd = arguments.text("health-cmd");
+  health.interval = arguments.text("health-interval");
+  health.timeout = arguments.text("health-timeout");
+  health.retries = arguments.text("health-retries");
+  health.start_period = arguments.text("health-start-period");
+  if (arguments.text("health-on-failure") != "none") {
+    health.on_failure = arguments.text("health-on-failure");
+  }
+  health.disabled = arguments.on("no-healthcheck");
+}
+
+void set_limits(const Arguments& arguments, engine::RunRequest& request) {
+  request.memory = arguments.text("memory");
+  request.memory_reservation = arguments.text("memory-reservation");
+  request.memory_swap = arguments.text("memory-swap");
+  request.cpus = arguments.text("cpus");
+  request.cpu_weight = arguments.text("cpu-weight");
+  request.cpu_shares = arguments.text("cpu-shares");
+  request.cpuset_cpus = arguments.text("cpuset-cpus");
+  request.cpuset_mems = arguments.text("cpuset-mems");
+  request.pids_limit = arguments.text("pids-limit");
+  request.blkio_weight = arguments.text("blkio-weight");
+  request.device_read_bps = arguments.list("device-read-bps");
+  request.device_write_bps = arguments.list("device-write-bps");
+  request.device_read_iops = arguments.list("device-read-iops");
+  request.device_write_iops = arguments.list("device-write-iops");
+  request.ulimits = arguments.list("ulimit");
+  request.shm_size = arguments.text("shm-size");
+}
+
+void set_sight(const Arguments& arguments, engine::RunRequest& request) {
+  request.read_only = arguments.on("read-only");
+  request.volumes = arguments.list("volume");
+  request.mounts = arguments.list("mount");
+  request.tmpfs = arguments.list("tmpfs");
+  request.devices = arguments.list("device");
+  request.network = arguments.text("network");
+  request.network_aliases = arguments.list("network-alias");
+  request.publish = arguments.list("publish");
+  request.ip = arguments.text("ip");
+  request.ip6 = arguments.text("ip6");
+  request.add_hosts = arguments.list("add-host");
+  request.dns = arguments.list("dns");
+  request.dns_search = arguments.list("dns-search");
+  request.dns_options = arguments.list("dns-option");
+}
+
+void set_rights(const Arguments& arguments, engine::RunRequest& request) {
+  request.privileged = arguments.on("privileged");
+  request.no_new_privileges = arguments.on("no-new-privs");
+  request.cap_add = arguments.list("cap-add");
+  request.cap_drop = arguments.list("cap-drop");
+  request.security_opts = arguments.list("security-opt");
+  request.sysctls = arguments.list("sysctl");
+  request.userns = arguments.text("userns");
+  request.pid = arguments.text("pid");
+  request.ipc = arguments.text("ipc");
+  request.uts = arguments.text("uts");
+  request.cgroupns = arguments.text("cgroupns");
+}
+
 }  // namespace
 
 engine::RunRequest to_request(const Arguments& arguments) {
@@ -31,31 +104,29 @@ engine::RunRequest to_request(const Arguments& arguments) {
   request.env_files = arguments.list("env-file");
   request.workdir = arguments.text("workdir");
   request.user = arguments.text("user");
+  request.group_add = arguments.list("group-add");
   if (arguments.has("entrypoint")) request.entrypoint = arguments.text("entrypoint");
-  request.keep = arguments.has("rm") && !arguments.on("rm");
   request.tty = tristate(arguments, "tty");
   request.interactive = tristate(arguments, "interactive");
-  request.memory = arguments.text("memory");
-  request.cpus = arguments.text("cpus");
-  request.pids_limit = arguments.text("pids-limit");
-  request.read_only = arguments.on("read-only");
-  request.no_new_privileges = arguments.on("no-new-privs");
-  request.cap_add = arguments.list("cap-add");
-  request.cap_drop = arguments.list("cap-drop");
-  request.volumes = arguments.list("volume");
-  request.tmpfs = arguments.list("tmpfs");
-  request.network = arguments.text("network");
+  set_life(arguments, request);
+  set_limits(arguments, request);
+  set_sight(arguments, request);
+  set_rights(arguments, request);
   request.isolation = arguments.text("isolation");
   request.pull = arguments.text("pull");
+  request.platform = arguments.text("platform");
   return request;
 }
 
 Result<int> everyday_run(const EverydayCall& call) {
-  return engine::run_guest(to_request(call.arguments), call.places, call.host);
+  const std::string keys = TRY(engine::parse_detach_keys(call.arguments.text("detach-keys")));
+  const engine::Guests guests = TRY(guests_of(call));
+  return engine::run_guest(to_request(call.arguments), guests, keys);
 }
 
 Result<int> everyday_plan(const EverydayCall& call) {
-  return print_text(TRY(engine::plan_guest(to_request(call.arguments), call.places, call.host)));
+  const engine::Guests guests = TRY(guests_of(call));
+  return print_text(TRY(engine::plan_guest(to_request(call.arguments), guests)));
 }
 
 }  // namespace vrun::cli

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/id.hpp"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::size_t kLongestName = 64;  // HOST_NAME_MAX
 // A guest that is being removed: no name a guest can have.
 constexpr std::string_view kRemoving = ".removing-";
+constexpr const char* kKept = "kept";
 
 std::string random_digits() {
   std::array<unsigned char, 3> bytes{};
@@ -32,18 +34,6 @@ std::string random_digits() {
     text += "0123456789abcdef"[byte & 15U];
   }
   return text;
-}
-
-std::string to_json(const GuestRecord& record) {
-  json::Writer writer(json::Style::kTabs);
-  writer.begin_object();
-  writer.member("version", record.version)
-      .member("name", record.name)
-      .member("tenant", record.tenant);
-  writer.member("image", record.image).member("manifest", record.manifest_digest);
-  writer.member("created", record.created);
-  writer.end_object();
-  return writer.take() + "\n";
 }
 
 // Under its new name nobody takes it for a guest; its lock, still held, keeps others from removing
@@ -77,6 +67,20 @@ std::string host_file(const std::string& path) {
   constexpr std::size_t kMost = 1U << 20U;
   Result<std::string> text = fs::read_file(At::cwd(), path, kMost, fs::Kind::kRegularOnly);
   return text ? *std::move(text) : std::string();
+}
+
+// --dns takes the place of all that would be there; the other two add to it.
+std::string resolver_file(const GuestFiles& files) {
+  std::string text;
+  for (const std::string& server : files.dns)
+    text += "nameserver " + server + "\n";
+  if (files.dns.empty()) {
+    text = files.host_network ? host_file("/etc/resolv.conf") : "# this guest has no network\n";
+  }
+  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  if (!files.dns_search.empty()) text += "search " + join(files.dns_search, " ") + "\n";
+  if (!files.dns_options.empty()) text += "options " + join(files.dns_options, " ") + "\n";
+  return text;
 }
 
 }  // namespace
@@ -129,19 +133,35 @@ GuestDir::~GuestDir() {
   if (armed_) static_cast<void>(remove_guest(parent_, name_));
 }
 
+Result<void> GuestDir::settle(std::string_view image_config) {
+  TRY(fs::replace_file(dir_, "image.json", image_config));
+  TRY(sys::make_dir(dir_, "logs", 0700));
+  TRY(fs::replace_file(dir_, kKept, ""));
+  armed_ = false;
+  return {};
+}
+
+Result<void> remove_settled(const std::string& guests_dir, const std::string& name) {
+  const Fd parent = TRY(sys::open_dir(At::cwd(), guests_dir));
+  return remove_guest(parent, name);
+}
+
 Result<void> GuestDir::remove() {
   armed_ = false;
   return remove_guest(parent_, name_);
 }
 
-Result<void> write_guest_files(const GuestDir& guest, const GuestFiles& files) {
-  const Fd dir = TRY(sys::open_dir(guest.dir(), "files"));
+Result<void> write_guest_files(const Fd& guest_dir, const GuestFiles& files) {
+  const Fd dir = TRY(sys::open_dir(guest_dir, "files"));
   const std::string own_hosts =
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" +
       files.hostname + "\n";
-  const std::string hosts = files.host_network ? host_file("/etc/hosts") : own_hosts;
-  const std::string resolver =
-      files.host_network ? host_file("/etc/resolv.conf") : "# this guest has no network\n";
+  std::string hosts = files.host_network ? host_file("/etc/hosts") : own_hosts;
+  for (const std::string& entry : files.add_hosts) {
+    const std::size_t colon = entry.find(':');
+    hosts += entry.substr(colon + 1) + "\t" + entry.substr(0, colon) + "\n";
+  }
+  const std::string resolver = resolver_file(files);
   TRY(write_owned(dir, "hosts", hosts, files));
   TRY(write_owned(dir, "resolv.conf", resolver, files));
   return write_owned(dir, "hostname", files.hostname + "\n", files);
@@ -162,6 +182,8 @@ Result<void> sweep_guests(const std::string& guests_dir,
     for (const std::string& name : TRY(sys::list_dir(parent.get()))) {
       Result<Fd> dir = sys::open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       if (!dir || ::flock(dir->get(), LOCK_EX | LOCK_NB) != 0) continue;  // gone, or alive
+      const bool kept = ::faccessat(dir->get(), kKept, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+      if (kept && !name.starts_with(kRemoving)) continue;
       dead.emplace_back(name, *std::move(dir));
     }
   }

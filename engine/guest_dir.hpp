@@ -1,25 +1,22 @@
 // The directory of one guest below data/guests/TENANT: writable layer, generated files, its lock.
 //
 //   guest.json   what it is (versioned)        upper/, work/   the writable layer
-//   files/       hosts, hostname, resolv.conf
-// The command that runs the guest holds a lock (flock) of the directory. A directory without its
-// lock belongs to a command that died.
+//   files/       hosts, hostname, resolv.conf          kept, image.json, logs/: see settle()
+// The command that makes or runs the guest holds a lock (flock) of the directory. A directory
+// without its lock and without `kept` belongs to a command that died.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "engine/guest_record.hpp"
 
 namespace vrun::engine {
-
-struct GuestRecord {
-  std::uint32_t version = 1;
-  std::string name, tenant, image, manifest_digest, created;
-};
 
 // A guest's name is a ContainerId of at most 64 characters that begins with a letter or digit: it
 // is also a file name, a cgroup name and the host name.
@@ -42,6 +39,9 @@ class GuestDir {
   const std::string& path() const { return path_; }
   // For a guest that could not be ended: left to the next command's sweep.
   void keep() { armed_ = false; }
+  // From now on it stays until it is removed by name. `image_config`: what the guest was made from,
+  // so that it starts again whatever the image's name means by then.
+  Result<void> settle(std::string_view image_config);
   // Now, with the reason if something could not be removed.
   Result<void> remove();
 
@@ -62,8 +62,13 @@ struct GuestFiles {
   std::string hostname;
   std::uint32_t root_uid = 0, root_gid = 0;
   bool host_network = false;
+  std::vector<std::string> add_hosts;  // NAME:ADDRESS
+  std::vector<std::string> dns, dns_search, dns_options;
 };
-Result<void> write_guest_files(const GuestDir& guest, const GuestFiles& files);
+Result<void> write_guest_files(const Fd& guest_dir, const GuestFiles& files);
+
+// A settled guest's directory. The caller holds the guest's lock, and the guest does not run.
+Result<void> remove_settled(const std::string& guests_dir, const std::string& name);
 
 // Removes the directories of commands that died, after `end_guest(name)` has ended what is left of
 // the guest; where that answers false (the guest still runs) the directory stays.

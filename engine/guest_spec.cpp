@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "engine/environment.hpp"
 #include "engine/limits.hpp"
+#include "engine/rights.hpp"
 #include "process/plan.hpp"
 #include "seccomp/seccomp.hpp"
 
@@ -53,18 +54,38 @@ oci::Mount mount(std::string destination, std::string type, std::string source,
   return made;
 }
 
+constexpr std::string_view kInitInside = "/dev/.vrun-init";
+
 bool shares_host_network(const RunRequest& request) {
   return request.network == "host";
 }
 
-std::vector<oci::Mount> base_mounts(const RunRequest& request) {
+oci::Mount shared_memory(const RunRequest& request) {
+  if (request.ipc == "host") {
+    return mount("/dev/shm", "bind", "/dev/shm", {"bind", "nosuid", "noexec", "nodev"});
+  }
+  const std::uint64_t bytes = parse_bytes(request.shm_size).value_or(64U << 20U);
+  return mount("/dev/shm", "tmpfs", "shm",
+               {"nosuid", "noexec", "nodev", "mode=1777", "size=" + std::to_string(bytes)});
+}
+
+std::vector<oci::Mount> base_mounts(const RunRequest& request, const GuestFacts& facts) {
   std::vector<oci::Mount> mounts{
       mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
       mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
       mount("/dev/pts", "devpts", "devpts",
             {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
-      mount("/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}),
-      mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"})};
+      shared_memory(request)};
+  if (request.ipc != "host") {
+    mounts.push_back(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+  } else if (facts.host_has_mqueue) {
+    mounts.push_back(
+        mount("/dev/mqueue", "bind", "/dev/mqueue", {"bind", "nosuid", "noexec", "nodev"}));
+  }
+  // A fresh procfs belongs to a pid namespace, and this guest has none of its own.
+  if (request.pid == "host") {
+    mounts[0] = mount("/proc", "bind", "/proc", {"rbind", "rprivate", "nosuid", "noexec", "nodev"});
+  }
   if (shares_host_network(request)) {
     // A fresh sysfs belongs to a network namespace, and this guest has none of its own.
     mounts.push_back(
@@ -78,7 +99,7 @@ std::vector<oci::Mount> base_mounts(const RunRequest& request) {
 }
 
 std::vector<oci::Mount> mounts_of(const RunRequest& request, const GuestFacts& facts) {
-  std::vector<oci::Mount> mounts = base_mounts(request);
+  std::vector<oci::Mount> mounts = base_mounts(request, facts);
   for (const std::string_view name : {"hosts", "hostname", "resolv.conf"}) {
     if (facts.files_dir.empty()) break;
     mounts.push_back(mount("/etc/" + std::string(name), "bind", fs::join(facts.files_dir, name),
@@ -86,15 +107,29 @@ std::vector<oci::Mount> mounts_of(const RunRequest& request, const GuestFacts& f
   }
   mounts.insert(mounts.end(), facts.tmpfs.begin(), facts.tmpfs.end());
   mounts.insert(mounts.end(), facts.volumes.begin(), facts.volumes.end());
+  if (!facts.init_program.empty()) {
+    mounts.push_back(mount(std::string(kInitInside), "bind", facts.init_program,
+                           {"bind", "rprivate", "nosuid", "nodev", "ro"}));
+  }
+  // Without a user namespace there is nothing to map to.
+  for (oci::Mount& one : mounts) {
+    if (shares_user(request)) std::erase(one.options, "ridmap");
+  }
   return mounts;
 }
 
 std::vector<oci::Namespace> namespaces_of(const RunRequest& request) {
   using enum oci::NamespaceType;
   std::vector<oci::Namespace> list;
-  for (const oci::NamespaceType type : {kUser, kPid, kMount, kIpc, kUts, kCgroup}) {
-    list.push_back({.type = type, .path = {}});
-  }
+  const auto own = [&](oci::NamespaceType type, const std::string& asked) {
+    if (asked != "host") list.push_back({.type = type, .path = {}});
+  };
+  own(kUser, request.userns);
+  own(kPid, request.pid);
+  own(kMount, "");
+  own(kIpc, request.ipc);
+  own(kUts, request.uts);
+  own(kCgroup, request.cgroupns);
   if (!shares_host_network(request)) list.push_back({.type = kNetwork, .path = {}});
   return list;
 }
@@ -102,13 +137,11 @@ std::vector<oci::Namespace> namespaces_of(const RunRequest& request) {
 Result<std::vector<std::string>> environment_of(const oci::ImageConfig& image,
                                                 const RunRequest& request,
                                                 const GuestFacts& facts) {
-  Environment environment(facts.env);
+  Environment environment({});
   for (const std::string& entry : image.env) {
     // An image cannot ask for the caller's variables.
     if (entry.find('=') != std::string::npos) TRY(environment.add(entry));
   }
-  for (const auto& [name, text] : facts.env_files)
-    TRY(environment.add_file(text, name));
   for (const std::string& entry : request.env)
     TRY(environment.add(entry));
   environment.add_default("PATH", kDefaultPath);
@@ -125,6 +158,9 @@ Result<oci::Process> process_of(const oci::ImageConfig& image, const RunRequest&
   process.terminal = facts.terminal;
   process.user = facts.account.user;
   process.args = TRY(command_of(image, request));
+  if (!facts.init_program.empty()) {
+    process.args.insert(process.args.begin(), {std::string(kInitInside), "--"});
+  }
   process.env = TRY(environment_of(image, request, facts));
   process.cwd =
       fs::clean(fs::join("/", request.workdir.empty() ? image.working_dir : request.workdir));
@@ -133,7 +169,10 @@ Result<oci::Process> process_of(const oci::ImageConfig& image, const RunRequest&
   // Another user than root starts without any, as after setuid(2); set-id programs may regain them.
   if (process.user.uid == Uid(0)) sets.effective = sets.permitted = capabilities;
   process.capabilities = std::move(sets);
-  process.no_new_privileges = request.no_new_privileges;
+  const Security security = TRY(parse_security(request));
+  process.no_new_privileges = security.no_new_privileges;
+  process.apparmor_profile = security.apparmor;
+  process.rlimits = TRY(parse_ulimits(request));
   return process;
 }
 
@@ -145,18 +184,37 @@ std::vector<std::string> to_strings(const std::array<std::string_view, N>& list)
 Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
                             const std::vector<std::string>& capabilities) {
   oci::Linux linux;
-  linux.uid_mappings = facts.uids;
-  linux.gid_mappings = facts.gids;
+  if (!shares_user(request)) {
+    linux.uid_mappings = facts.uids;
+    linux.gid_mappings = facts.gids;
+  }
   linux.namespaces = namespaces_of(request);
   linux.cgroups_path = facts.cgroups_path;
-  linux.masked_paths = to_strings(kMasked);
-  linux.readonly_paths = to_strings(kReadonly);
+  if (!request.privileged) {
+    linux.masked_paths = to_strings(kMasked);
+    linux.readonly_paths = to_strings(kReadonly);
+  }
   linux.resources = TRY(to_resources(request));
-  oci::DeviceRule deny_all;
-  deny_all.access = "rwm";
-  linux.resources->devices = {deny_all};  // the usual devices are allowed by the runtime
-  linux.seccomp = TRY(seccomp::default_profile(capabilities));
-  if (!shares_host_network(request)) {
+  oci::DeviceRule rest;
+  rest.access = "rwm";
+  rest.allow = request.privileged;
+  linux.resources->devices = {rest};  // the usual devices are allowed by the runtime
+  linux.resources->devices.insert(linux.resources->devices.end(), facts.device_rules.begin(),
+                                  facts.device_rules.end());
+  linux.sysctl = TRY(parse_sysctls(request));
+  const Security security = TRY(parse_security(request));
+  if (facts.seccomp) {
+    linux.seccomp = facts.seccomp;
+  } else if (!request.privileged && !security.unconfined) {
+    linux.seccomp = TRY(seccomp::default_profile(capabilities));
+  }
+  const bool asked = std::any_of(linux.sysctl.begin(), linux.sysctl.end(), [](const auto& knob) {
+    return knob.first == "net.ipv4.ping_group_range";
+  });
+  // With the host's procfs there is no writable /proc/sys of its own.
+  const bool can_set =
+      !shares_host_network(request) && !shares_user(request) && request.pid != "host";
+  if (can_set && !asked) {
     // ping without CAP_NET_RAW, for every group of the guest.
     linux.sysctl.emplace_back("net.ipv4.ping_group_range", "0 65535");
   }
@@ -190,16 +248,29 @@ Result<void> check_request(const RunRequest& request) {
     return Error(Code::kInvalid, "--isolation " + quote(request.isolation) + ": unknown")
         .hint("there is: container");
   }
-  if (!request.pull.empty()) {
-    return later("--pull " + quote(request.pull))
+  if (request.pull == "always") {
+    return later("--pull always")
         .hint("for now guests start from the images that `vrun images` lists");
   }
-  if (request.keep)
-    return later("--rm=false").hint("a guest in the foreground ends with its command");
-  if (request.network != "none" && request.network != "host") {
-    return Error(Code::kUnsupported,
-                 "--network " + quote(request.network) + ": not in this version")
-        .hint("there are: none (loopback only, the default) and host (the host's own network)");
+  if (!request.pull.empty() && request.pull != "missing" && request.pull != "never") {
+    return Error(Code::kInvalid, "--pull " + quote(request.pull) + ": unknown")
+        .hint("there are: missing, always, never");
+  }
+  if (!request.shm_size.empty() && !parse_bytes(request.shm_size)) {
+    return Error(Code::kInvalid, "--shm-size " + quote(request.shm_size) + ": not a size")
+        .hint("such as 64m");
+  }
+  TRY(check_rights(request));
+  for (const std::string& label : request.labels) {
+    if (label.empty() || label[0] == '=') {
+      return Error(Code::kInvalid, "--label " + quote(label) + ": not NAME=VALUE");
+    }
+  }
+  for (const std::string& entry : request.add_hosts) {
+    const std::size_t colon = entry.find(':');
+    if (colon == 0 || colon == std::string::npos || colon + 1 == entry.size()) {
+      return Error(Code::kInvalid, "--add-host " + quote(entry) + ": not NAME:ADDRESS");
+    }
   }
   if (request.hostname.size() > 64) {
     return Error(Code::kInvalid,
@@ -227,6 +298,7 @@ Result<std::vector<std::string>> command_of(const oci::ImageConfig& image,
 
 Result<std::vector<std::string>> capabilities_of(const RunRequest& request) {
   std::vector<std::string> set(kDefaultCapabilities.begin(), kDefaultCapabilities.end());
+  if (request.privileged) set = process::capability_names();
   const auto has = [](const std::vector<std::string>& list, std::string_view name) {
     return std::find(list.begin(), list.end(), name) != list.end();
   };
@@ -259,7 +331,9 @@ Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& re
   oci::Spec spec;
   spec.oci_version = "1.3.0";
   spec.root = {.path = "/", .readonly = request.read_only};
-  spec.hostname = request.hostname.empty() ? facts.name : request.hostname;
+  if (request.uts != "host") {
+    spec.hostname = request.hostname.empty() ? facts.name : request.hostname;
+  }
   spec.process = TRY(process_of(image, request, facts, capabilities));
   spec.mounts = mounts_of(request, facts);
   spec.linux = TRY(linux_of(request, facts, capabilities));

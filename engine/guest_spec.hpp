@@ -7,6 +7,7 @@
 // has.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,10 @@ struct GuestFacts {
   Account account;
   std::string cwd;  // of the caller: what "./x" starts at
   std::vector<oci::Mount> volumes, tmpfs;
-  std::vector<std::string> env;                                // of the caller
-  std::vector<std::pair<std::string, std::string>> env_files;  // name, text
+  std::vector<oci::DeviceRule> device_rules;  // of --device
+  std::optional<oci::Seccomp> seccomp;        // of --security-opt seccomp=FILE
+  bool host_has_mqueue = true;                // for --ipc host
+  std::string init_program;                   // of --init: a path of the host
 };
 
 // Everything about a request that can be said without looking at the host: flags that exclude each
@@ -40,6 +43,7 @@ Result<void> check_request(const RunRequest& request);
 // What is wrong with the flags for this image: command, capabilities, limits.
 Result<void> check_flags(const oci::ImageConfig& image, const RunRequest& request);
 
+// The request is settled (settle_request).
 Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& request,
                              const GuestFacts& facts);
 

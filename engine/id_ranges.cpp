@@ -89,6 +89,12 @@ Result<std::uint32_t> find_free(const Fd& dir, const IdSpace& space) {
   return find_free_among(used, space);
 }
 
+// Empty: nobody.
+std::string owner_of(const Fd& ranges, std::uint64_t start) {
+  return fs::read_file(ranges, std::to_string(start), kLongestOwner, fs::Kind::kRegularOnly)
+      .value_or("");
+}
+
 }  // namespace
 
 IdSpace IdSpace::from_subid(std::string_view subuid, std::string_view subgid) {
@@ -112,8 +118,19 @@ bool IdSpace::is_free(std::uint64_t start) const {
 
 Result<IdRange> IdRange::allocate(const std::string& dir, const IdSpace& space,
                                   const std::string& owner) {
+  return take(dir, space, owner, 0);
+}
+
+Result<IdRange> IdRange::take(const std::string& dir, const IdSpace& space,
+                              const std::string& owner, std::uint32_t start) {
   const Fd ranges = TRY(open_locked(dir));
-  const std::uint32_t start = TRY(find_free(ranges, space));
+  Fd unlocked = TRY(sys::open_dir(ranges, "."));  // the lock ends with this function
+  if (start != 0 && owner_of(ranges, start) == owner) return IdRange(std::move(unlocked), start);
+  const std::set<std::uint64_t> used = TRY(starts_in_use(ranges));
+  const bool nobodys = start != 0 && start % kIdsPerGuest == 0 && !used.contains(start) &&
+                       space.is_free(start) && start >= space.first &&
+                       start + std::uint64_t{kIdsPerGuest} <= space.end;
+  if (!nobodys) start = TRY(find_free_among(used, space));
   const std::string name = std::to_string(start);
   const Fd file = TRY(sys::open(ranges, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
   Result<void> written = sys::write_all(file.get(), owner);
@@ -121,7 +138,6 @@ Result<IdRange> IdRange::allocate(const std::string& dir, const IdSpace& space,
     static_cast<void>(sys::unlink(ranges, name));
     return std::move(written).error().during("note the guest's ids");
   }
-  Fd unlocked = TRY(sys::open_dir(ranges, "."));  // the lock ends with this function
   return IdRange(std::move(unlocked), start);
 }
 
@@ -148,6 +164,21 @@ void IdRange::release() {
 
 std::vector<oci::IdMapping> IdRange::mapping() const {
   return {{.container_id = 0, .host_id = start_, .size = kIdsPerGuest}};
+}
+
+Result<void> release_range(const std::string& dir, std::uint32_t start, const std::string& owner) {
+  const Fd ranges = TRY(open_locked(dir));
+  if (owner_of(ranges, start) != owner) return {};
+  return sys::unlink(ranges, std::to_string(start));
+}
+
+Result<void> rename_owner(const std::string& dir, std::uint32_t start, const std::string& owner,
+                          const std::function<Result<void>()>& rename) {
+  const Fd ranges = TRY(open_locked(dir));
+  const bool noted = start != 0 && !owner_of(ranges, start).empty();
+  TRY(rename());
+  if (!noted) return {};
+  return fs::replace_file(ranges, std::to_string(start), owner);
 }
 
 Result<void> release_orphaned_ranges(const std::string& dir) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,10 @@ class IdRange {
   // is used.
   static Result<IdRange> allocate(const std::string& dir, const IdSpace& space,
                                   const std::string& owner);
+  // The range that begins at `start`, if it still is the owner's (a restart) or nobody's (the first
+  // start after a boot); else another one. 0: any.
+  static Result<IdRange> take(const std::string& dir, const IdSpace& space,
+                              const std::string& owner, std::uint32_t start);
   // The range that allocate() would give now, for a dry run.
   static Result<std::uint32_t> next_free(const std::string& dir, const IdSpace& space);
   IdRange(IdRange&& other) noexcept;
@@ -63,6 +68,13 @@ class IdRange {
   std::uint32_t start_;
   bool armed_ = true;
 };
+
+// Gives back one that was kept, when its owner is removed.
+Result<void> release_range(const std::string& dir, std::uint32_t start, const std::string& owner);
+// Does `rename`, which gives the owner's directory the name `owner`, and notes it: nobody looks in
+// between.
+Result<void> rename_owner(const std::string& dir, std::uint32_t start, const std::string& owner,
+                          const std::function<Result<void>()>& rename);
 
 // Gives back the ranges whose owner's directory is gone (their command died).
 Result<void> release_orphaned_ranges(const std::string& dir);

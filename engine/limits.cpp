@@ -3,7 +3,12 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/sys.hpp"
 #include "base/text.hpp"
 
 namespace vrun::engine {
@@ -59,12 +64,133 @@ Result<std::int64_t> to_pids(const std::string& text) {
   return *count;
 }
 
+Error bad(const std::string& flag, const std::string& text, const char* why) {
+  return Error(Code::kInvalid, flag + " " + quote(text) + ": " + why);
+}
+
+Result<std::int64_t> to_size(const std::string& flag, const std::string& text) {
+  const auto bytes = parse_bytes(text);
+  if (bytes && *bytes <= std::numeric_limits<std::int64_t>::max()) {
+    return static_cast<std::int64_t>(*bytes);
+  }
+  return bad(flag, text, "not a size").hint("a number with b, k, m, g or t, such as 512m");
+}
+
+Result<void> add_memory(const RunRequest& request, oci::Resources& resources) {
+  if (!request.memory_swap.empty()) {
+    if (request.memory.empty()) {
+      return Error(Code::kInvalid, "--memory-swap without --memory: it is the sum of both");
+    }
+    const std::int64_t swap =
+        request.memory_swap == "-1" ? -1 : TRY(to_size("--memory-swap", request.memory_swap));
+    if (swap >= 0 && swap < *resources.memory->limit) {
+      return bad("--memory-swap", request.memory_swap, "below --memory")
+          .hint("it is the sum of memory and swap; -1: no limit");
+    }
+    resources.memory->swap = swap;
+  }
+  if (request.memory_reservation.empty()) return {};
+  const std::int64_t kept = TRY(to_size("--memory-reservation", request.memory_reservation));
+  if (!resources.memory) resources.memory.emplace();
+  if (resources.memory->limit && kept > *resources.memory->limit) {
+    return bad("--memory-reservation", request.memory_reservation, "above --memory");
+  }
+  resources.memory->reservation = kept;
+  return {};
+}
+
+Result<std::uint64_t> in_range(const std::string& flag, const std::string& text,
+                               std::uint64_t least, std::uint64_t most) {
+  const auto number = parse_u64(text);
+  if (number && *number >= least && *number <= most) return *number;
+  return Error(Code::kInvalid, flag + " " + quote(text) + ": not a number from " +
+                                   std::to_string(least) + " to " + std::to_string(most));
+}
+
+// The runtime specification has v1's shares; this is the inverse of what runtimes make of them:
+// weight = 1 + (shares - 2) * 9999 / 262142, rounded so that the weight comes out again.
+std::uint64_t shares_of_weight(std::uint64_t weight) {
+  return 2 + ((weight - 1) * 262142 + 9998) / 9999;
+}
+
+Result<void> add_cpu(const RunRequest& request, oci::Resources& resources) {
+  const auto cpu = [&]() -> oci::Cpu& {
+    return resources.cpu ? *resources.cpu : resources.cpu.emplace();
+  };
+  if (!request.cpu_weight.empty()) {
+    cpu().shares = shares_of_weight(TRY(in_range("--cpu-weight", request.cpu_weight, 1, 10000)));
+  }
+  if (!request.cpu_shares.empty()) {
+    if (!request.cpu_weight.empty()) {
+      return Error(Code::kInvalid, "--cpu-weight and --cpu-shares say the same: give one");
+    }
+    cpu().shares = TRY(in_range("--cpu-shares", request.cpu_shares, 2, 262144));
+  }
+  for (const auto& [flag, text, list] :
+       {std::tuple("--cpuset-cpus", &request.cpuset_cpus, &oci::Cpu::cpus),
+        std::tuple("--cpuset-mems", &request.cpuset_mems, &oci::Cpu::mems)}) {
+    if (text->empty()) continue;
+    if (text->find_first_not_of("0123456789,-") != std::string::npos) {
+      return bad(flag, *text, "not a list").hint("such as 0-3,8");
+    }
+    cpu().*list = *text;
+  }
+  return {};
+}
+
+// "/dev/sda:1m"
+Result<oci::ThrottleDevice> to_throttle(const std::string& flag, const std::string& text,
+                                        bool bytes) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) {
+    return bad(flag, text, "not DEVICE:RATE").hint("such as /dev/sda:1m");
+  }
+  const std::string path = text.substr(0, colon);
+  Result<struct stat> device = sys::stat(At::cwd(), path);
+  if (!device) return std::move(device).error().during(flag);
+  if (!S_ISBLK(device->st_mode)) return bad(flag, path, "not a block device");
+  const std::string rate = text.substr(colon + 1);
+  const auto number = bytes ? parse_bytes(rate) : parse_u64(rate);
+  if (!number || *number == 0) return bad(flag, text, "not a rate");
+  return oci::ThrottleDevice{static_cast<std::int64_t>(major(device->st_rdev)),
+                             static_cast<std::int64_t>(minor(device->st_rdev)), *number};
+}
+
+Result<void> add_block_io(const RunRequest& request, oci::Resources& resources) {
+  struct Row {
+    const char* flag;
+    const std::vector<std::string>* texts;
+    std::vector<oci::ThrottleDevice> oci::BlockIo::*list;
+    bool bytes;
+  };
+  const Row rows[] = {
+      {"--device-read-bps", &request.device_read_bps, &oci::BlockIo::throttle_read_bps, true},
+      {"--device-write-bps", &request.device_write_bps, &oci::BlockIo::throttle_write_bps, true},
+      {"--device-read-iops", &request.device_read_iops, &oci::BlockIo::throttle_read_iops, false},
+      {"--device-write-iops", &request.device_write_iops, &oci::BlockIo::throttle_write_iops,
+       false}};
+  const auto block_io = [&]() -> oci::BlockIo& {
+    return resources.block_io ? *resources.block_io : resources.block_io.emplace();
+  };
+  for (const Row& row : rows) {
+    for (const std::string& text : *row.texts)
+      (block_io().*row.list).push_back(TRY(to_throttle(row.flag, text, row.bytes)));
+  }
+  if (request.blkio_weight.empty()) return {};
+  block_io().weight =
+      static_cast<std::uint16_t>(TRY(in_range("--blkio-weight", request.blkio_weight, 10, 1000)));
+  return {};
+}
+
 }  // namespace
 
 Result<oci::Resources> to_resources(const RunRequest& request) {
   oci::Resources resources;
   if (!request.memory.empty()) resources.memory = TRY(to_memory(request.memory));
   if (!request.cpus.empty()) resources.cpu = TRY(to_cpu(request.cpus));
+  TRY(add_memory(request, resources));
+  TRY(add_cpu(request, resources));
+  TRY(add_block_io(request, resources));
   if (!request.pids_limit.empty()) resources.pids_limit = TRY(to_pids(request.pids_limit));
   return resources;
 }

@@ -1,4 +1,7 @@
-// What a user asked for with `vrun run`, word for word; nothing is checked yet.
+// What a user asked for with `vrun run` or `vrun create`, word for word; nothing is checked yet.
+//
+// It is kept whole in the guest's record (guest_record.hpp), so that start, restart and inspect can
+// build the specification again. Every member is the flag of the same name.
 #pragma once
 
 #include <optional>
@@ -6,6 +9,15 @@
 #include <vector>
 
 namespace vrun::engine {
+
+// --health-*: empty members take the image's value, else Docker's default.
+struct HealthRequest {
+  std::string cmd;  // a shell line; "none" is written by --no-healthcheck
+  std::string interval, timeout, start_period, retries;
+  std::string on_failure;  // none, kill, restart, stop
+  bool disabled = false;   // --no-healthcheck
+  bool operator==(const HealthRequest&) const = default;
+};
 
 struct RunRequest {
   std::string image;
@@ -15,17 +27,44 @@ struct RunRequest {
   std::string hostname;  // empty: the guest's name
   std::vector<std::string> env, env_files;
   std::string workdir, user;
+  std::vector<std::string> group_add;
   std::optional<std::string> entrypoint;  // "" clears the image's
   std::optional<bool> tty, interactive;   // absent: as the caller's own stdin and stdout are
-  std::string memory, cpus, pids_limit;   // empty: no limit
-  bool keep = false;                      // --rm=false: not in this version
+  bool detach = false;
+  bool remove = false;  // --rm
+
+  // Limits: empty is none.
+  std::string memory, memory_reservation, memory_swap, cpus, cpu_weight, cpu_shares, cpuset_cpus,
+      cpuset_mems;
+  std::string pids_limit, blkio_weight, shm_size;
+  std::vector<std::string> device_read_bps, device_write_bps, device_read_iops, device_write_iops;
+  std::vector<std::string> ulimits;
+
+  // What it sees.
   bool read_only = false;
+  std::vector<std::string> volumes, mounts, tmpfs, devices;
+  std::string network = "none";  // none, host, container:NAME, or a network's name
+  std::vector<std::string> publish, network_aliases, add_hosts, dns, dns_search, dns_options;
+  std::string ip, ip6;
+
+  // What it may do.
+  bool privileged = false;
   bool no_new_privileges = false;
-  std::vector<std::string> cap_add, cap_drop;
-  std::vector<std::string> volumes, tmpfs;
-  std::string network = "none";
+  std::vector<std::string> cap_add, cap_drop, security_opts, sysctls;
+  std::string userns, pid, ipc, uts, cgroupns;  // empty: its own
+
+  // Its life.
+  std::string restart;  // no, on-failure[:N], always, unless-stopped; empty: no
+  std::string stop_signal, stop_timeout;
+  HealthRequest health;
+  bool init = false;
+  std::vector<std::string> labels;  // "NAME=VALUE"
+  std::vector<std::string> log_opts;
+
+  // Where it comes from.
   std::string isolation = "container";
-  std::string pull;
+  std::string pull, platform;
+  bool operator==(const RunRequest&) const = default;
 };
 
 }  // namespace vrun::engine

@@ -1,184 +1,28 @@
 #include "engine/run.hpp"
 
-#include <ctime>
-#include <optional>
-
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
-#include "base/helper.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
-#include "base/text.hpp"
-#include "cgroups/group.hpp"
+#include "engine/attach.hpp"
+#include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
-#include "engine/guest_spec.hpp"
-#include "engine/id_ranges.hpp"
-#include "engine/volumes.hpp"
-#include "images/catalog.hpp"
-#include "images/layers.hpp"
+#include "engine/guest_files.hpp"
+#include "engine/guest_life.hpp"
+#include "engine/guest_network.hpp"
+#include "engine/guest_setup.hpp"
+#include "engine/guest_start.hpp"
+#include "engine/monitor/protocol.hpp"
+#include "engine/policies.hpp"
 #include "images/overlay.hpp"
-#include "images/store.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
 #include "steps/builder.hpp"
 
 namespace vrun::engine {
 namespace {
-
-constexpr const char* kTenant = "default";
-constexpr std::size_t kAccountFileBytes = 4U << 20U;
-
-std::string now_text() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  tm utc{};
-  ::gmtime_r(&now.tv_sec, &utc);
-  std::string text(32, '\0');
-  text.resize(::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc));
-  return text;
-}
-
-// A file of the image for us to read: no link leads out of the tree, nothing but a regular file is
-// opened. Absent is empty.
-Result<std::string> read_inside(const Fd& root, const std::string& path) {
-  constexpr std::uint64_t kInside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  Result<Fd> file = sys::open2(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, kInside);
-  if (!file) {
-    if (file.error().code() == Code::kNotFound) return std::string();
-    return std::move(file).error().during("image");
-  }
-  const struct stat st = TRY(sys::stat(file->get()));
-  if (!S_ISREG(st.st_mode)) {
-    return Error(Code::kInvalid, "image: " + quote(path) + " is not a regular file");
-  }
-  std::string text;
-  std::size_t used = 0;
-  while (used <= kAccountFileBytes) {
-    if (used == text.size()) text.resize(used * 4 + 4096);
-    const std::size_t n = TRY(sys::read(file->get(), std::span(text).subspan(used)));
-    if (n == 0) break;
-    used += n;
-  }
-  if (used > kAccountFileBytes) {
-    return Error(Code::kInvalid, "image: " + quote(path) + " is larger than 4 MiB");
-  }
-  text.resize(used);
-  return text;
-}
-
-std::string wanted_user(const images::Image& image, const RunRequest& request) {
-  return request.user.empty() ? image.config.user : request.user;
-}
-
-Result<Account> account_of(const Fd& root, const images::Image& image, const RunRequest& request) {
-  const std::string passwd = TRY(read_inside(root, "etc/passwd"));
-  const std::string group = TRY(read_inside(root, "etc/group"));
-  return find_account(wanted_user(image, request), passwd, group);
-}
-
-// For a dry run there is no overlay: the topmost layer that has a passwd file speaks. Before the
-// image was unpacked nothing is known, and only numbers can be users.
-Result<Account> planned_account(const images::Image& image, const RunRequest& request,
-                                const Places& places) {
-  const std::string layers = places.data + "/images/layers/";
-  for (auto id = image.config.diff_ids.rbegin(); id != image.config.diff_ids.rend(); ++id) {
-    Result<Fd> layer = sys::open(At::cwd(), layers + id->hex, O_PATH | O_DIRECTORY);
-    if (layer && sys::stat(*layer, "etc/passwd", AT_SYMLINK_NOFOLLOW)) {
-      return account_of(*layer, image, request);
-    }
-  }
-  return find_account(wanted_user(image, request), "", "");
-}
-
-bool wants_terminal(const RunRequest& request) {
-  const bool in = ::isatty(STDIN_FILENO) == 1;
-  const bool out = ::isatty(STDOUT_FILENO) == 1;
-  return request.tty.value_or(in && out && request.interactive.value_or(true));
-}
-
-// What the flags say about the guest that needs the host's files, but changes nothing.
-Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name,
-                              const Host& host) {
-  constexpr std::size_t kEnvFileBytes = 16U << 20U;
-  GuestFacts facts;
-  facts.name = name;
-  facts.cgroups_path = cgroups::guest_path(kTenant, name, host);
-  facts.terminal = wants_terminal(request);
-  facts.cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
-  facts.env = host.env;
-  for (const std::string& file : request.env_files) {
-    Result<std::string> text =
-        fs::read_file(At::cwd(), file, kEnvFileBytes, fs::Kind::kRegularOnly);
-    if (!text) return std::move(text).error().during("--env-file");
-    facts.env_files.emplace_back(file, *std::move(text));
-  }
-  for (const std::string& text : request.volumes) {
-    oci::Mount volume = TRY(parse_volume(text, facts.cwd));
-    Result<struct stat> source = sys::stat(At::cwd(), volume.source);
-    if (!source) {
-      return std::move(source).error().during("--volume " + quote(text)).hint("create it first");
-    }
-    facts.volumes.push_back(std::move(volume));
-  }
-  for (const std::string& text : request.tmpfs)
-    facts.tmpfs.push_back(TRY(parse_tmpfs(text)));
-  return facts;
-}
-
-runtime::Context context_of(const Places& places, const Host& host) {
-  runtime::Context context;
-  context.root = places.states(kTenant);
-  context.host = host;
-  return context;
-}
-
-std::string ids_dir(const Places& places) {
-  return fs::join(places.run, "ids");
-}
-
-// /etc/subuid and /etc/subgid say which ids belong to others.
-IdSpace id_space() {
-  constexpr std::size_t kMost = 1U << 20U;
-  const auto read = [](const char* path) {
-    return fs::read_file(At::cwd(), path, kMost).value_or("");
-  };
-  return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
-}
-
-// Ends what is left of a guest whose command died. False: it still runs, let it.
-Result<bool> end_guest(const runtime::Context& context, const std::string& name,
-                       const std::string& directory) {
-  Result<runtime::Info> info = runtime::state(context, name);
-  if (!info && info.error().code() == Code::kNotFound) return true;
-  // The state of a guest of that name from another data directory.
-  if (info && info->bundle != directory) return true;
-  const bool runs = info && (info->status == runtime::Status::kRunning ||
-                             info->status == runtime::Status::kPaused);
-  if (runs) return false;
-  Result<void> removed = runtime::remove(context, name, true);
-  if (!removed && removed.error().code() != Code::kNotFound) return std::move(removed).error();
-  return true;
-}
-
-// What killed commands left behind is worth a warning, never this command's failure.
-void clean_up_after_the_dead(const Places& places, const runtime::Context& context) {
-  const std::string guests = places.guests(kTenant);
-  Result<void> swept = sweep_guests(guests, [&](const std::string& name) {
-    return end_guest(context, name, fs::join(guests, name));
-  });
-  if (swept) swept = release_orphaned_ranges(ids_dir(places));
-  if (!swept) log::warning("cleaning up after a killed command: " + swept.error().text());
-}
-
-Result<void> need_root(const Host& host) {
-  if (!host.rootless()) return {};
-  return Error(Code::kDenied, "guests need root in this version").hint("run it with sudo");
-}
 
 // Without -i the guest reads what we would; with --interactive=false it reads nothing.
 Result<void> close_stdin() {
@@ -189,78 +33,69 @@ Result<void> close_stdin() {
 
 struct Prepared {
   images::Image image;
+  GuestRecord record;
   GuestFacts facts;
 };
 
-Result<Prepared> prepare(const RunRequest& request, const Places& places, const Host& host) {
+Result<Prepared> prepare(RunRequest request, const Guests& guests) {
+  TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
-  images::Image image =
-      TRY(images::Catalog(places.images, places.data, kTenant).find(request.image));
+  TRY(check_network(request));
+  TRY(check_policies(request));
+  images::Image image = TRY(find_image(request, guests));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
-  const std::string name = request.name.empty() ? make_guest_name(image.name) : request.name;
-  GuestFacts facts = TRY(read_facts(request, name, host));
-  // What is wrong with the flags is said before anything is made.
-  TRY(check_flags(image.config, request));
-  return Prepared{std::move(image), std::move(facts)};
-}
-
-Result<std::vector<Fd>> open_layers(const images::Store& store, const images::Image& image) {
-  std::vector<Fd> layers;
-  for (const oci::Digest& id : image.config.diff_ids)
-    layers.push_back(TRY(store.open_layer(id)));
-  return layers;
-}
-
-Result<Fd> make_root(const images::Store& store, const images::Image& image, const GuestDir& guest,
-                     const IdRange& ids) {
-  std::vector<Fd> layers = TRY(open_layers(store, image));
-  images::OverlayRequest overlay{.layers = std::move(layers),
-                                 .writable = guest.dir(),
-                                 .uids = ids.mapping(),
-                                 .gids = ids.mapping(),
-                                 .keep_after_crash = false};
-  return images::mount_overlay(overlay);
-}
-
-GuestRecord record_of(const images::Image& image, const std::string& name) {
   GuestRecord record;
-  record.name = name;
-  record.tenant = kTenant;
+  record.id = make_guest_id();
+  record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
+  record.tenant = guests.tenant();
   record.image = image.name;
   record.manifest_digest = image.digest.str();
   record.created = now_text();
-  return record;
+  record.request = std::move(request);
+  GuestFacts facts =
+      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  // What is wrong with the flags is said before anything is made.
+  TRY(check_flags(image.config, record.request));
+  return Prepared{std::move(image), std::move(record), std::move(facts)};
 }
 
-Result<int> run_prepared(const RunRequest& request, Prepared& prepared, const images::Store& store,
-                         Fd in_use, const runtime::Context& context, const Places& places) {
+// The guest that lives and dies with this command: we are its parent, its stdio is ours, and no
+// monitor is needed.
+bool is_direct(const RunRequest& request) {
+  const HealthRequest none;
+  return request.remove && !request.detach && !request.tty.value_or(false) &&
+         request.health == none && request.restart.empty();
+}
+
+Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_use,
+                         const Guests& guests) {
   GuestFacts& facts = prepared.facts;
+  const GuestRecord& record = prepared.record;
+  const Places& places = guests.places();
   // Made in this order and undone in the other one: directory, ids, mount, container.
-  GuestDir guest =
-      TRY(GuestDir::create(places.guests(kTenant), record_of(prepared.image, facts.name)));
+  GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
   in_use.reset();  // from here on the guest's record keeps the image
   IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
-  facts.uids = facts.gids = ids.mapping();
-  Fd root = TRY(make_root(store, prepared.image, guest, ids));
-  facts.account = TRY(account_of(root, prepared.image, request));
-  const std::string hostname = request.hostname.empty() ? facts.name : request.hostname;
-  TRY(write_guest_files(guest, {.hostname = hostname,
-                                .root_uid = ids.start(),
-                                .root_gid = ids.start(),
-                                .host_network = request.network == "host"}));
+  const auto mapping = mapping_of(record.request, ids);
+  facts.uids = facts.gids = mapping;
+  Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
+  facts.account = TRY(account_of(root, prepared.image.config, record.request));
+  TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
-  const oci::Spec spec = TRY(build_spec(prepared.image.config, request, facts));
-  if (!request.interactive.value_or(true)) TRY(close_stdin());
+  const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
-  options.create.id = facts.name;
+  options.create.id = record.id;
   options.create.bundle = guest.path();
   options.create.spec = &spec;
   options.create.overlay_root = &root;
   options.ends_by_user = true;
-  Result<int> code = runtime::run(context, options);
+  options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  Result<int> code = runtime::run(guests.context(), options);
+  static_cast<void>(detach_network(guests, record));
   root.reset();  // the last reference to the overlay, before its upper directory goes
-  if (!code && runtime::state(context, facts.name)) {
+  if (!code && runtime::state(guests.context(), record.id)) {
     // It could not be removed: its processes may live, and nobody else may have their ids.
     ids.keep();
     guest.keep();
@@ -268,53 +103,105 @@ Result<int> run_prepared(const RunRequest& request, Prepared& prepared, const im
   }
   ids.release();
   Result<void> removed = guest.remove();
-  if (code && !removed) return std::move(removed).error().during("remove guest " + facts.name);
+  if (code && !removed) return std::move(removed).error().during("remove guest " + record.name);
   return code;
+}
+
+Result<int> run_direct(const RunRequest& request, const Guests& guests) {
+  const images::Store store = TRY(images::Store::open(guests.places().data));
+  Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
+  Prepared prepared = TRY(prepare(request, guests));
+  TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
+  repair(guests);
+  warn_of(prepared.record.request);
+  TRY(bring_layers(store, prepared.image, guests.host()));
+  Result<int> code = run_prepared(prepared, store, std::move(in_use), guests);
+  if (!code) return std::move(code).error().during("run " + prepared.record.name);
+  return code;
+}
+
+// A guest that could not start and that nobody asked to keep is not kept.
+void forget(const Guests& guests, const GuestRecord& record) {
+  if (!record.request.remove) return;
+  static_cast<void>(remove_guest(guests, record, Force::kYes));
+}
+
+Result<int> run_detached(const Guests& guests, const GuestRecord& record) {
+  Result<LaunchedGuest> launched = launch_guest(guests, record, {});
+  if (!launched) {
+    forget(guests, record);
+    return std::move(launched).error().during("run " + record.name);
+  }
+  TRY(sys::write_all(STDOUT_FILENO, record.id + "\n"));
+  return 0;
 }
 
 }  // namespace
 
-Result<int> run_guest(const RunRequest& request, const Places& places, const Host& host) {
-  Prepared prepared = TRY(prepare(request, places, host));
-  TRY(need_root(host));
-  const images::Store store = TRY(images::Store::open(places.data));
-  Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
-  TRY(images::check_can_carry_guests(store.layers(), places.data));
-  const runtime::Context context = context_of(places, host);
-  clean_up_after_the_dead(places, context);
-  if (!images::has_all_layers(store, prepared.image)) {
-    const std::string importer = TRY(helper_path("vrun-image"));
-    TRY(images::ensure_layers(store, prepared.image, importer, host));
-  }
-  Result<int> code = run_prepared(request, prepared, store, std::move(in_use), context, places);
-  if (!code) return std::move(code).error().during("run " + prepared.facts.name);
-  return code;
+Result<int> run_guest(const RunRequest& request, const Guests& guests,
+                      const std::string& detach_keys) {
+  RunRequest settled = request;
+  TRY(settle_request(settled, guests.host()));
+  TRY(need_root(guests.host()));
+  if (is_direct(settled)) return run_direct(settled, guests);
+  repair(guests);
+  const GuestRecord record = TRY(create_guest(guests, std::move(settled)));
+  if (record.request.detach) return run_detached(guests, record);
+  StayRequest stay{detach_keys, record.request.interactive.value_or(false)};
+  Result<int> code = start_and_stay(guests, record, stay);
+  if (code) return code;
+  forget(guests, record);
+  return std::move(code).error().during("run " + record.name);
 }
 
-Result<std::string> plan_guest(const RunRequest& request, const Places& places, const Host& host) {
-  Prepared prepared = TRY(prepare(request, places, host));
-  TRY(need_root(host));
+Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
+                           const StayRequest& stay) {
+  sys::SocketPair pair = TRY(sys::packet_pair());
+  Launch launch;
+  launch.client = std::move(pair.theirs);
+  launch.client_flags = monitor::kWantsOutput | monitor::kLossless;
+  launch.until_client_ends = stay.input;
+  const LaunchedGuest launched = TRY(launch_guest(guests, record, std::move(launch)));
+  AttachRequest request;
+  request.connection = std::move(pair.mine);
+  request.tty = record.request.tty.value_or(false);
+  request.input = stay.input;
+  request.detach_keys = stay.detach_keys;
+  const AttachEnd end = TRY(attach(std::move(request)));
+  if (end.detached) return 0;
+  return end.code < 0 ? 125 : end.code;
+}
+
+Result<void> need_root(const Host& host) {
+  if (!host.rootless()) return {};
+  return Error(Code::kDenied, "guests need root in this version").hint("run it with sudo");
+}
+
+Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) {
+  const Places& places = guests.places();
+  Prepared prepared = TRY(prepare(request, guests));
+  TRY(need_root(guests.host()));
   GuestFacts& facts = prepared.facts;
+  const GuestRecord& record = prepared.record;
   const std::uint32_t start = TRY(IdRange::next_free(ids_dir(places), id_space()));
   facts.uids = facts.gids = {{.container_id = 0, .host_id = start, .size = kIdsPerGuest}};
   facts.files_dir = "";  // made only when the guest is
-  facts.account = TRY(planned_account(prepared.image, request, places));
-  const oci::Spec spec = TRY(build_spec(prepared.image.config, request, facts));
+  facts.account = TRY(planned_account(prepared.image.config, record.request, places));
+  const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
 
-  std::string text = "guest " + facts.name + "\n";
+  std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";
   for (const oci::Digest& id : prepared.image.config.diff_ids)
     text += "layer " + id.str() + "\n";
   text += "ids " + std::to_string(start) + " to " + std::to_string(start + kIdsPerGuest - 1) + "\n";
-  text += "root overlay of the layers, writable below " + places.guests(kTenant) + "/" +
-          facts.name + "\n";
+  text += "root overlay of the layers, writable below " + guests.path_of(record) + "\n";
   text += "\nspecification:\n" + oci::to_json(spec, true) + "\n";
 
   runtime::CreateOptions options;
-  options.id = facts.name;
+  options.id = record.id;
   options.bundle = "/";
   options.spec = &spec;
-  const std::string steps = TRY(runtime::plan_text(context_of(places, host), options));
+  const std::string steps = TRY(runtime::plan_text(guests.context(), options));
   return text + "\nsteps:\n" + steps;
 }
 

@@ -1,22 +1,36 @@
-// `vrun run`: a guest from an image, in the foreground, gone when it ends.
+// `vrun run`: a guest from an image, in the foreground or detached.
 #pragma once
 
 #include <string>
 
 #include "base/host.hpp"
 #include "base/result.hpp"
-#include "engine/places.hpp"
+#include "engine/guests.hpp"
 #include "engine/request.hpp"
 
 namespace vrun::engine {
 
-// The exit code of the guest's process (128 + signal when it was killed). On return nothing is
-// left: writable layer, cgroup, ids and state are gone, whatever happened. What earlier commands
-// left when they were killed is removed first.
-Result<int> run_guest(const RunRequest& request, const Places& places, const Host& host);
+// The exit code of the guest's process (128 + signal when it was killed); 0 when it goes on without
+// us: --detach, whose id is printed then, or the detach keys (bytes, see attach.hpp).
+//
+// A guest of --rm in the foreground without a terminal lives and dies with this command: on return
+// nothing is left of it, whatever happened. Every other one has a monitor and is kept until `rm`.
+// What earlier commands left when they were killed is repaired first.
+Result<int> run_guest(const RunRequest& request, const Guests& guests,
+                      const std::string& detach_keys);
+
+// Starts an existing guest and stays with it: its output is ours, and so is its exit code.
+struct StayRequest {
+  std::string detach_keys;
+  bool input = true;  // our stdin goes to it
+};
+Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
+                           const StayRequest& request);
 
 // What run_guest() would do, in words, with the specification as JSON. Changes nothing.
-Result<std::string> plan_guest(const RunRequest& request, const Places& places, const Host& host);
+Result<std::string> plan_guest(const RunRequest& request, const Guests& guests);
+
+Result<void> need_root(const Host& host);
 
 // What a command line ends with after a failed run: 127 when the program was not found, 126 when it
 // could not be executed, 125 for everything else (as Docker and Podman).

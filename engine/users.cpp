@@ -90,4 +90,16 @@ Result<Account> find_account(std::string_view wanted, std::string_view passwd,
   return account;
 }
 
+Result<void> add_groups(const std::vector<std::string>& wanted, std::string_view group,
+                        Account& account) {
+  for (const std::string& name : wanted) {
+    std::optional<std::uint32_t> gid = find_group(group, name);
+    if (!gid) gid = parse_id(name);
+    if (!gid) return not_in_image("group", name);
+    std::vector<Gid>& gids = account.user.additional_gids;
+    if (std::find(gids.begin(), gids.end(), Gid(*gid)) == gids.end()) gids.emplace_back(*gid);
+  }
+  return {};
+}
+
 }  // namespace vrun::engine

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 #include "oci/spec.hpp"
@@ -19,5 +20,9 @@ struct Account {
 // added unless a group was asked for. Damaged lines are passed over, as libc does.
 Result<Account> find_account(std::string_view wanted, std::string_view passwd,
                              std::string_view group);
+
+// --group-add: further groups for the account, by name or number.
+Result<void> add_groups(const std::vector<std::string>& wanted, std::string_view group,
+                        Account& account);
 
 }  // namespace vrun::engine

@@ -57,6 +57,89 @@ Result<oci::Mount> parse_volume(std::string_view text, const std::string& cwd) {
   return mount;
 }
 
+namespace {
+
+// The words of --mount, under their first names.
+struct MountWords {
+  std::string type = "volume", source, target, propagation = "rprivate", size, mode;
+  bool read_only = false, id_mapped = true;
+};
+
+Result<MountWords> split_mount(std::string_view text) {
+  MountWords words;
+  const auto is = [](std::string_view key, std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), key) != names.end();
+  };
+  for (const std::string_view part : split(text, ',')) {
+    const std::size_t sign = std::min(part.find('='), part.size());
+    const std::string_view key = part.substr(0, sign);
+    const std::string value(sign < part.size() ? part.substr(sign + 1) : "");
+    if (key == "type") {
+      words.type = value;
+    } else if (is(key, {"source", "src"})) {
+      words.source = value;
+    } else if (is(key, {"target", "dst", "destination"})) {
+      words.target = value;
+    } else if (is(key, {"readonly", "ro"})) {
+      words.read_only = value.empty() || value == "true" || value == "1";
+    } else if (key == "bind-propagation") {
+      words.propagation = value;
+    } else if (key == "tmpfs-size") {
+      words.size = value;
+    } else if (key == "tmpfs-mode") {
+      words.mode = value;
+    } else if (key == "noidmap") {
+      words.id_mapped = false;
+    } else {
+      return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown " + quote(key))
+          .hint(
+              "there are type, source, target, readonly, bind-propagation, noidmap, tmpfs-size, "
+              "tmpfs-mode");
+    }
+  }
+  return words;
+}
+
+}  // namespace
+
+Result<oci::Mount> parse_mount(std::string_view text) {
+  const MountWords words = TRY(split_mount(text));
+  oci::Mount mount;
+  mount.destination = TRY(check_target("--mount", text, words.target));
+  mount.type = words.type;
+  if (words.type == "tmpfs") {
+    mount.source = "tmpfs";
+    mount.options = {"nosuid", "nodev", "noexec"};
+    if (!words.size.empty()) mount.options.push_back("size=" + words.size);
+    if (!words.mode.empty()) mount.options.push_back("mode=" + words.mode);
+    if (words.read_only) mount.options.emplace_back("ro");
+    return mount;
+  }
+  if (words.type == "volume") {
+    return Error(Code::kUnsupported,
+                 "--mount " + quote(text) + ": named volumes come with a later version")
+        .hint("there are type=bind and type=tmpfs");
+  }
+  if (words.type != "bind") {
+    return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown type " + quote(words.type))
+        .hint("there are: bind, tmpfs");
+  }
+  constexpr std::array<std::string_view, 6> kPropagations{"private", "rprivate", "slave",
+                                                          "rslave",  "shared",   "rshared"};
+  if (std::find(kPropagations.begin(), kPropagations.end(), words.propagation) ==
+      kPropagations.end()) {
+    return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown bind-propagation");
+  }
+  if (!words.source.starts_with('/')) {
+    return Error(Code::kInvalid, "--mount " + quote(text) + ": source is not an absolute path");
+  }
+  mount.source = fs::clean(words.source);
+  mount.options = {"rbind", words.propagation, "nodev"};
+  if (words.read_only) mount.options.emplace_back("rro");
+  if (words.id_mapped) mount.options.emplace_back("ridmap");
+  return mount;
+}
+
 Result<oci::Mount> parse_tmpfs(std::string_view text) {
   const std::size_t colon = text.find(':');
   oci::Mount mount;

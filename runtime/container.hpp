@@ -4,6 +4,7 @@
 // changes something, and leaves nothing behind when it fails. Nothing here prints.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,6 +16,7 @@
 #include "base/host.hpp"
 #include "base/id.hpp"
 #include "base/result.hpp"
+#include "base/sys.hpp"
 #include "cgroups/group.hpp"
 #include "oci/spec.hpp"
 
@@ -49,6 +51,9 @@ struct CreateOptions {
   // the root.
   const oci::Spec* spec = nullptr;
   Fd* overlay_root = nullptr;
+  // What the process gets as stdin, stdout and stderr; -1: what the caller has. Not with a
+  // terminal.
+  std::array<int, 3> stdio{-1, -1, -1};
 };
 
 struct RunOptions {
@@ -57,6 +62,12 @@ struct RunOptions {
   bool keep = false;  // leave the stopped container for `delete`
   // A person waits for it: see Foreground::Ending::kByUser. Else signals are only handed on.
   bool ends_by_user = false;
+  // For a caller that stays the parent of a detached container: its process, and the pty master if
+  // the process has a terminal (no console socket is needed then).
+  sys::Child* child = nullptr;
+  Fd* console = nullptr;
+  // Called when everything is made and the program has not begun, with the process's pid.
+  std::function<Result<void>(Pid)> before_start = nullptr;
 };
 
 struct ExecOptions {
@@ -78,6 +89,7 @@ struct ExecOptions {
   bool detach = false;
   unsigned preserve_fds = 0;
   std::string console_socket, pidfd_socket, pid_file;
+  std::array<int, 3> stdio{-1, -1, -1};  // as in CreateOptions
 };
 
 enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };
@@ -117,6 +129,10 @@ Result<void> update_intel_rdt(const Context& context, const std::string& id,
                               const oci::IntelRdt& rdt);
 
 Result<cgroups::Stats> stats(const Context& context, const std::string& id);
+// The same also when its processes have ended: what the group counted until then.
+Result<cgroups::Stats> final_stats(const Context& context, const std::string& id);
+// A pidfd of the container process; Code::kState when it has ended.
+Result<Fd> open_init(const Context& context, const std::string& id);
 // Calls `on_oom` after each OOM kill and `on_tick` every `interval_ms` until the container ends (or
 // a callback answers false).
 struct Watch {

@@ -10,6 +10,7 @@
 #include "runtime/foreground.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/listener.hpp"
+#include "runtime/plan.hpp"
 #include "runtime/record.hpp"
 #include "seccomp/seccomp.hpp"
 
@@ -199,6 +200,7 @@ Result<ExecPlan> make_plan(const Context& context, const Target& target,
                      {"process.terminal", ""});
   } else {
     TRY(console_socket(options, false, plan.builder));
+    add_stdio(options.stdio, plan.builder);
   }
   TRY(plan_process(context, target, options, plan));
   if (plan.builder.finish() == nullptr)

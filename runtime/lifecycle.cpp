@@ -173,6 +173,16 @@ Result<cgroups::Stats> stats(const Context& context, const std::string& id) {
   return TRY(group_of(container, context))->stats();
 }
 
+Result<cgroups::Stats> final_stats(const Context& context, const std::string& id) {
+  const Opened container = TRY(open(context, id, Folder::Lock::kNone));
+  return TRY(group_of(container, context))->stats();
+}
+
+Result<Fd> open_init(const Context& context, const std::string& id) {
+  const Opened container = TRY(open(context, id, Folder::Lock::kNone));
+  return open_process(container.loaded.record);
+}
+
 Result<void> watch(const Context& context, const std::string& id, const Watch& watch) {
   const Opened container = TRY(open(context, id, Folder::Lock::kNone));
   if (!is_alive(container.info.status)) {

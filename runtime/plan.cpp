@@ -173,6 +173,7 @@ Result<void> plan_process(const Context& context, const Input& input, Plan& plan
   const oci::Process& process = *input.spec.process;
   steps::Builder& builder = plan.builder;
   const process::Options options = process_options(context, input, plan);
+  if (!process.terminal) add_stdio(input.options.stdio, builder);
   const process::Grantable grantable =
       TRY(process::plan_before_gate(process, options, context.host, builder));
   builder.add(Op::kReady);
@@ -181,6 +182,21 @@ Result<void> plan_process(const Context& context, const Input& input, Plan& plan
                   builder);
   return process::plan_exec(process, options, grantable, builder);
 }
+
+}  // namespace
+
+void add_stdio(const std::array<int, 3>& stdio, steps::Builder& builder) {
+  std::array<int, 3> given{-1, -1, -1};
+  bool any = false;
+  for (std::size_t i = 0; i < stdio.size(); ++i) {
+    if (stdio[i] < 0) continue;
+    given[i] = builder.inherit_borrowed(stdio[i]);
+    any = true;
+  }
+  if (any) builder.add(Op::kStdio, steps::StdioArgs{given[0], given[1], given[2]});
+}
+
+namespace {
 
 Result<void> open_hook_states(const Input& input, Plan& plan) {
   if (!has_inner_hooks(input.spec.hooks)) return {};

@@ -34,6 +34,9 @@ Result<Input> read_input(const CreateOptions& options);
 // process.terminal, --console-socket and the foreground fit together.
 Result<void> check_terminal(const Input& input);
 
+// CreateOptions::stdio, as a step.
+void add_stdio(const std::array<int, 3>& stdio, steps::Builder& builder);
+
 struct Plan {
   steps::Builder builder;
   namespaces::Plan namespaces;

@@ -25,8 +25,9 @@ Result<void> run_poststart(const Creation& creation, Pid pid) {
   return run_hooks(hooks.poststart, state, "poststart");
 }
 
-Result<void> execute(Creation& creation) {
+Result<void> execute(Creation& creation, const RunOptions& options) {
   TRY(creation.publish());
+  if (options.before_start) TRY(options.before_start(creation.serving().child.pid));
   TRY(let_go(creation.serving()));
   return serve_until_exec(creation.serving());
 }
@@ -36,21 +37,23 @@ Result<void> execute(Creation& creation) {
 Result<int> run(const Context& context, const RunOptions& options) {
   Input input = TRY(read_input(options.create));
   input.gate = false;
-  input.foreground = !options.detach;
+  input.foreground = !options.detach || options.console != nullptr;
   std::optional<Foreground> foreground;
-  if (input.foreground) foreground.emplace(TRY(Foreground::create()));
+  if (!options.detach) foreground.emplace(TRY(Foreground::create()));
 
   std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
-  TRY(execute(*creation));
+  TRY(execute(*creation, options));
   Fd console = std::move(creation->serving().console);
   const Pid pid = creation->serving().child.pid;
-  const sys::Child child = creation->commit();  // lets go of the state folder's lock
+  sys::Child child = creation->commit();  // lets go of the state folder's lock
   Result<void> hooked = run_poststart(*creation, pid);
   creation.reset();
   if (!hooked) {
     static_cast<void>(remove_after_run(context, options.create.id));
     return std::move(hooked).error();
   }
+  if (options.console != nullptr) *options.console = std::move(console);
+  if (options.child != nullptr) *options.child = std::move(child);
   if (options.detach) return 0;
 
   Result<sys::Exit> exit = foreground->wait(

@@ -120,7 +120,7 @@ TEST(EverydayRun, every_flag_reaches_the_request) {
   EXPECT_THAT(request.cap_drop, ElementsAre("Y"));
   EXPECT_EQ(request.isolation, "vm");
   EXPECT_EQ(request.pull, "always");
-  EXPECT_TRUE(request.keep);
+  EXPECT_FALSE(request.remove);
   EXPECT_EQ(request.image, "base");
   EXPECT_THAT(request.args, ElementsAre("sh", "-c", "--name=inner"));
 }
@@ -131,7 +131,7 @@ TEST(EverydayRun, what_is_not_given_stays_open) {
   EXPECT_FALSE(request.tty);
   EXPECT_FALSE(request.interactive);
   EXPECT_FALSE(request.entrypoint);
-  EXPECT_FALSE(request.keep);
+  EXPECT_FALSE(request.remove);
   EXPECT_EQ(request.network, "none");
   EXPECT_EQ(request.isolation, "container");
   EXPECT_TRUE(request.memory.empty());

@@ -105,8 +105,14 @@ TEST(GuestDir, files_say_the_host_name) {
   TemporaryFolder folder;
   const auto guest = GuestDir::create(folder.path(), named("web"));
   ASSERT_TRUE(guest);
-  ASSERT_TRUE(write_guest_files(
-      *guest, {.hostname = "inner", .root_uid = ::getuid(), .root_gid = ::getgid()}));
+  ASSERT_TRUE(write_guest_files(guest->dir(), {.hostname = "inner",
+                                               .root_uid = ::getuid(),
+                                               .root_gid = ::getgid(),
+                                               .host_network = false,
+                                               .add_hosts = {},
+                                               .dns = {},
+                                               .dns_search = {},
+                                               .dns_options = {}}));
   EXPECT_EQ(folder.read("web/files/hostname"), "inner\n");
   EXPECT_THAT(folder.read("web/files/hosts"), HasSubstr("127.0.1.1\tinner\n"));
   EXPECT_TRUE(folder.has("web/files/resolv.conf"));

@@ -6,6 +6,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/fs.hpp"
+#include "base/sys.hpp"
+#include "engine/guest_setup.hpp"
+
 namespace vrun::engine {
 namespace {
 
@@ -30,7 +34,6 @@ GuestFacts facts() {
   facts.cgroups_path = "/vrun/default/web";
   facts.uids = facts.gids = {{.container_id = 0, .host_id = 524288, .size = 65536}};
   facts.files_dir = "/var/lib/vrun/guests/default/web/files";
-  facts.env = {"LEAK=secret of the caller", "TOKEN=abc"};
   facts.account.home = "/root";
   return facts;
 }
@@ -77,9 +80,15 @@ TEST(GuestSpec, defaults_are_the_safe_ones) {
 
 TEST(GuestSpec, environment_is_image_then_files_then_flags) {
   GuestFacts with = facts();
-  with.env_files = {{"f", "FROM=file\nA=file\n"}};
+  const std::string file = ::testing::TempDir() + "vrun_env_file";
+  ASSERT_TRUE(fs::replace_file(*sys::open_dir(At::cwd(), ::testing::TempDir()), "vrun_env_file",
+                               "FROM=file\nA=file\n"));
+  Host caller = Host::current();
+  caller.env = {"LEAK=secret of the caller", "TOKEN=abc"};
   RunRequest request;
+  request.env_files = {file};
   request.env = {"A=flag", "TOKEN"};
+  ASSERT_TRUE(settle_request(request, caller));
   const auto env = spec_of(request, with).process->env;
   EXPECT_THAT(env, Contains("FROM=file"));
   EXPECT_THAT(env, Contains("A=flag"));
@@ -182,9 +191,6 @@ TEST(GuestSpec, what_comes_later_says_so) {
   EXPECT_EQ(check_request(request).error().text(), "--isolation vm comes with a later version");
   request = {};
   request.pull = "always";
-  EXPECT_EQ(check_request(request).error().code(), Code::kUnsupported);
-  request = {};
-  request.keep = true;
   EXPECT_EQ(check_request(request).error().code(), Code::kUnsupported);
   request = {};
   request.network = "bridge";

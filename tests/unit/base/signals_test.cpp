@@ -1,10 +1,10 @@
-#include "cli/signals.hpp"
+#include "base/signals.hpp"
 
 #include <csignal>
 
 #include <gtest/gtest.h>
 
-namespace vrun::cli {
+namespace vrun {
 namespace {
 
 TEST(Signals, names_with_and_without_sig_in_any_case_and_numbers) {
@@ -46,4 +46,4 @@ TEST(Signals, anything_else_is_refused) {
 }
 
 }  // namespace
-}  // namespace vrun::cli
+}  // namespace vrun

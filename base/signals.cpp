@@ -1,4 +1,4 @@
-#include "cli/signals.hpp"
+#include "base/signals.hpp"
 
 #include <array>
 #include <csignal>
@@ -7,7 +7,7 @@
 
 #include "base/text.hpp"
 
-namespace vrun::cli {
+namespace vrun {
 namespace {
 
 struct Row {
@@ -76,4 +76,11 @@ Result<int> parse_signal(std::string_view text) {
   return std::move(error).hint("did you mean " + std::string(*near) + "?");
 }
 
-}  // namespace vrun::cli
+std::string signal_name(int signal) {
+  for (const Row& row : kSignals) {
+    if (row.number == signal) return row.name;
+  }
+  return signal >= kRtMin && signal <= kRtMax ? "RTMIN+" + std::to_string(signal - kRtMin) : "";
+}
+
+}  // namespace vrun

@@ -1,0 +1,285 @@
+#include "cli/verb_guests.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/signals.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cli/complain.hpp"
+#include "engine/attach.hpp"
+#include "engine/guest_life.hpp"
+#include "engine/guest_start.hpp"
+#include "engine/monitor_call.hpp"
+#include "engine/policies.hpp"
+#include "engine/run.hpp"
+
+namespace vrun::cli {
+namespace {
+
+using engine::GuestRecord;
+using engine::Guests;
+
+Result<void> say(const std::string& line) {
+  return sys::write_all(STDOUT_FILENO, line + "\n");
+}
+
+// As it was named on the command line: what scripts expect back.
+Result<void> echo(const GuestRecord& record) {
+  return say(record.name);
+}
+
+Result<int> create(const EverydayCall& call) {
+  const Guests guests = TRY(guests_of(call));
+  TRY(engine::need_root(call.host));
+  engine::repair(guests);
+  engine::RunRequest request = to_request(call.arguments);
+  request.detach = true;  // no terminal of ours is meant
+  const GuestRecord record = TRY(engine::create_guest(guests, std::move(request)));
+  TRY(say(record.id));
+  return 0;
+}
+
+// A guest that waits for its next life starts at once; one whose end is being written down, after
+// that.
+Result<void> end_waiting(const Guests& guests, const GuestRecord& record) {
+  constexpr int kSettleMs = 20000;
+  const engine::Guest guest = TRY(guests.find(record.name));
+  if (guest.status == engine::GuestStatus::kRestarting) return engine::stop_guest(guests, record);
+  if (!guest.runs()) TRY(engine::wait_for_monitor(guests, record, kSettleMs));
+  return {};
+}
+
+bool runs_now(const Guests& guests, const GuestRecord& record) {
+  const Result<engine::Guest> guest = guests.find(record.name);
+  return guest && guest->record.id == record.id && guest->runs();
+}
+
+// One that runs already is started, as for Docker; also when somebody else was faster. Others may
+// start and stop it at the same moment: then again.
+Result<void> start_one(const Guests& guests, const GuestRecord& record) {
+  constexpr int kMostTries = 20;
+  TRY(engine::reset_restarts(guests, record));
+  for (int attempt = 1;; ++attempt) {
+    TRY(end_waiting(guests, record));
+    if (runs_now(guests, record)) return {};
+    Result<engine::LaunchedGuest> launched = engine::launch_guest(guests, record, {});
+    if (launched || runs_now(guests, record)) return {};
+    const bool busy = launched.error().code() == Code::kState;
+    if (!busy || attempt == kMostTries) return std::move(launched).error();
+  }
+}
+
+Result<int> start_attached(const EverydayCall& call) {
+  const Guests guests = TRY(guests_of(call));
+  if (call.arguments.words().size() != 1) {
+    return Error(Code::kInvalid, "--attach: one guest at a time");
+  }
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(0)));
+  TRY(end_waiting(guests, guest.record));
+  TRY(engine::reset_restarts(guests, guest.record));
+  engine::StayRequest request;
+  request.detach_keys = TRY(engine::parse_detach_keys(call.arguments.text("detach-keys")));
+  request.input = call.arguments.on("interactive");
+  return engine::start_and_stay(guests, guest.record, request);
+}
+
+Result<int> start(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const Guests guests = TRY(guests_of(call));
+  engine::repair(guests);
+  if (call.arguments.on("attach") || call.arguments.on("interactive")) {
+    return start_attached(call);
+  }
+  return for_each_guest(call, [](const Guests& all, const GuestRecord& record) -> Result<void> {
+    TRY(start_one(all, record));
+    return echo(record);
+  });
+}
+
+Result<std::optional<std::int64_t>> stop_time(const EverydayCall& call) {
+  const std::string text = call.arguments.text("time");
+  if (text.empty()) return std::optional<std::int64_t>();
+  engine::RunRequest request;
+  request.stop_timeout = text;
+  return std::optional(TRY(engine::stop_rules(request, {})).timeout_ms);
+}
+
+Result<int> stop(const EverydayCall& call) {
+  const auto time = TRY(stop_time(call));
+  return for_each_guest(call, [&](const Guests& guests, const GuestRecord& record) -> Result<void> {
+    TRY(engine::stop_guest(guests, record, time));
+    return echo(record);
+  });
+}
+
+Result<int> restart(const EverydayCall& call) {
+  const auto time = TRY(stop_time(call));
+  return for_each_guest(call, [&](const Guests& guests, const GuestRecord& record) -> Result<void> {
+    TRY(engine::stop_guest(guests, record, time, "vrun restart"));
+    TRY(start_one(guests, record));
+    return echo(record);
+  });
+}
+
+Result<int> kill(const EverydayCall& call) {
+  const int signal = TRY(parse_signal(call.arguments.text("signal")));
+  return for_each_guest(call, [&](const Guests& guests, const GuestRecord& record) -> Result<void> {
+    TRY(engine::kill_guest(guests, record, signal));
+    return echo(record);
+  });
+}
+
+Result<int> rm(const EverydayCall& call) {
+  const bool force = call.arguments.on("force");
+  const auto how = force ? engine::Force::kYes : engine::Force::kNo;
+  const Guests guests = TRY(guests_of(call));
+  engine::repair(guests);
+  int failed = 0;
+  for (const std::string_view word : call.arguments.words()) {
+    const auto remove = [&]() -> Result<void> {
+      const engine::Guest guest = TRY(guests.find(word));
+      return engine::remove_guest(guests, guest.record, how);
+    };
+    Result<void> removed = remove();
+    if (removed) {
+      TRY(say(std::string(word)));
+      continue;
+    }
+    if (force && removed.error().code() == Code::kNotFound) continue;
+    failed = 1;
+    complain("vrun", std::move(removed).error().during("rm"));
+  }
+  engine::repair(guests);  // what the guests' own killed starts had taken, ids above all
+  return failed;
+}
+
+Result<int> wait(const EverydayCall& call) {
+  const Guests guests = TRY(guests_of(call));
+  for (const std::string_view word : call.arguments.words()) {
+    const engine::Guest guest = TRY(guests.find(word));
+    const int code = TRY(engine::wait_for_guest(guests, guest.record));
+    TRY(say(std::to_string(code)));
+  }
+  return 0;
+}
+
+Result<int> rename(const EverydayCall& call) {
+  const Guests guests = TRY(guests_of(call));
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(0)));
+  TRY(engine::rename_guest(guests, guest.record, call.arguments.word(1)));
+  return 0;
+}
+
+Result<int> attach(const EverydayCall& call) {
+  const Guests guests = TRY(guests_of(call));
+  engine::repair(guests);
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(0)));
+  if (!guest.runs()) {
+    return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running (" +
+                                   engine::to_text(guest.status) + ")")
+        .hint("`vrun logs` shows what it said");
+  }
+  engine::AttachRequest request;
+  request.detach_keys = TRY(engine::parse_detach_keys(call.arguments.text("detach-keys")));
+  request.connection = TRY(engine::connect_to_monitor(guests, guest.record));
+  request.tty = guest.record.request.tty.value_or(false);
+  request.input = !call.arguments.on("no-stdin");
+  request.forward_signals = call.arguments.on("sig-proxy");
+  const engine::AttachEnd end = TRY(engine::attach(std::move(request)));
+  if (end.detached) return 0;
+  return end.code < 0 ? 1 : end.code;
+}
+
+Result<int> restore(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const Guests guests = TRY(guests_of(call));
+  const int failed =
+      TRY(engine::restore_guests(guests, [](const GuestRecord& record, const Error& error) {
+        complain(
+            "vrun",
+            Error(error.code(), "restore " + record.name + ": " + error.text()).hint(error.hint()));
+      }));
+  return failed == 0 ? 0 : 1;
+}
+
+struct Row {
+  std::string_view name;
+  Result<int> (*run)(const EverydayCall&);
+};
+constexpr std::array kRows{Row{"create", create},      Row{"start", start},
+                           Row{"stop", stop},          Row{"restart", restart},
+                           Row{"kill", kill},          Row{"rm", rm},
+                           Row{"ps", everyday_ps},     Row{"inspect", everyday_inspect},
+                           Row{"logs", everyday_logs}, Row{"attach", attach},
+                           Row{"exec", everyday_exec}, Row{"wait", wait},
+                           Row{"rename", rename},      Row{"events", everyday_events},
+                           Row{"restore", restore}};
+
+const Row* find_row(std::string_view verb) {
+  const auto found =
+      std::find_if(kRows.begin(), kRows.end(), [&](const Row& row) { return row.name == verb; });
+  return found == kRows.end() ? nullptr : &*found;
+}
+
+Result<int> step(const std::vector<std::string_view>& words) {
+  if (words.size() < 3) return Error(Code::kInvalid, "guest-step is not for people");
+  const Host host = Host::current();
+  const engine::Places places = TRY(engine::Places::find(host));
+  const Guests guests = TRY(Guests::open(places, std::string(words[0]), host));
+  const std::string id(words[1]);
+  if (words[2] == "ended") {
+    return engine::guest_ended(guests, id, words.size() > 3 ? words[3] : "",
+                               words.size() > 4 ? words[4] : "");
+  }
+  if (words[2] == "start") return engine::guest_restarts(guests, id);
+  if (words[2] == "health") return engine::guest_health(guests, id);
+  return Error(Code::kInvalid, "guest-step is not for people");
+}
+
+}  // namespace
+
+bool is_guest_verb(std::string_view verb) {
+  return find_row(verb) != nullptr;
+}
+
+Result<int> everyday_guest(std::string_view verb, const EverydayCall& call) {
+  return find_row(verb)->run(call);
+}
+
+Result<Guests> guests_of(const EverydayCall& call) {
+  return Guests::open(call.places, engine::kDefaultTenant, call.host);
+}
+
+Result<int> for_each_guest(
+    const EverydayCall& call,
+    const std::function<Result<void>(const Guests&, const GuestRecord&)>& work) {
+  const Guests guests = TRY(guests_of(call));
+  int failed = 0;
+  for (const std::string_view word : call.arguments.words()) {
+    const Result<engine::Guest> guest = guests.find(word);
+    Result<void> done;
+    if (guest) done = work(guests, guest->record);
+    if (guest && done) continue;
+    failed = 1;
+    if (guest) {
+      complain("vrun", std::move(done).error());
+    } else {
+      complain("vrun", guest.error());
+    }
+  }
+  return failed;
+}
+
+int guest_step(const std::vector<std::string_view>& words) {
+  Result<int> done = step(words);
+  if (done) return *done;
+  // Nobody reads it but a journal; the guest's record has the rest.
+  complain("vrun", done.error());
+  return 125;
+}
+
+}  // namespace vrun::cli

@@ -1,0 +1,222 @@
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <limits>
+
+#include <unistd.h>
+
+#include "base/json_writer.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cli/table.hpp"
+#include "cli/verb_guests.hpp"
+
+namespace vrun::cli {
+namespace {
+
+using engine::Guest;
+using engine::GuestStatus;
+
+struct Filter {
+  std::string key, value;
+};
+
+Result<std::vector<Filter>> filters_of(const EverydayCall& call) {
+  constexpr std::array<std::string_view, 8> kKeys{"name",     "id",     "status", "label",
+                                                  "ancestor", "exited", "health", "restart"};
+  std::vector<Filter> filters;
+  for (const std::string& text : call.arguments.list("filter")) {
+    const std::size_t sign = text.find('=');
+    const std::string key = text.substr(0, sign);
+    if (sign == std::string::npos) {
+      return Error(Code::kInvalid, "--filter " + quote(text) + ": not NAME=VALUE");
+    }
+    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
+      Error error(Code::kInvalid, "--filter " + quote(text) + ": unknown");
+      const auto near = nearest(key, kKeys);
+      if (near) return std::move(error).hint("did you mean " + std::string(*near) + "?");
+      return std::move(error).hint(
+          "there are: name, id, status, label, ancestor, exited, health, restart");
+    }
+    filters.push_back({key, text.substr(sign + 1)});
+  }
+  return filters;
+}
+
+bool has_label(const Guest& guest, const std::string& wanted) {
+  const auto& labels = guest.record.request.labels;
+  return std::any_of(labels.begin(), labels.end(), [&](const std::string& label) {
+    return label == wanted || label.substr(0, label.find('=')) == wanted;
+  });
+}
+
+bool matches(const Guest& guest, const Filter& filter) {
+  const engine::GuestRecord& record = guest.record;
+  if (filter.key == "name") return record.name.find(filter.value) != std::string::npos;
+  if (filter.key == "id") return record.id.starts_with(filter.value);
+  if (filter.key == "status") return to_text(guest.status) == filter.value;
+  if (filter.key == "label") return has_label(guest, filter.value);
+  if (filter.key == "ancestor") return record.image == filter.value;
+  if (filter.key == "health") return guest.health == filter.value;
+  if (filter.key == "restart") {
+    return (record.request.restart.empty() ? "no" : record.request.restart) == filter.value;
+  }
+  return guest.status == GuestStatus::kExited && std::to_string(record.last.code) == filter.value;
+}
+
+// Filters of one key are alternatives; of different keys, all hold.
+bool matches_all(const Guest& guest, const std::vector<Filter>& filters) {
+  return std::all_of(filters.begin(), filters.end(), [&](const Filter& one) {
+    return std::any_of(filters.begin(), filters.end(), [&](const Filter& other) {
+      return other.key == one.key && matches(guest, other);
+    });
+  });
+}
+
+std::string command_text(const Guest& guest, bool whole) {
+  std::vector<std::string> words = guest.record.request.args;
+  if (guest.record.request.entrypoint && !guest.record.request.entrypoint->empty()) {
+    words.insert(words.begin(), *guest.record.request.entrypoint);
+  }
+  std::string text = join(words, " ");
+  constexpr std::size_t kShown = 30;
+  if (!whole && text.size() > kShown) text = text.substr(0, kShown - 1) + "…";
+  return text;
+}
+
+void write_json(json::Writer& writer, const Guest& guest, std::int64_t now) {
+  const engine::GuestRecord& record = guest.record;
+  writer.begin_object();
+  writer.member("id", record.id).member("name", record.name).member("image", record.image);
+  writer.member("command", command_text(guest, true)).member("created", record.created);
+  writer.member("state", to_text(guest.status)).member("status", status_words(guest, now));
+  writer.member("pid", static_cast<std::int64_t>(guest.pid.value));
+  if (guest.status == GuestStatus::kExited) writer.member("exitCode", record.last.code);
+  if (!guest.health.empty()) writer.member("health", guest.health);
+  writer.member("restarts", record.restarts);
+  writer.key("labels").begin_object();
+  for (const std::string& label : record.request.labels) {
+    const std::size_t sign = label.find('=');
+    writer.member(label.substr(0, sign), sign == std::string::npos ? "" : label.substr(sign + 1));
+  }
+  writer.end_object();
+  writer.key("ports").value(std::span<const std::string>(record.request.publish));
+  writer.end_object();
+}
+
+std::string as_json(const std::vector<Guest>& guests, std::int64_t now) {
+  json::Writer writer(json::Style::kSpaces);
+  writer.begin_array();
+  for (const Guest& guest : guests)
+    write_json(writer, guest, now);
+  writer.end_array();
+  return writer.take() + "\n";
+}
+
+std::string as_table(const std::vector<Guest>& guests, std::int64_t now, bool whole) {
+  std::vector<std::vector<std::string>> rows{
+      {"ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME"}};
+  for (const Guest& guest : guests) {
+    const engine::GuestRecord& record = guest.record;
+    rows.push_back({whole ? record.id : record.short_id(), record.image, command_text(guest, whole),
+                    time_words(now - epoch_of(record.created)) + " ago", status_words(guest, now),
+                    join(record.request.publish, ", "), record.name});
+  }
+  return table(rows);
+}
+
+std::string as_ids(const std::vector<Guest>& guests, bool whole) {
+  std::string text;
+  for (const Guest& guest : guests)
+    text += (whole ? guest.record.id : guest.record.short_id()) + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::int64_t epoch_of(const std::string& time) {
+  tm utc{};
+  if (::strptime(time.c_str(), "%Y-%m-%dT%H:%M:%S", &utc) == nullptr) return 0;
+  return static_cast<std::int64_t>(::timegm(&utc));
+}
+
+std::string time_words(std::int64_t seconds) {
+  struct Unit {
+    std::string_view name;
+    std::int64_t seconds;
+  };
+  constexpr std::array<Unit, 5> kUnits{
+      {{"week", 604800}, {"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}}};
+  for (const Unit& unit : kUnits) {
+    // Two of a kind at least: "90 seconds" says more than "1 minute".
+    if (seconds < unit.seconds * 2 && unit.seconds != 1) continue;
+    const std::int64_t count = std::max<std::int64_t>(seconds / unit.seconds, 0);
+    return std::to_string(count) + " " + std::string(unit.name) + (count == 1 ? "" : "s");
+  }
+  return "now";
+}
+
+std::string status_words(const Guest& guest, std::int64_t now) {
+  const engine::LastExit& last = guest.record.last;
+  switch (guest.status) {
+    case GuestStatus::kCreated:
+      return "Created";
+    case GuestStatus::kRunning:
+    case GuestStatus::kPaused: {
+      std::string text = "Up " + time_words(now - epoch_of(last.started));
+      if (guest.status == GuestStatus::kPaused) text += " (paused)";
+      if (!guest.health.empty()) text += " (" + guest.health + ")";
+      return text;
+    }
+    case GuestStatus::kRestarting:
+      return "Restarting (" + std::to_string(last.code) + "): " + last.reason;
+    case GuestStatus::kEnding:
+      return "Ending";
+    case GuestStatus::kExited:
+      break;
+  }
+  if (last.finished.empty()) return "Exited while its monitor was dead";
+  std::string text = last.code < 0 ? "Exited" : "Exited (" + std::to_string(last.code) + ")";
+  text += " " + time_words(now - epoch_of(last.finished)) + " ago";
+  // The code says it all.
+  const bool plain = last.signal == 0 && !last.oom && last.reason.starts_with("exited");
+  return plain ? text : text + ": " + last.reason;
+}
+
+Result<int> everyday_ps(const EverydayCall& call) {
+  const std::string format = call.arguments.text("format");
+  if (format != "table" && format != "json") {
+    return Error(Code::kInvalid, "--format " + quote(format) + ": unknown")
+        .hint("there are: table, json");
+  }
+  const std::vector<Filter> filters = TRY(filters_of(call));
+  const bool by_status = std::any_of(filters.begin(), filters.end(), [](const Filter& filter) {
+    return filter.key == "status" || filter.key == "exited";
+  });
+  std::size_t most = std::numeric_limits<std::size_t>::max();
+  if (call.arguments.has("last")) {
+    const auto count = parse_u64(call.arguments.text("last"));
+    if (!count) return Error(Code::kInvalid, "--last: not a number");
+    most = *count;
+  }
+  const bool all = call.arguments.on("all") || by_status || call.arguments.has("last");
+  const engine::Guests registry = TRY(guests_of(call));
+  std::vector<Guest> guests = TRY(registry.list());
+  std::erase_if(guests, [&](const Guest& guest) {
+    const bool shown = all || guest.runs() || guest.status == GuestStatus::kRestarting;
+    return !shown || !matches_all(guest, filters);
+  });
+  if (guests.size() > most) guests.resize(most);
+  const std::int64_t now = ::time(nullptr);
+  const bool whole = call.arguments.on("no-trunc");
+  std::string text;
+  if (call.arguments.on("quiet")) {
+    text = as_ids(guests, whole);
+  } else {
+    text = format == "json" ? as_json(guests, now) : as_table(guests, now, whole);
+  }
+  TRY(sys::write_all(STDOUT_FILENO, text));
+  return 0;
+}
+
+}  // namespace vrun::cli

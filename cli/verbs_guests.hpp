@@ -1,0 +1,291 @@
+// The rows of the verbs of guests; everyday_verbs.cpp joins them to the others.
+#pragma once
+
+#include <array>
+
+#include "cli/everyday_verbs.hpp"
+
+namespace vrun::cli {
+
+// run, create and plan. The order is that of --help: what the guest is, how it lives, what it may
+// use, what it sees, what it may do.
+inline constexpr std::array kRun{
+    Flag{"name", "", Kind::kText, "NAME", "name of the guest; default: made from the image's name"},
+    Flag{"hostname", "h", Kind::kText, "NAME", "host name inside; default: the guest's name"},
+    Flag{"detach", "d", Kind::kSwitch, "", "go on without us; print the guest's id"},
+    Flag{"rm", "", Kind::kSwitch, "", "remove the guest when it ends"},
+    Flag{"tty", "t", Kind::kSwitch, "",
+         "give the guest a terminal; default: when stdin and stdout are terminals"},
+    Flag{"interactive", "i", Kind::kSwitch, "",
+         "keep stdin open to the guest; --interactive=false gives it none"},
+    Flag{"detach-keys", "", Kind::kText, "KEYS", "what leaves a guest that goes on",
+         "ctrl-p,ctrl-q"},
+    Flag{"env", "e", Kind::kList, "NAME=VALUE",
+         "set an environment variable; NAME alone takes the caller's value"},
+    Flag{"env-file", "", Kind::kList, "FILE", "environment variables from the lines of FILE"},
+    Flag{"workdir", "w", Kind::kText, "DIR", "working directory inside"},
+    Flag{"user", "u", Kind::kText, "USER[:GROUP]", "user inside, by name or number"},
+    Flag{"group-add", "", Kind::kList, "GROUP", "one more group for the user, by name or number"},
+    Flag{"entrypoint", "", Kind::kText, "PROGRAM",
+         "program to run instead of the image's; empty clears it"},
+    Flag{"init", "", Kind::kSwitch, "",
+         "a small init runs the program, hands it signals and reaps orphans"},
+    Flag{"label", "l", Kind::kList, "NAME=VALUE", "a note on the guest, for people and --filter"},
+    Flag{"restart", "", Kind::kText, "POLICY", "no, on-failure[:N], always, unless-stopped", "no"},
+    Flag{"stop-signal", "", Kind::kText, "SIGNAL", "what `stop` sends; default: the image's, TERM"},
+    Flag{"stop-timeout", "", Kind::kText, "SECONDS", "until `stop` kills; -1: never; default: 10"},
+    Flag{"health-cmd", "", Kind::kText, "COMMAND", "shell line that succeeds while all is well"},
+    Flag{"health-interval", "", Kind::kText, "TIME", "between two checks; default: 30s"},
+    Flag{"health-timeout", "", Kind::kText, "TIME", "most time of one check; default: 30s"},
+    Flag{"health-retries", "", Kind::kText, "COUNT", "failures in a row that count; default: 3"},
+    Flag{"health-start-period", "", Kind::kText, "TIME", "failures before do not count"},
+    Flag{"health-on-failure", "", Kind::kText, "ACTION", "none, kill, restart, stop", "none"},
+    Flag{"no-healthcheck", "", Kind::kSwitch, "", "none, whatever the image says"},
+    Flag{"log-opt", "", Kind::kList, "NAME=VALUE", "max-size=10m, max-file=3"},
+    Flag{"memory", "m", Kind::kText, "SIZE", "most memory and swap together: 512m, 2g"},
+    Flag{"memory-reservation", "", Kind::kText, "SIZE", "memory it keeps when others want some"},
+    Flag{"memory-swap", "", Kind::kText, "SIZE", "memory and swap together; -1: no limit"},
+    Flag{"cpus", "", Kind::kText, "NUMBER", "most cpu time, in CPUs: 0.5, 2"},
+    Flag{"cpu-weight", "", Kind::kText, "WEIGHT", "share of a busy cpu: 1 to 10000; default: 100"},
+    Flag{"cpu-shares", "c", Kind::kText, "SHARES", "the same in Docker's scale: 2 to 262144"},
+    Flag{"cpuset-cpus", "", Kind::kText, "LIST", "the CPUs it may use: 0-3,8"},
+    Flag{"cpuset-mems", "", Kind::kText, "LIST", "the memory nodes it may use"},
+    Flag{"pids-limit", "", Kind::kText, "COUNT", "most processes and threads"},
+    Flag{"blkio-weight", "", Kind::kText, "WEIGHT", "share of a busy disk: 10 to 1000"},
+    Flag{"device-read-bps", "", Kind::kList, "DEVICE:RATE", "most bytes a second: /dev/sda:1m"},
+    Flag{"device-write-bps", "", Kind::kList, "DEVICE:RATE", "most bytes a second"},
+    Flag{"device-read-iops", "", Kind::kList, "DEVICE:RATE", "most operations a second"},
+    Flag{"device-write-iops", "", Kind::kList, "DEVICE:RATE", "most operations a second"},
+    Flag{"ulimit", "", Kind::kList, "NAME=S[:HARD]", "a limit of each process: nofile=1024:4096"},
+    Flag{"shm-size", "", Kind::kText, "SIZE", "of /dev/shm; default: 64m"},
+    Flag{"volume", "v", Kind::kList, "SOURCE:TARGET",
+         "show a path of the host inside, owners mapped; with :ro read-only, with :noidmap as it "
+         "is"},
+    Flag{"mount", "", Kind::kList, "OPTIONS",
+         "the same in words: type=bind,source=/srv,target=/srv,readonly; type=tmpfs,target=/t"},
+    Flag{"tmpfs", "", Kind::kList, "TARGET[:OPTS]",
+         "an empty directory in memory: /cache:size=64m,mode=1777"},
+    Flag{"device", "", Kind::kList, "PATH[:IN[:rwm]]", "a device of the host inside"},
+    Flag{"read-only", "", Kind::kSwitch, "", "the guest cannot change its root directory"},
+    Flag{"network", "", Kind::kText, "NETWORK",
+         "none: loopback only; host: the network of the host itself; or a network's name", "none"},
+    Flag{"network-alias", "", Kind::kList, "NAME", "one more name on its network"},
+    Flag{"publish", "p", Kind::kList, "PORT", "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"},
+    Flag{"ip", "", Kind::kText, "ADDRESS", "its IPv4 address on the network"},
+    Flag{"ip6", "", Kind::kText, "ADDRESS", "its IPv6 address on the network"},
+    Flag{"add-host", "", Kind::kList, "NAME:ADDRESS", "a line for /etc/hosts inside"},
+    Flag{"dns", "", Kind::kList, "ADDRESS", "a name server instead of the host's"},
+    Flag{"dns-search", "", Kind::kList, "DOMAIN", "where short names are looked up"},
+    Flag{"dns-option", "", Kind::kList, "OPTION", "an option of resolv.conf"},
+    Flag{"cap-add", "", Kind::kList, "CAPABILITY",
+         "give the guest's root one more capability, or ALL"},
+    Flag{"cap-drop", "", Kind::kList, "CAPABILITY", "take one away, or ALL"},
+    Flag{"no-new-privs", "", Kind::kSwitch, "", "set-id programs inside give no rights"},
+    Flag{"security-opt", "", Kind::kList, "OPTION",
+         "no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE, label=LABEL"},
+    Flag{"sysctl", "", Kind::kList, "NAME=VALUE", "a kernel knob of its own namespaces"},
+    Flag{"privileged", "", Kind::kSwitch, "",
+         "every capability, no filter, no masks, all devices; still its own user namespace"},
+    Flag{"userns", "", Kind::kText, "host", "host: its root is the host's root"},
+    Flag{"pid", "", Kind::kText, "host", "host: sees and signals the host's processes"},
+    Flag{"ipc", "", Kind::kText, "host", "host: shares the host's memory segments and queues"},
+    Flag{"uts", "", Kind::kText, "host", "host: has the host's name"},
+    Flag{"cgroupns", "", Kind::kText, "private|host", "host: sees the host's groups"},
+    Flag{"isolation", "", Kind::kText, "KIND", "container; vm comes with a later version",
+         "container"},
+    Flag{"pull", "", Kind::kText, "WHEN", "missing, always, never: when to fetch the image"},
+    Flag{"platform", "", Kind::kText, "OS/ARCH", "which of an image's platforms"},
+};
+
+inline constexpr std::array kStart{
+    Flag{"attach", "a", Kind::kSwitch, "", "stay with the guest: its output here, its exit code"},
+    Flag{"interactive", "i", Kind::kSwitch, "", "with --attach: our stdin goes to the guest"},
+    Flag{"detach-keys", "", Kind::kText, "KEYS", "what leaves a guest that goes on",
+         "ctrl-p,ctrl-q"},
+};
+inline constexpr std::array kStop{
+    Flag{"time", "t", Kind::kText, "SECONDS", "until it is killed; -1: never; default: its own"},
+};
+inline constexpr std::array kKill{
+    Flag{"signal", "s", Kind::kText, "SIGNAL", "by name or number", "KILL"},
+};
+inline constexpr std::array kRm{
+    Flag{"force", "f", Kind::kSwitch, "", "kill it first; a guest that is not there is no fault"},
+};
+inline constexpr std::array kPs{
+    Flag{"all", "a", Kind::kSwitch, "", "also guests that do not run"},
+    Flag{"quiet", "q", Kind::kSwitch, "", "print only ids"},
+    Flag{"no-trunc", "", Kind::kSwitch, "", "whole ids and commands"},
+    Flag{"last", "n", Kind::kText, "COUNT", "the newest ones, running or not"},
+    Flag{"filter", "f", Kind::kList, "NAME=VALUE",
+         "name=, id=, status=, label=, ancestor=, exited=, health=, restart="},
+    Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
+};
+inline constexpr std::array kInspect{
+    Flag{"format", "f", Kind::kText, "FORM", "json, or a member's path such as state.status"},
+};
+inline constexpr std::array kLogs{
+    Flag{"follow", "f", Kind::kSwitch, "", "go on until the guest ends"},
+    Flag{"since", "", Kind::kText, "TIME", "10m (ago), 2026-01-31T10:20:30Z, 2026-01-31"},
+    Flag{"until", "", Kind::kText, "TIME", "nothing later than this"},
+    Flag{"tail", "n", Kind::kText, "COUNT", "only so many lines from the end; all"},
+    Flag{"timestamps", "t", Kind::kSwitch, "", "the time before each line"},
+};
+inline constexpr std::array kAttach{
+    Flag{"no-stdin", "", Kind::kSwitch, "", "look only"},
+    Flag{"detach-keys", "", Kind::kText, "KEYS", "what leaves a guest that goes on",
+         "ctrl-p,ctrl-q"},
+    Flag{"sig-proxy", "", Kind::kSwitch, "", "signals to us go to the guest", "true"},
+};
+inline constexpr std::array kExec{
+    Flag{"detach", "d", Kind::kSwitch, "", "do not wait for it"},
+    Flag{"interactive", "i", Kind::kSwitch, "", "our stdin goes to it"},
+    Flag{"tty", "t", Kind::kSwitch, "", "give it a terminal"},
+    Flag{"env", "e", Kind::kList, "NAME=VALUE", "set an environment variable"},
+    Flag{"env-file", "", Kind::kList, "FILE", "environment variables from the lines of FILE"},
+    Flag{"workdir", "w", Kind::kText, "DIR", "working directory inside"},
+    Flag{"user", "u", Kind::kText, "USER[:GROUP]", "user inside; default: the guest's own"},
+    Flag{"privileged", "", Kind::kSwitch, "", "every capability inside its user namespace"},
+};
+inline constexpr std::array kEvents{
+    Flag{"since", "", Kind::kText, "TIME", "begin with the events from here on"},
+    Flag{"until", "", Kind::kText, "TIME", "end here, or when all up to now were printed"},
+    Flag{"filter", "f", Kind::kList, "NAME=VALUE", "guest=, event=, image="},
+    Flag{"format", "", Kind::kText, "FORM", "text or json", "text"},
+};
+
+inline constexpr std::size_t kAny = static_cast<std::size_t>(-1);
+
+inline constexpr std::array kGuestVerbs{
+    EverydayVerb{
+        .name = "run",
+        .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
+        .summary = "run a command in a new guest made from an image",
+        .text = "Makes a guest with namespaces, ids, host name, process numbers and file tree "
+                "of its own and runs COMMAND (or what the image says) in it. It is kept when that "
+                "ends, until `rm`, unless --rm says otherwise. Flags for vrun stand before IMAGE; "
+                "what follows it belongs to the guest.\n\n"
+                "The exit code is the command's, or 128 + N when signal N killed it. 125: vrun "
+                "itself failed, 126: the command cannot be executed, 127: it was not found.\n\n"
+                "Whatever stdin is, the guest reads it; a shell loop that reads lines wants "
+                "--interactive=false. On a terminal the guest gets a terminal. With -d it gets "
+                "neither unless asked for.",
+        .flag_set = EverydayFlags::kRun,
+        .least = 1,
+        .most = kAny,
+        .flags_anywhere = false},
+    EverydayVerb{.name = "create",
+                 .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
+                 .summary = "make a guest without starting it; print its id",
+                 .text = "`vrun start` starts it.",
+                 .flag_set = EverydayFlags::kRun,
+                 .least = 1,
+                 .most = kAny,
+                 .flags_anywhere = false},
+    EverydayVerb{
+        .name = "plan",
+        .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
+        .summary = "show what `run` with the same flags would do; change nothing",
+        .text = "Prints the guest's ids, its OCI specification and the steps of its start.",
+        .flag_set = EverydayFlags::kRun,
+        .least = 1,
+        .most = kAny,
+        .flags_anywhere = false},
+    EverydayVerb{.name = "start",
+                 .arguments = "GUEST...",
+                 .summary = "start guests that were created or have ended",
+                 .text = "",
+                 .flag_set = EverydayFlags::kStart,
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "stop",
+                 .arguments = "GUEST...",
+                 .summary = "ask guests to end; kill them when they do not",
+                 .text = "Sends the stop signal and waits. A stopped guest is not started again "
+                         "by its restart policy, also not after a boot (unless that is `always`).",
+                 .flag_set = EverydayFlags::kStop,
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "restart",
+                 .arguments = "GUEST...",
+                 .summary = "stop guests and start them again",
+                 .text = "",
+                 .flag_set = EverydayFlags::kStop,
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "kill",
+                 .arguments = "GUEST...",
+                 .summary = "send a signal to the first process of guests",
+                 .text = "",
+                 .flag_set = EverydayFlags::kKill,
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "rm",
+                 .arguments = "GUEST...",
+                 .summary = "remove guests with all they wrote",
+                 .text = "",
+                 .flag_set = EverydayFlags::kRm,
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "ps",
+                 .arguments = "",
+                 .summary = "list guests",
+                 .text = "STATUS says why a guest ended: its exit code, the signal and who sent "
+                         "it, lack of memory, or why it could not start.",
+                 .flag_set = EverydayFlags::kPs},
+    EverydayVerb{.name = "inspect",
+                 .arguments = "GUEST...",
+                 .summary = "all that is known of guests, as JSON",
+                 .text = "",
+                 .flag_set = EverydayFlags::kInspect,
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "logs",
+                 .arguments = "GUEST",
+                 .summary = "print what a guest said, running or ended",
+                 .text = "On a terminal, control characters of the guest are shown as \\xNN; only "
+                         "colours pass.",
+                 .flag_set = EverydayFlags::kLogs,
+                 .least = 1,
+                 .most = 1},
+    EverydayVerb{.name = "attach",
+                 .arguments = "GUEST",
+                 .summary = "connect this terminal to a running guest",
+                 .text = "Several may be attached at once. The detach keys leave the guest to "
+                         "itself; its exit code becomes ours.",
+                 .flag_set = EverydayFlags::kAttach,
+                 .least = 1,
+                 .most = 1},
+    EverydayVerb{.name = "exec",
+                 .arguments = "GUEST COMMAND [ARGUMENT...]",
+                 .summary = "run a further command in a running guest",
+                 .text = "With the rights, limits and namespaces of the guest. The exit code is "
+                         "the command's; 126 and 127 as for `run`.",
+                 .flag_set = EverydayFlags::kExec,
+                 .least = 2,
+                 .most = kAny,
+                 .flags_anywhere = false},
+    EverydayVerb{.name = "wait",
+                 .arguments = "GUEST...",
+                 .summary = "wait until guests have ended; print their exit codes",
+                 .text = "",
+                 .least = 1,
+                 .most = kAny},
+    EverydayVerb{.name = "rename",
+                 .arguments = "GUEST NEW-NAME",
+                 .summary = "give a guest another name, also while it runs",
+                 .text = "",
+                 .least = 2,
+                 .most = 2},
+    EverydayVerb{.name = "events",
+                 .arguments = "",
+                 .summary = "print what happens to guests, as it happens",
+                 .text = "With --until nothing is waited for that lies in the past.",
+                 .flag_set = EverydayFlags::kEvents},
+    EverydayVerb{.name = "restore",
+                 .arguments = "",
+                 .summary = "start the guests whose restart policy says so, after a boot",
+                 .text = "What vrun-restore.service runs."},
+};
+
+}  // namespace vrun::cli

@@ -1,0 +1,88 @@
+#include "engine/guest_end.hpp"
+
+#include <algorithm>
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/signals.hpp"
+#include "base/text.hpp"
+
+namespace vrun::engine {
+namespace {
+
+// "vrun stop", when it was vrun that sent this signal.
+std::string sender_of(const EndFacts& facts, int signal) {
+  for (const std::string_view line : split(facts.killers, '\n')) {
+    const std::size_t blank = std::min(line.find(' '), line.size());
+    const auto sent = parse_i64(line.substr(0, blank));
+    if (sent && *sent == signal && blank < line.size()) return std::string(line.substr(blank + 1));
+  }
+  return {};
+}
+
+std::string words_of(int signal) {
+  const std::string name = signal_name(signal);
+  return "signal " + std::to_string(signal) + (name.empty() ? "" : " (" + name + ")");
+}
+
+void explain_oom(const EndFacts& facts, LastExit& last) {
+  last.oom = true;
+  last.reason = "killed for memory (" + words_of(SIGKILL) + "): ";
+  if (facts.memory_limit.empty()) {
+    last.reason += "the host or a group above the guest ran out";
+    last.hint = "give it a limit of its own: --memory";
+  } else {
+    last.reason += "its limit is " + facts.memory_limit;
+    last.hint = "raise --memory, or find what grew: `vrun logs` and `vrun stats`";
+  }
+}
+
+void explain_seccomp(const EndFacts& facts, LastExit& last) {
+  last.reason = "killed by its seccomp filter (" + words_of(SIGSYS) + ")";
+  if (!facts.syscall.empty()) last.reason += " for the system call " + facts.syscall;
+  last.hint = "allow the call in the profile of --security-opt seccomp=FILE";
+}
+
+void explain_signal(const EndFacts& facts, LastExit& last) {
+  const std::string sender = sender_of(facts, last.signal);
+  if (!sender.empty()) {
+    last.reason = "killed by " + words_of(last.signal) + " of `" + sender + "`";
+  } else if (facts.action.starts_with("unhealthy-")) {
+    last.reason = "killed by " + words_of(last.signal) + ": its health check failed";
+  } else if (last.signal == SIGKILL && facts.oom_kills > 0) {
+    explain_oom(facts, last);
+  } else if (last.signal == SIGSYS) {
+    explain_seccomp(facts, last);
+  } else {
+    last.reason =
+        "killed by " + words_of(last.signal) + ", sent from inside or by a process of the host";
+  }
+}
+
+}  // namespace
+
+void explain_end(const EndFacts& facts, LastExit& last) {
+  last.oom = facts.oom_kills > 0;
+  last.hint.clear();
+  last.signal = 0;
+  if (!facts.status) {
+    last.code = -1;
+    last.reason = "ended while its monitor was dead: the exit status is not known";
+    return;
+  }
+  if (WIFSIGNALED(*facts.status)) {
+    last.signal = WTERMSIG(*facts.status);
+    last.code = 128 + last.signal;
+    explain_signal(facts, last);
+    return;
+  }
+  last.code = WEXITSTATUS(*facts.status);
+  last.reason = "exited with code " + std::to_string(last.code);
+  if (facts.oom_kills == 0) return;
+  last.reason += " after " + std::to_string(facts.oom_kills) + " of its processes ";
+  last.reason += facts.oom_kills == 1 ? "was killed for memory" : "were killed for memory";
+  if (!facts.memory_limit.empty()) last.reason += ": the limit is " + facts.memory_limit;
+}
+
+}  // namespace vrun::engine

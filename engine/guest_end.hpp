@@ -1,0 +1,25 @@
+// Why a guest ended, in words; pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "engine/guest_record.hpp"
+
+namespace vrun::engine {
+
+struct EndFacts {
+  std::optional<int> status;  // as waitpid(2); absent: nobody learned it
+  std::uint64_t oom_kills = 0;
+  std::string memory_limit;  // as asked: "64m"
+  std::string killers;       // a line for each signal that vrun sent, and why: "9 vrun stop"
+  std::string action;        // of the health check: "unhealthy-kill" ...
+  std::string syscall;       // what a seccomp filter killed it for, where the kernel's log says it
+};
+
+// Fills code, signal, oom, reason and hint of `last`.
+void explain_end(const EndFacts& facts, LastExit& last);
+
+}  // namespace vrun::engine

@@ -1,0 +1,78 @@
+#include "engine/guest_exec.hpp"
+
+#include <array>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "engine/events.hpp"
+#include "engine/guest_setup.hpp"
+#include "process/plan.hpp"
+
+namespace vrun::engine {
+namespace {
+
+Error not_running(const Guest& guest) {
+  return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running (" +
+                                 std::string(to_text(guest.status)) + ")")
+      .hint("start it: vrun start " + guest.record.name);
+}
+
+// The guest's own root directory, as its processes see it.
+Result<Fd> root_of(const Guest& guest) {
+  return sys::open(At::cwd(), "/proc/" + std::to_string(guest.pid.value) + "/root",
+                   O_PATH | O_DIRECTORY);
+}
+
+Result<void> set_user(const Guest& guest, const std::string& user, runtime::ExecOptions& options) {
+  if (user.empty()) return {};
+  const Fd root = TRY(root_of(guest));
+  const Account account = TRY(account_in(root, user));
+  options.uid = account.user.uid;
+  options.gid = account.user.gid;
+  options.additional_gids = account.user.additional_gids;
+  options.env.insert(options.env.begin(), "HOME=" + account.home);
+  return {};
+}
+
+// -d and a missing -i: the process has nobody to read from.
+struct Stdio {
+  Fd null;
+  std::array<int, 3> fds{-1, -1, -1};
+};
+Result<Stdio> stdio_of(const ExecRequest& request) {
+  Stdio stdio;
+  if (request.tty || (request.interactive && !request.detach)) return stdio;
+  stdio.null = TRY(sys::open(At::cwd(), "/dev/null", O_RDWR));
+  stdio.fds[0] = stdio.null.get();
+  if (request.detach) stdio.fds = {stdio.null.get(), stdio.null.get(), stdio.null.get()};
+  return stdio;
+}
+
+}  // namespace
+
+Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
+                          const ExecRequest& request) {
+  const Guest guest = TRY(guests.find(record.name));
+  if (!guest.runs() || guest.record.id != record.id) return not_running(guest);
+  if (request.tty && request.detach) {
+    return Error(Code::kInvalid, "-t and -d: nobody would see the terminal");
+  }
+  runtime::ExecOptions options;
+  options.id = record.id;
+  options.args = request.command;
+  options.env = request.env;
+  options.cwd = request.workdir;
+  options.terminal = request.tty;
+  options.detach = request.detach;
+  if (request.tty) options.env.emplace_back("TERM=xterm");
+  if (request.privileged) options.capabilities = process::capability_names();
+  TRY(set_user(guest, request.user, options));
+  const Stdio stdio = TRY(stdio_of(request));
+  options.stdio = stdio.fds;
+  return runtime::exec(guests.context(), options);
+}
+
+}  // namespace vrun::engine

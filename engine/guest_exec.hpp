@@ -1,0 +1,22 @@
+// A further process in a running guest.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "engine/guests.hpp"
+
+namespace vrun::engine {
+
+struct ExecRequest {
+  std::vector<std::string> command;
+  std::vector<std::string> env;  // NAME=VALUE
+  std::string workdir, user;     // empty: as the guest's first process
+  bool tty = false, interactive = false, detach = false, privileged = false;
+};
+// Its exit code. A guest that does not run is kState.
+Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
+                          const ExecRequest& request);
+
+}  // namespace vrun::engine

@@ -1,0 +1,52 @@
+// The life of guests after their start: signals, ends, what follows an end, removal.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/result.hpp"
+#include "engine/guests.hpp"
+
+namespace vrun::engine {
+
+// `by`: who wants it, for the guest's record: "vrun stop".
+Result<void> stop_guest(const Guests& guests, const GuestRecord& record,
+                        std::optional<std::int64_t> timeout_ms = std::nullopt,
+                        std::string_view by = "vrun stop");
+// A guest that does not run is kState.
+Result<void> kill_guest(const Guests& guests, const GuestRecord& record, int signal,
+                        std::string_view by = "vrun kill");
+// kState while it runs, unless `force`: then it is killed first.
+enum class Force { kNo, kYes };
+Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force);
+Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
+                          const std::string& new_name);
+Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool paused);
+
+// A start by hand begins the counts of the restart policy anew.
+Result<void> reset_restarts(const Guests& guests, const GuestRecord& record);
+
+// Until it has ended and no policy starts it again; answers its exit code.
+Result<int> wait_for_guest(const Guests& guests, const GuestRecord& record);
+
+// What `vrun guest-step TENANT ID ended STATUS [ACTION]` does, in the process that was the monitor:
+// writes the end down, then removes the guest (--rm), starts it again or leaves it. `status`: as
+// waitpid(2) says it, or "unknown". `action`: what its health check did to it.
+Result<int> guest_ended(const Guests& guests, const std::string& id, std::string_view status,
+                        std::string_view action);
+// `... start`: the next life.
+Result<int> guest_restarts(const Guests& guests, const std::string& id);
+// `... health`: one check; 0 healthy.
+Result<int> guest_health(const Guests& guests, const std::string& id);
+
+// What killed monitors and commands left: guests that run get a new monitor, ends are written down,
+// half-made directories are removed. Cheap when there is nothing to do. Called by every command
+// that changes something.
+void repair(const Guests& guests);
+
+// After a boot: starts what its restart policy says, all that can be. Answers how many could not.
+Result<int> restore_guests(const Guests& guests,
+                           const std::function<void(const GuestRecord&, const Error&)>& on_error);
+
+}  // namespace vrun::engine

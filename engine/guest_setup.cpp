@@ -1,0 +1,278 @@
+#include "engine/guest_setup.hpp"
+
+#include <ctime>
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/helper.hpp"
+#include "base/log.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cgroups/group.hpp"
+#include "engine/environment.hpp"
+#include "engine/rights.hpp"
+#include "engine/volumes.hpp"
+#include "images/catalog.hpp"
+#include "images/layers.hpp"
+#include "images/overlay.hpp"
+
+namespace vrun::engine {
+namespace {
+
+constexpr std::size_t kAccountFileBytes = 4U << 20U;
+constexpr std::size_t kEnvFileBytes = 16U << 20U;
+
+// A file of the image for us to read: no link leads out of the tree, nothing but a regular file is
+// opened. Absent is empty.
+Result<std::string> read_inside(const Fd& root, const std::string& path) {
+  constexpr std::uint64_t kInside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  Result<Fd> file = sys::open2(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, kInside);
+  if (!file) {
+    if (file.error().code() == Code::kNotFound) return std::string();
+    return std::move(file).error().during("image");
+  }
+  const struct stat st = TRY(sys::stat(file->get()));
+  if (!S_ISREG(st.st_mode)) {
+    return Error(Code::kInvalid, "image: " + quote(path) + " is not a regular file");
+  }
+  std::string text;
+  std::size_t used = 0;
+  while (used <= kAccountFileBytes) {
+    if (used == text.size()) text.resize(used * 4 + 4096);
+    const std::size_t n = TRY(sys::read(file->get(), std::span(text).subspan(used)));
+    if (n == 0) break;
+    used += n;
+  }
+  if (used > kAccountFileBytes) {
+    return Error(Code::kInvalid, "image: " + quote(path) + " is larger than 4 MiB");
+  }
+  text.resize(used);
+  return text;
+}
+
+std::string wanted_user(const oci::ImageConfig& config, const RunRequest& request) {
+  return request.user.empty() ? config.user : request.user;
+}
+
+bool wants_terminal(const RunRequest& request) {
+  if (request.detach) return request.tty.value_or(false);
+  const bool in = ::isatty(STDIN_FILENO) == 1;
+  const bool out = ::isatty(STDOUT_FILENO) == 1;
+  return request.tty.value_or(in && out && request.interactive.value_or(true));
+}
+
+Result<void> settle_environment(RunRequest& request, const Host& host) {
+  Environment environment(host.env);
+  for (const std::string& file : request.env_files) {
+    Result<std::string> text =
+        fs::read_file(At::cwd(), file, kEnvFileBytes, fs::Kind::kRegularOnly);
+    if (!text) return std::move(text).error().during("--env-file");
+    TRY(environment.add_file(*text, file));
+  }
+  for (const std::string& entry : request.env)
+    TRY(environment.add(entry));
+  request.env = environment.entries();
+  request.env_files.clear();
+  return {};
+}
+
+// "./site:/www" from here: "/home/me/site:/www".
+std::string absolute_volume(const std::string& text, const std::string& cwd) {
+  const std::string source = text.substr(0, text.find(':'));
+  const bool relative =
+      source == "." || source == ".." || source.starts_with("./") || source.starts_with("../");
+  if (!relative) return text;
+  return fs::clean(fs::join(cwd, source)) + text.substr(source.size());
+}
+
+}  // namespace
+
+std::string now_text() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  tm utc{};
+  ::gmtime_r(&now.tv_sec, &utc);
+  std::string text(48, '\0');
+  const int n = std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
+                              utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                              utc.tm_min, utc.tm_sec, now.tv_nsec);
+  text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return text;
+}
+
+Result<void> settle_request(RunRequest& request, const Host& host) {
+  request.tty = wants_terminal(request);
+  request.interactive = request.interactive.value_or(!request.detach);
+  TRY(settle_environment(request, host));
+  const std::string cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
+  for (std::string& volume : request.volumes)
+    volume = absolute_volume(volume, cwd);
+  for (std::string& option : request.security_opts) {
+    constexpr std::string_view kFile = "seccomp=";
+    const std::string path = option.starts_with(kFile) ? option.substr(kFile.size()) : "";
+    if (!path.empty() && path != "unconfined" && !path.starts_with('/')) {
+      option = std::string(kFile) + fs::clean(fs::join(cwd, path));
+    }
+  }
+  return {};
+}
+
+namespace {
+
+bool is_for(const images::Image& image, const std::string& platform) {
+  const std::string own = image.config.os + "/" + image.config.architecture;
+  return platform.empty() || platform == own || platform == own + "/" + image.config.variant;
+}
+
+Result<void> pull(const RunRequest& request, const Guests& guests, images::PullPolicy policy,
+                  const Result<images::Image>& here) {
+  images::TransferRequest transfer;
+  transfer.data_dir = guests.places().data;
+  transfer.tenant = guests.tenant();
+  transfer.images = {request.image};
+  transfer.platform = request.platform;
+  const bool fits = here && is_for(*here, request.platform);
+  Result<void> pulled = images::pull_by_policy(policy, fits, std::move(transfer),
+                                               TRY(helper_path("vrun-image")), guests.host());
+  if (pulled || here || !pulled.error().hint().empty()) return pulled;
+  return std::move(pulled).error().hint(here.error().hint());  // the nearest name that is here
+}
+
+}  // namespace
+
+Result<images::Image> find_image(const RunRequest& request, const Guests& guests) {
+  const images::PullPolicy policy = TRY(images::parse_pull_policy(request.pull));
+  const images::Catalog catalog(guests.places().images, guests.places().data, guests.tenant());
+  Result<images::Image> here = catalog.find(request.image);
+  if (!here && here.error().code() != Code::kNotFound) return here;
+  const bool fits = here && is_for(*here, request.platform);
+  if (fits && policy != images::PullPolicy::kAlways) return here;
+  if (!here && policy == images::PullPolicy::kNever) return here;
+  TRY(pull(request, guests, policy, here));
+  images::Image image = TRY(catalog.find(request.image));
+  if (is_for(image, request.platform)) return image;
+  return Error(Code::kNotFound, "--platform " + quote(request.platform) + ": image " +
+                                    quote(request.image) + " is for " + image.config.os + "/" +
+                                    image.config.architecture);
+}
+
+Result<void> bring_layers(const images::Store& store, const images::Image& image,
+                          const Host& host) {
+  if (images::has_all_layers(store, image)) return {};
+  const std::string importer = TRY(helper_path("vrun-image"));
+  return images::ensure_layers(store, image, importer, host);
+}
+
+Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name,
+                              const std::string& cgroup_name, const std::string& tenant,
+                              const Host& host) {
+  GuestFacts facts;
+  facts.name = name;
+  facts.cgroups_path = cgroups::guest_path(tenant, cgroup_name, host);
+  facts.terminal = request.tty.value_or(false);
+  facts.cwd = "/";
+  facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();
+  for (const std::string& text : request.volumes) {
+    oci::Mount volume = TRY(parse_volume(text, facts.cwd));
+    Result<struct stat> source = sys::stat(At::cwd(), volume.source);
+    if (!source) {
+      return std::move(source).error().during("--volume " + quote(text)).hint("create it first");
+    }
+    facts.volumes.push_back(std::move(volume));
+  }
+  for (const std::string& text : request.mounts) {
+    oci::Mount mount = TRY(parse_mount(text));
+    if (mount.type == "bind") {
+      Result<struct stat> source = sys::stat(At::cwd(), mount.source);
+      if (!source) {
+        return std::move(source).error().during("--mount " + quote(text)).hint("create it first");
+      }
+    }
+    facts.volumes.push_back(std::move(mount));
+  }
+  for (const std::string& text : request.devices) {
+    DeviceGrant grant = TRY(parse_device(text));
+    facts.volumes.push_back(std::move(grant.mount));
+    facts.device_rules.push_back(std::move(grant.rule));
+  }
+  const Security security = TRY(parse_security(request));
+  if (!security.seccomp_file.empty()) facts.seccomp = TRY(read_seccomp(security.seccomp_file));
+  if (request.init) facts.init_program = TRY(helper_path("vrun-init"));
+  for (const std::string& text : request.tmpfs)
+    facts.tmpfs.push_back(TRY(parse_tmpfs(text)));
+  return facts;
+}
+
+std::string ids_dir(const Places& places) {
+  return fs::join(places.run, "ids");
+}
+
+IdSpace id_space() {
+  constexpr std::size_t kMost = 1U << 20U;
+  const auto read = [](const char* path) {
+    return fs::read_file(At::cwd(), path, kMost).value_or("");
+  };
+  return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
+}
+
+std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids) {
+  if (!shares_user(request)) return ids.mapping();
+  return {{.container_id = 0, .host_id = 0, .size = 0xFFFFFFFFU}};
+}
+
+void warn_of(const RunRequest& request) {
+  for (const std::string& warning : warnings_of(request))
+    log::warning(warning);
+}
+
+Result<Fd> make_root(const images::Store& store, const RootRequest& request) {
+  std::vector<Fd> layers;
+  for (const oci::Digest& id : request.config.diff_ids) {
+    Result<Fd> layer = store.open_layer(id);
+    if (!layer) {
+      return std::move(layer)
+          .error()
+          .during("image layer")
+          .hint("a layer of the guest's image is gone: get the image again");
+    }
+    layers.push_back(*std::move(layer));
+  }
+  return images::mount_overlay({.layers = std::move(layers),
+                                .writable = request.guest_dir,
+                                .uids = request.ids,
+                                .gids = request.ids,
+                                .keep_after_crash = request.keep_after_crash});
+}
+
+Result<Account> account_of(const Fd& root, const oci::ImageConfig& config,
+                           const RunRequest& request) {
+  Account account = TRY(account_in(root, wanted_user(config, request)));
+  if (request.group_add.empty()) return account;
+  const std::string group = TRY(read_inside(root, "etc/group"));
+  TRY(add_groups(request.group_add, group, account));
+  return account;
+}
+
+Result<Account> account_in(const Fd& root, const std::string& user) {
+  const std::string passwd = TRY(read_inside(root, "etc/passwd"));
+  const std::string group = TRY(read_inside(root, "etc/group"));
+  return find_account(user, passwd, group);
+}
+
+Result<Account> planned_account(const oci::ImageConfig& config, const RunRequest& request,
+                                const Places& places) {
+  const std::string layers = places.data + "/images/layers/";
+  for (auto id = config.diff_ids.rbegin(); id != config.diff_ids.rend(); ++id) {
+    Result<Fd> layer = sys::open(At::cwd(), layers + id->hex, O_PATH | O_DIRECTORY);
+    if (layer && sys::stat(*layer, "etc/passwd", AT_SYMLINK_NOFOLLOW)) {
+      return account_of(*layer, config, request);
+    }
+  }
+  return find_account(wanted_user(config, request), "", "");
+}
+
+}  // namespace vrun::engine

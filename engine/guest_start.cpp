@@ -1,0 +1,326 @@
+#include "engine/guest_start.hpp"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/text.hpp"
+#include "base/undo.hpp"
+#include "engine/events.hpp"
+#include "engine/guest_dir.hpp"
+#include "engine/guest_files.hpp"
+#include "engine/guest_network.hpp"
+#include "engine/guest_setup.hpp"
+#include "engine/policies.hpp"
+#include "engine/run.hpp"
+#include "images/overlay.hpp"
+
+namespace vrun::engine {
+namespace {
+
+GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request) {
+  GuestRecord record;
+  record.id = make_guest_id();
+  record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
+  record.tenant = guests.tenant();
+  record.image = image.name;
+  record.manifest_digest = image.digest.str();
+  record.created = now_text();
+  record.request = std::move(request);
+  return record;
+}
+
+// What the spec wants and what has to live until the program runs.
+struct Making {
+  oci::ImageConfig config;
+  oci::Spec spec;
+  GuestPipes pipes;
+  Fd root;
+};
+
+oci::ConsoleSize size_of_terminal() {
+  winsize size{};
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0) return {};
+  return {size.ws_row, size.ws_col};
+}
+
+Input input_of(const GuestRecord& record, const BecomeRequest& request) {
+  if (!record.request.interactive.value_or(false)) return Input::kNone;
+  return request.until_client_ends ? Input::kUntilClientEnds : Input::kForEver;
+}
+
+Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorPlace& place,
+                       const BecomeRequest& request) {
+  GuestRecord& record = locked.guest.record;
+  Making making;
+  making.config = TRY(read_image_config(locked.dir()));
+  const images::Store store = TRY(images::Store::open(guests.places().data));
+  IdRange ids =
+      TRY(IdRange::take(ids_dir(guests.places()), id_space(), locked.path(), record.first_id));
+  ids.keep();  // until the guest is removed
+  record.first_id = ids.start();
+  const auto mapping = mapping_of(record.request, ids);
+  making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
+  GuestFacts facts =
+      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  facts.uids = facts.gids = mapping;
+  facts.account = TRY(account_of(making.root, making.config, record.request));
+  TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
+  facts.files_dir = fs::join(locked.path(), "files");
+  making.spec = TRY(build_spec(making.config, record.request, facts));
+  if (facts.terminal) {
+    if (request.client) making.spec.process->console_size = size_of_terminal();
+    return making;
+  }
+  const oci::User& user = making.spec.process->user;
+  making.pipes =
+      TRY(make_pipes(place.dir, input_of(record, request), Uid(mapping[0].host_id + user.uid.value),
+                     Gid(mapping[0].host_id + user.gid.value)));
+  return making;
+}
+
+struct Running {
+  sys::Child child;
+  Fd console;
+};
+
+Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Making& making) {
+  const GuestRecord& record = locked.guest.record;
+  Running running;
+  runtime::RunOptions options;
+  options.create.id = record.id;
+  options.create.bundle = locked.path();
+  options.create.spec = &making.spec;
+  options.create.overlay_root = &making.root;
+  options.detach = true;
+  options.child = &running.child;
+  if (making.spec.process->terminal) {
+    options.console = &running.console;
+  } else {
+    options.create.stdio = making.pipes.stdio();
+  }
+  options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  TRY(runtime::run(guests.context(), options));
+  return running;
+}
+
+// A start that failed is an end, too: `inspect` and `ps` tell why.
+void note_failed_start(LockedGuest& locked, const Places& places, const Error& error) {
+  LastExit& last = locked.guest.record.last;
+  last = {};
+  last.started = last.finished = now_text();
+  last.code = exit_code_of(error);
+  last.reason = "cannot start: " + error.text();
+  last.hint = error.hint();
+  static_cast<void>(locked.save());
+  note_event(places, locked.guest.record, "die", {{"exitCode", std::to_string(last.code)}});
+}
+
+Result<MonitorPlace> take_place(const Guests& guests, const GuestRecord& record, Fd& lock) {
+  if (!lock) return claim_monitor(guests, record);
+  return keep_monitor(guests, record, std::move(lock));
+}
+
+Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
+                                 BecomeRequest& request) {
+  GuestRecord& record = locked.guest.record;
+  if (locked.guest.runs()) {
+    return Error(Code::kState, "guest " + quote(record.name) + " runs already");
+  }
+  // What an earlier life may have left where it was killed at a bad moment.
+  TRY(runtime::remove(guests.context(), record.id, true));
+  MonitorCall call;
+  call.place = TRY(take_place(guests, record, request.lock));
+  request.claimed = true;
+  Undo undo([&] { static_cast<void>(remove_monitor_dir(guests, record)); });
+  Making making = TRY(prepare(guests, locked, call.place, request));
+  call.log = TRY(log_limits(record.request));
+  call.health = TRY(health_rules(record.request, making.config));
+  call.logs = TRY(sys::open_dir(locked.dir(), "logs"));
+  record.desired = Desired::kRunning;
+  record.last = {};
+  record.last.started = now_text();
+  TRY(locked.save());
+  Running running = TRY(run_program(guests, locked, making));
+  static_cast<void>(sys::unlink(call.place.dir, "restarting"));
+  call.pidfd = std::move(running.child.pidfd);
+  call.console = std::move(running.console);
+  call.pipes = std::move(making.pipes);
+  call.client = std::move(request.client);
+  call.client_flags = request.client_flags;
+  call.notify = std::move(request.notify);
+  undo.commit();
+  return call;
+}
+
+// ---- the two processes of a launch ----
+
+// Over a pipe: 'k' when all is well, else an error.
+std::string to_wire(const Error& error) {
+  const auto number = [](auto value) { return std::to_string(static_cast<int>(value)); };
+  return "e" + number(error.code()) + "\n" + number(error.sys_errno()) + "\n" + error.step() +
+         "\n" + error.hint() + "\n" + error.text();
+}
+
+Error from_wire(std::string_view text) {
+  std::array<std::string_view, 4> fields;
+  for (std::string_view& field : fields) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    field = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  const auto code = parse_u64(fields[0]);
+  if (!code || text.empty()) {
+    return Error(Code::kInternal, "the process that starts the guest ended without a word");
+  }
+  Error error(static_cast<Code>(*code), std::string(text));
+  if (!fields[2].empty()) error = std::move(error).step(fields[2]);
+  if (!fields[3].empty()) error = std::move(error).hint(fields[3]);
+  return error;
+}
+
+struct Pipe {
+  Fd read, write;
+};
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::system(errno, "make a pipe");
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+Result<void> read_answer(const Fd& from) {
+  std::string answer;
+  std::array<char, 4096> buffer{};
+  while (const std::size_t n = TRY(sys::read(from.get(), buffer)))
+    answer.append(buffer.data(), n);
+  if (answer == "k") return {};
+  return from_wire(answer.empty() ? std::string_view() : std::string_view(answer).substr(1));
+}
+
+// Runs `become`, which returns only with an error, in a child of its own session.
+template <typename Become>
+Result<Fd> in_child(Become become) {
+  Pipe answer = TRY(make_pipe());
+  const pid_t pid = ::fork();
+  if (pid < 0) return Error::system(errno, "start a monitor");
+  if (pid == 0) {
+    ::setsid();  // the caller's terminal must not reach the guest
+    answer.read.reset();
+    Result<Fd> report = sys::duplicate(answer.write.get());
+    const Error error = become(std::move(answer.write));
+    if (report) static_cast<void>(sys::write_all(report->get(), to_wire(error)));
+    ::_exit(125);
+  }
+  answer.write.reset();
+  Fd child = TRY(sys::pidfd_open(Pid(pid)));
+  Result<void> good = read_answer(answer.read);
+  if (good) return child;
+  static_cast<void>(sys::wait(child.get()));
+  return std::move(good).error();
+}
+
+Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& record) {
+  const LockedGuest locked = TRY(guests.lock(record));
+  MonitorCall call;
+  call.adopt = true;
+  call.place = TRY(claim_monitor(guests, record));
+  call.pidfd = TRY(runtime::open_init(guests.context(), record.id));
+  const oci::ImageConfig config = TRY(read_image_config(locked.dir()));
+  call.log = TRY(log_limits(record.request));
+  call.health = TRY(health_rules(record.request, config));
+  call.logs = TRY(sys::open_dir(locked.dir(), "logs"));
+  if (record.request.tty.value_or(false)) {
+    call.console = TRY(take_console(call.place.dir));
+  } else {
+    call.pipes = TRY(reopen_pipes(call.place.dir));
+  }
+  return call;
+}
+
+}  // namespace
+
+Result<GuestRecord> create_guest(const Guests& guests, RunRequest request) {
+  TRY(settle_request(request, guests.host()));
+  TRY(check_request(request));
+  TRY(check_network(request));
+  TRY(check_policies(request));
+  if (!request.name.empty()) TRY(check_guest_name(request.name));
+  const images::Store store = TRY(images::Store::open(guests.places().data));
+  const Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
+  const images::Image image = TRY(find_image(request, guests));
+  TRY(check_flags(image.config, request));
+  TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
+  TRY(bring_layers(store, image, guests.host()));
+  GuestRecord record = new_record(image, guests, std::move(request));
+  // The facts that can be wrong are looked at before there is a guest.
+  TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
+  TRY(dir.settle(oci::to_json(image.config)));
+  warn_of(record.request);
+  note_event(guests.places(), record, "create");
+  return record;
+}
+
+Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request) {
+  Result<Guest> found = guests.find(name);
+  if (!found) return std::move(found).error();
+  Result<LockedGuest> locked = guests.lock(found->record);
+  if (!locked) return std::move(locked).error();
+  Result<MonitorCall> call = start_locked(guests, *locked, request);
+  if (!call) {
+    if (request.claimed) note_failed_start(*locked, guests.places(), call.error());
+    return std::move(call).error();
+  }
+  note_event(guests.places(), locked->guest.record, "start");
+  const GuestRecord record = locked->guest.record;
+  if (::chdir("/") != 0) return Error::system(errno, "leave the directory");
+  // The lock of the guest is close-on-exec: from the exec on others may change it.
+  return become_monitor(guests, record, *std::move(call));
+}
+
+Result<LaunchedGuest> launch_guest(const Guests& guests, const GuestRecord& record, Launch launch) {
+  Result<Fd> child = in_child([&](Fd notify) {
+    BecomeRequest request;
+    request.client = std::move(launch.client);
+    request.client_flags = launch.client_flags;
+    request.until_client_ends = launch.until_client_ends;
+    request.notify = std::move(notify);
+    return start_and_monitor(guests, record.name, std::move(request));
+  });
+  if (!child) return std::move(child).error();
+  return LaunchedGuest{*std::move(child)};
+}
+
+void reap_monitor(const LaunchedGuest& launched) {
+  static_cast<void>(sys::wait(launched.monitor.get()));
+}
+
+Result<void> adopt_guest(const Guests& guests, const GuestRecord& record) {
+  TRY(in_child([&](Fd notify) -> Error {
+    Result<MonitorCall> call = call_for_running(guests, record);
+    if (!call) return std::move(call).error();
+    call->notify = std::move(notify);
+    return become_monitor(guests, record, *std::move(call));
+  }));
+  return {};
+}
+
+Result<void> launch_waiting(const Guests& guests, const GuestRecord& record,
+                            std::int64_t delay_ms) {
+  const pid_t pid = ::fork();
+  if (pid < 0) return Error::system(errno, "start a monitor");
+  if (pid > 0) return {};
+  ::setsid();
+  Result<MonitorPlace> place = claim_monitor(guests, record);
+  if (place) {
+    static_cast<void>(become_waiting_monitor(guests, record, *std::move(place), delay_ms));
+  }
+  ::_exit(125);
+}
+
+}  // namespace vrun::engine

@@ -1,0 +1,181 @@
+#include "engine/guests.hpp"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "base/fs.hpp"
+#include "base/log.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+
+namespace vrun::engine {
+namespace {
+
+constexpr std::size_t kRecordBytes = 4U << 20U;
+constexpr std::size_t kLeastIdDigits = 1;
+
+bool is_id_start(std::string_view text) {
+  return text.size() >= kLeastIdDigits && text.size() <= 64 &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool exists(const std::string& path) {
+  return sys::stat(At::cwd(), path, AT_SYMLINK_NOFOLLOW).has_value();
+}
+
+bool is_held(const std::string& lock) {
+  const Result<Fd> file = sys::open(At::cwd(), lock, O_RDONLY | O_NOFOLLOW);
+  return file && ::flock(file->get(), LOCK_SH | LOCK_NB) != 0;
+}
+
+Error unknown(std::string_view wanted, const std::vector<Guest>& all) {
+  Error error(Code::kNotFound, "no such guest " + quote(wanted.substr(0, 80)));
+  std::vector<std::string_view> names;
+  for (const Guest& guest : all)
+    names.emplace_back(guest.record.name);
+  const auto near = nearest(wanted, names);
+  if (near) return std::move(error).hint("did you mean " + std::string(*near) + "?");
+  return std::move(error).hint("`vrun ps -a` lists the guests");
+}
+
+Error ambiguous(std::string_view wanted, const std::vector<const Guest*>& matches) {
+  std::vector<std::string> names;
+  for (const Guest* guest : matches)
+    names.push_back(guest->record.short_id() + " (" + guest->record.name + ")");
+  return Error(Code::kInvalid, quote(wanted) + " is the beginning of " +
+                                   std::to_string(matches.size()) + " ids: " + join(names, ", "))
+      .hint("give more digits, or the name");
+}
+
+}  // namespace
+
+const char* to_text(GuestStatus status) {
+  switch (status) {
+    case GuestStatus::kCreated:
+      return "created";
+    case GuestStatus::kRunning:
+      return "running";
+    case GuestStatus::kPaused:
+      return "paused";
+    case GuestStatus::kRestarting:
+      return "restarting";
+    case GuestStatus::kEnding:
+      return "ending";
+    case GuestStatus::kExited:
+      return "exited";
+  }
+  return "unknown";
+}
+
+Result<void> LockedGuest::save() {
+  return fs::replace_file(dir_, "guest.json", to_json(guest.record));
+}
+
+Result<Guests> Guests::open(const Places& places, std::string tenant, const Host& host) {
+  runtime::Context context;
+  context.root = places.states(tenant);
+  context.host = host;
+  return Guests(places, std::move(tenant), std::move(context));
+}
+
+std::string Guests::path_of(const GuestRecord& record) const {
+  return fs::join(places_.guests(tenant_), record.name);
+}
+
+std::string Guests::monitor_dir(const GuestRecord& record) const {
+  return places_.monitors(tenant_) + "/" + record.id;
+}
+
+Result<GuestRecord> Guests::read(const std::string& name) const {
+  const std::string path = places_.guests(tenant_) + "/" + name + "/guest.json";
+  const std::string text =
+      TRY(fs::read_file(At::cwd(), path, kRecordBytes, fs::Kind::kRegularOnly));
+  return parse_guest_record(text, path);
+}
+
+Guest Guests::look(GuestRecord record) const {
+  Guest guest;
+  guest.record = std::move(record);
+  guest.status = guest.record.last.started.empty() ? GuestStatus::kCreated : GuestStatus::kExited;
+  const std::string monitor = monitor_dir(guest.record);
+  if (!exists(monitor)) {
+    // A guest of `run --rm` in the foreground has no monitor but the command itself.
+    if (!guest.record.request.remove) return guest;
+  }
+  const Result<runtime::Info> info = runtime::state(context_, guest.record.id);
+  if (info) guest.pid = info->pid;
+  if (info && info->status == runtime::Status::kRunning) guest.status = GuestStatus::kRunning;
+  if (info && info->status == runtime::Status::kPaused) guest.status = GuestStatus::kPaused;
+  if (!guest.runs() && exists(monitor + "/restarting")) {
+    guest.status = GuestStatus::kRestarting;
+    return guest;
+  }
+  if (!guest.runs()) {
+    if (guest.record.last.finished.empty() && is_held(monitor + "/monitor")) {
+      guest.status = GuestStatus::kEnding;
+    }
+    return guest;
+  }
+  Result<std::string> health = fs::read_file(At::cwd(), monitor + "/health", 1U << 16U);
+  if (health) guest.health = std::string(split(*health, '\n')[0]);
+  return guest;
+}
+
+Result<Guest> Guests::find(std::string_view name_or_id) const {
+  const bool could_be_name = ContainerId::parse(name_or_id).has_value() && name_or_id.size() <= 64;
+  if (could_be_name && exists(places_.guests(tenant_) + "/" + std::string(name_or_id))) {
+    return look(TRY(read(std::string(name_or_id))));
+  }
+  const std::vector<Guest> all = TRY(list());
+  std::vector<const Guest*> matches;
+  if (is_id_start(name_or_id)) {
+    for (const Guest& guest : all) {
+      if (guest.record.id.starts_with(name_or_id)) matches.push_back(&guest);
+    }
+  }
+  if (matches.empty()) return unknown(name_or_id, all);
+  if (matches.size() > 1) return ambiguous(name_or_id, matches);
+  return *matches[0];
+}
+
+Result<std::vector<Guest>> Guests::list() const {
+  std::vector<Guest> guests;
+  Result<Fd> dir = sys::open_dir(At::cwd(), places_.guests(tenant_));
+  if (!dir && dir.error().code() == Code::kNotFound) return guests;
+  if (!dir) return std::move(dir).error();
+  for (const std::string& name : TRY(sys::list_dir(dir->get()))) {
+    if (name.starts_with('.')) continue;  // being removed
+    Result<GuestRecord> record = read(name);
+    if (!record) {
+      // Made or removed at this moment: nothing to say.
+      if (record.error().code() != Code::kNotFound) log::warning(record.error().text());
+      continue;
+    }
+    guests.push_back(look(*std::move(record)));
+  }
+  std::sort(guests.begin(), guests.end(), [](const Guest& a, const Guest& b) {
+    return a.record.created != b.record.created ? a.record.created > b.record.created
+                                                : a.record.name < b.record.name;
+  });
+  return guests;
+}
+
+Result<LockedGuest> Guests::lock(const GuestRecord& record) const {
+  const std::string path = path_of(record);
+  const auto gone = [&] {
+    return Error(Code::kNotFound, "guest " + quote(record.name) + " was removed meanwhile");
+  };
+  Result<Fd> dir = sys::open_dir(At::cwd(), path);
+  if (!dir && dir.error().code() == Code::kNotFound) return gone();
+  if (!dir) return std::move(dir).error();
+  Fd lock = TRY(sys::open(*dir, "lock", O_RDWR | O_CREAT, 0600));
+  TRY(sys::lock(lock.get(), LOCK_EX, "guest " + quote(record.name)));
+  // It may have been removed, renamed or made anew while we waited.
+  Result<GuestRecord> now = read(record.name);
+  if (!now || now->id != record.id) return gone();
+  return LockedGuest(look(*std::move(now)), *std::move(dir), std::move(lock), path);
+}
+
+}  // namespace vrun::engine

@@ -1,0 +1,453 @@
+// vrun-monitor: the parent of one running guest. It keeps what the guest says, lets others attach,
+// checks its health, and when the guest has ended becomes `vrun` again, which writes the end down
+// and, by the restart policy, starts the guest and becomes a monitor once more: one process id for
+// the whole life of a guest.
+//
+//   vrun-monitor --KEY=NUMBER ... -- VRUN guest-step TENANT ID
+//
+// Descriptors: --dir (run/monitors/TENANT/ID), --logs, --pidfd, --lock (kept over exec), --in,
+// --out, --err (pipes) or --console (pty master), --client (somebody attached from the start),
+// --notify (gets one byte when all is ready). Numbers: --log-bytes, --log-files, --health-interval,
+// --health-timeout, --health-start, --health-retries (ms), --on-unhealthy (0 nothing, 1 kill and
+// leave, 2 kill and start again, 3 stop), --adopt (after another monitor was killed), --delay (no
+// guest yet: wait so many ms, then `start`).
+#include <initializer_list>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/monitor/clients.hpp"
+#include "engine/monitor/health.hpp"
+#include "engine/monitor/journal.hpp"
+#include "engine/monitor/kernel.hpp"
+#include "engine/monitor/log.hpp"
+#include "engine/monitor/protocol.hpp"
+
+extern char** environ;
+
+namespace vrun::monitor {
+namespace {
+
+enum class OnUnhealthy : uint8_t { kNothing, kKill, kRestart, kStop };
+constexpr int kMostWords = 12;
+constexpr int64_t kStopMs = 10000;
+
+struct Options {
+  int64_t dir = -1, logs = -1, pidfd = -1, lock = -1, in = -1, out = -1, err = -1, console = -1;
+  int64_t client = -1, client_flags = 0, notify = -1;
+  int64_t log_bytes = 10 << 20, log_files = 3;
+  int64_t health_interval = 0, health_timeout = 30000, health_start = 0, health_retries = 3;
+  int64_t on_unhealthy = 0, adopt = 0, delay = -1;
+  char** step = nullptr;  // VRUN guest-step TENANT ID
+};
+
+struct Name {
+  char text[20];
+  int64_t Options::*value;
+};
+
+constexpr Name kNames[] = {{"dir", &Options::dir},
+                           {"logs", &Options::logs},
+                           {"pidfd", &Options::pidfd},
+                           {"lock", &Options::lock},
+                           {"in", &Options::in},
+                           {"out", &Options::out},
+                           {"err", &Options::err},
+                           {"console", &Options::console},
+                           {"client", &Options::client},
+                           {"client-flags", &Options::client_flags},
+                           {"notify", &Options::notify},
+                           {"log-bytes", &Options::log_bytes},
+                           {"log-files", &Options::log_files},
+                           {"health-interval", &Options::health_interval},
+                           {"health-timeout", &Options::health_timeout},
+                           {"health-start", &Options::health_start},
+                           {"health-retries", &Options::health_retries},
+                           {"on-unhealthy", &Options::on_unhealthy},
+                           {"adopt", &Options::adopt},
+                           {"delay", &Options::delay}};
+
+bool read_option(Options& options, const char* word) {
+  if (::strncmp(word, "--", 2) != 0) return false;
+  const char* const sign = ::strchr(word, '=');
+  if (sign == nullptr) return false;
+  const auto length = static_cast<size_t>(sign - word - 2);
+  for (const Name& name : kNames) {
+    if (::strlen(name.text) != length || ::strncmp(name.text, word + 2, length) != 0) continue;
+    options.*name.value = ::strtoll(sign + 1, nullptr, 10);
+    return true;
+  }
+  return false;
+}
+
+bool read_options(Options& options, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (::strcmp(argv[i], "--") == 0) {
+      options.step = argv + i + 1;
+      return i + 4 < argc;
+    }
+    if (!read_option(options, argv[i])) return false;
+  }
+  return false;
+}
+
+int as_fd(int64_t number) {
+  return static_cast<int>(number);
+}
+
+// VRUN guest-step TENANT ID WORD...
+class Step {
+ public:
+  Step(char** step, const char* a, const char* b = nullptr, const char* c = nullptr) {
+    int n = 0;
+    for (char** word = step; *word != nullptr && n < kMostWords - 4; ++word)
+      words_[n++] = *word;
+    for (const char* word : {a, b, c})
+      words_[n++] = word;
+  }
+  const char* const* argv() const { return words_; }
+  // Becomes it.
+  [[noreturn]] void exec(int lock) const {
+    if (lock >= 0 && lock != kLockFd) {
+      ::dup2(lock, kLockFd);
+      ::close(lock);
+    }
+    ::execve(words_[0], const_cast<char* const*>(words_), environ);
+    ::_exit(127);
+  }
+
+ private:
+  const char* words_[kMostWords] = {};
+};
+
+int listen_at(int dir) {
+  Line<64> path;
+  path.add("/proc/self/fd/").number(dir).add("/attach");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  ::unlinkat(dir, "attach", 0);
+  const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket < 0) return -1;
+  const bool bound = ::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+                     ::listen(socket, 8) == 0;
+  if (bound) return socket;
+  ::close(socket);
+  return -1;
+}
+
+void forget_on_exec(int fd) {
+  if (fd >= 0) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void make_nonblocking(int fd) {
+  if (fd >= 0) ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+char chunk[2 * kChunk];
+char input[kChunk];
+
+class Monitor {
+ public:
+  explicit Monitor(const Options& options);
+  [[noreturn]] void run();
+
+ private:
+  bool turn();  // false: the guest has ended
+  void take_output();
+  void take_from(int& source, Stream stream, char kind);
+  void take_from_console();
+  void give_input();
+  void close_input();
+  void handle(const Clients::Message& message);
+  void keep_console();
+  void act_on_health();
+  [[noreturn]] void end();
+  int sleep_ms() const;
+
+  const Options& options_;
+  int pidfd_, in_, out_, err_, console_;
+  Log log_;
+  Journal journal_;
+  Clients clients_;
+  Health health_;
+  Step check_;
+  size_t input_used_ = 0;
+  bool input_ends_ = false;
+  OnUnhealthy acted_ = OnUnhealthy::kNothing;
+  int64_t kill_at_ = 0;
+};
+
+Monitor::Monitor(const Options& options)
+    : options_(options),
+      pidfd_(as_fd(options.pidfd)),
+      in_(as_fd(options.in)),
+      out_(as_fd(options.out)),
+      err_(as_fd(options.err)),
+      console_(as_fd(options.console)),
+      check_(options.step, "health") {
+  const int dir = as_fd(options.dir);
+  for (const int64_t fd : {options.dir, options.logs, options.pidfd, options.in, options.out,
+                           options.err, options.console, options.client, options.notify}) {
+    forget_on_exec(as_fd(fd));
+  }
+  for (const int fd : {in_, out_, err_, console_})
+    make_nonblocking(fd);
+  log_.open(as_fd(options.logs), {options.log_bytes, options.log_files});
+  if (console_ < 0) journal_.open(dir);
+  if (console_ < 0 && options.adopt != 0) journal_.recover({out_, err_}, log_, chunk, sizeof chunk);
+  clients_.listen(listen_at(dir));
+  if (options.client >= 0) {
+    clients_.adopt(as_fd(options.client), static_cast<char>(options.client_flags));
+  }
+  if (console_ >= 0) keep_console();
+  health_.begin({options.health_interval, options.health_timeout, options.health_start,
+                 options.health_retries},
+                check_.argv(), dir, as_fd(options.lock));
+  if (options.notify >= 0) {
+    static_cast<void>(!::write(as_fd(options.notify), "k", 1));
+    ::close(as_fd(options.notify));
+  }
+}
+
+// A pty dies with its master, and the guest with it. A second process holds the master while the
+// guest lives, so that the next monitor can take it from there (pidfd_getfd(2)).
+void Monitor::keep_console() {
+  if (options_.adopt != 0) return;  // the keeper lives
+  const int pid = ::fork();
+  if (pid != 0) {
+    Line<32> text;
+    text.number(pid).add(" ").number(console_);
+    const int file = ::openat(as_fd(options_.dir), "keeper", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0) return;
+    static_cast<void>(!::write(file, text.c_str(), text.size()));
+    ::close(file);
+    return;
+  }
+  ::prctl(PR_SET_NAME, "vrun-keeper");
+  // The lock of the monitor above all: it says that the monitor lives.
+  const int first = console_ < pidfd_ ? console_ : pidfd_;
+  const int second = console_ < pidfd_ ? pidfd_ : console_;
+  if (first > 0) ::syscall(SYS_close_range, 0, first - 1, 0);
+  if (second > first + 1) ::syscall(SYS_close_range, first + 1, second - 1, 0);
+  ::syscall(SYS_close_range, second + 1, ~0U, 0);
+  pollfd guest{pidfd_, POLLIN, 0};
+  while (::poll(&guest, 1, -1) < 0) {
+  }
+  ::_exit(0);
+}
+
+int Monitor::sleep_ms() const {
+  int sleep = clients_.patience_ms();
+  const auto sooner = [&](int ms) {
+    if (ms >= 0 && (sleep < 0 || ms < sleep)) sleep = ms;
+  };
+  sooner(health_.timeout_ms());
+  if (kill_at_ > 0) {
+    const int64_t left = kill_at_ - now_ms();
+    sooner(static_cast<int>(left < 0 ? 0 : left));
+  }
+  return sleep;
+}
+
+bool Monitor::turn() {
+  pollfd fds[6 + Clients::kMost + 1];
+  const bool reads = !clients_.is_stalled();
+  const bool can_take = input_used_ == 0;
+  fds[0] = {pidfd_, POLLIN, 0};
+  fds[1] = {reads ? out_ : -1, POLLIN, 0};
+  fds[2] = {reads ? err_ : -1, POLLIN, 0};
+  const int terminal = (reads ? POLLIN : 0) | (can_take ? 0 : POLLOUT);
+  fds[3] = {terminal != 0 ? console_ : -1, static_cast<short>(terminal), 0};
+  fds[4] = {can_take ? -1 : in_, POLLOUT, 0};
+  fds[5] = {health_.child(), POLLIN, 0};
+  const size_t count = clients_.fill(fds + 6, can_take);
+  if (::poll(fds, 6 + count, sleep_ms()) < 0) return true;
+  clients_.serve(
+      fds + 6, count,
+      [](void* self, const Clients::Message& message) {
+        static_cast<Monitor*>(self)->handle(message);
+      },
+      this);
+  if (input_used_ > 0 && (fds[4].revents != 0 || (fds[3].revents & POLLOUT) != 0)) give_input();
+  if (reads && (fds[1].revents | fds[2].revents | fds[3].revents) != 0) take_output();
+  clients_.drop_stalled(-1);
+  act_on_health();
+  return fds[0].revents == 0;
+}
+
+void Monitor::take_from(int& source, Stream stream, char kind) {
+  if (source < 0 || clients_.is_stalled()) return;
+  const long n = journal_.take(source, stream, log_, chunk, kChunk);
+  if (n > 0) clients_.send(kind, chunk, static_cast<size_t>(n));
+  if (n < 0) source = -1;
+}
+
+void Monitor::take_from_console() {
+  if (console_ < 0 || clients_.is_stalled()) return;
+  const ssize_t n = ::read(console_, chunk, kChunk);
+  if (n > 0) {
+    log_.write(Stream::kOut, chunk, static_cast<size_t>(n));
+    clients_.send(kOutput, chunk, static_cast<size_t>(n));
+    return;
+  }
+  // EIO: nobody has the terminal open at the moment; a later process may again.
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  const timespec pause{0, 20000000};
+  ::nanosleep(&pause, nullptr);
+}
+
+void Monitor::take_output() {
+  take_from(out_, Stream::kOut, kOutput);
+  take_from(err_, Stream::kErr, kError);
+  take_from_console();
+}
+
+void Monitor::give_input() {
+  const int to = console_ >= 0 ? console_ : in_;
+  const ssize_t n = to >= 0 ? ::write(to, input, input_used_) : -1;
+  if (n < 0 && to >= 0 && (errno == EAGAIN || errno == EINTR)) return;
+  const size_t done = n > 0 ? static_cast<size_t>(n) : input_used_;  // nobody reads: drop it
+  ::memmove(input, input + done, input_used_ - done);
+  input_used_ -= done;
+  if (input_used_ == 0 && input_ends_) close_input();
+}
+
+void Monitor::close_input() {
+  if (in_ >= 0) ::close(in_);
+  in_ = -1;
+}
+
+void Monitor::handle(const Clients::Message& message) {
+  switch (message.kind) {
+    case kInput:
+      if (in_ < 0 && console_ < 0) return;
+      ::memcpy(input, message.bytes, message.count);
+      input_used_ = message.count;
+      return give_input();
+    case kNoMore:
+      input_ends_ = true;
+      if (input_used_ == 0) close_input();
+      return;
+    case kResize: {
+      Size size{};
+      if (message.count != sizeof size || console_ < 0) return;
+      ::memcpy(&size, message.bytes, sizeof size);
+      const winsize window{size.rows, size.columns, 0, 0};
+      ::ioctl(console_, TIOCSWINSZ, &window);
+      return;
+    }
+    case kSignal:
+      if (message.count == 1) pidfd_send(pidfd_, static_cast<unsigned char>(message.bytes[0]));
+      return;
+    default:
+      return;
+  }
+}
+
+void Monitor::act_on_health() {
+  if (kill_at_ > 0 && now_ms() >= kill_at_) {
+    pidfd_send(pidfd_, SIGKILL);
+    kill_at_ = 0;
+  }
+  if (!health_.tick()) return;
+  const auto action = static_cast<OnUnhealthy>(options_.on_unhealthy);
+  if (action == OnUnhealthy::kNothing) return;
+  acted_ = action;
+  if (action == OnUnhealthy::kStop) {
+    pidfd_send(pidfd_, SIGTERM);
+    kill_at_ = now_ms() + kStopMs;
+  } else {
+    pidfd_send(pidfd_, SIGKILL);
+  }
+}
+
+void Monitor::run() {
+  while (turn()) {
+  }
+  end();
+}
+
+void Monitor::end() {
+  health_.stop();
+  const Ending ending = ending_of(pidfd_);
+  // What is still in the pipes: nobody is left to add to it, but a reader may be slow.
+  const int64_t deadline = now_ms() + kLastWordsMs;
+  while (now_ms() < deadline) {
+    pollfd fds[3 + Clients::kMost + 1];
+    fds[0] = {out_, POLLIN, 0};
+    fds[1] = {err_, POLLIN, 0};
+    fds[2] = {console_, POLLIN, 0};
+    const size_t count = clients_.fill(fds + 3, true);
+    const bool stalled = clients_.is_stalled();
+    if (::poll(fds, 3 + count, stalled ? 200 : 0) < 0) continue;
+    const bool more = ((fds[0].revents | fds[1].revents | fds[2].revents) & POLLIN) != 0;
+    clients_.serve(
+        fds + 3, count, [](void*, const Clients::Message&) {}, nullptr);
+    clients_.drop_stalled(kLastWordsMs);
+    if (!stalled && !more) break;
+    if (!stalled) take_output();
+  }
+  log_.close();
+  while (::waitpid(-1, nullptr, 0) > 0) {  // the keeper of the console, which ends with the guest
+  }
+  int code = -1;
+  if (ending.known) {
+    code = WIFSIGNALED(ending.status) ? 128 + WTERMSIG(ending.status) : WEXITSTATUS(ending.status);
+  }
+  clients_.say_end(code);
+  Line<16> status;
+  if (ending.known) {
+    status.number(ending.status);
+  } else {
+    status.add("unknown");
+  }
+  constexpr const char* kActions[] = {"", "unhealthy-kill", "unhealthy-restart", "unhealthy-stop"};
+  const char* const action =
+      acted_ == OnUnhealthy::kNothing ? nullptr : kActions[static_cast<int>(acted_)];
+  Step(options_.step, "ended", status.c_str(), action).exec(as_fd(options_.lock));
+}
+
+// Between two lives of a guest. SIGTERM (`vrun stop`) ends it.
+[[noreturn]] void wait_and_start(const Options& options) {
+  sigset_t term;
+  ::sigemptyset(&term);
+  ::sigaddset(&term, SIGTERM);
+  const timespec delay{options.delay / 1000, (options.delay % 1000) * 1000000};
+  if (::sigtimedwait(&term, nullptr, &delay) == SIGTERM) ::_exit(0);
+  Step(options.step, "start").exec(as_fd(options.lock));
+}
+
+void ignore_signals() {
+  sigset_t all;
+  ::sigfillset(&all);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGCHLD})
+    ::sigdelset(&all, signal);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
+}  // namespace
+}  // namespace vrun::monitor
+
+int main(int argc, char** argv) {
+  using namespace vrun::monitor;
+  Options options;
+  if (!read_options(options, argc, argv)) return 125;
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ignore_signals();
+  if (options.delay >= 0) wait_and_start(options);
+  Monitor monitor(options);
+  monitor.run();
+}

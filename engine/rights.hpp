@@ -1,0 +1,48 @@
+// What a guest may do and share beyond the defaults: namespaces of the host, devices, filters,
+// kernel knobs, limits of processes. Everything here is asked for by name, and what gives the host
+// away is said (warnings_of).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "engine/request.hpp"
+#include "oci/spec.hpp"
+
+namespace vrun::engine {
+
+enum class Shares { kOwn, kHost };
+// --userns, --pid, --ipc, --uts, --cgroupns: empty, "private" or "host".
+Result<Shares> parse_shares(const std::string& flag, const std::string& text);
+inline bool shares_user(const RunRequest& request) {
+  return request.userns == "host";
+}
+
+// One sentence for each flag that takes a wall away.
+std::vector<std::string> warnings_of(const RunRequest& request);
+
+Result<std::vector<oci::Rlimit>> parse_ulimits(const RunRequest& request);
+Result<std::vector<std::pair<std::string, std::string>>> parse_sysctls(const RunRequest& request);
+
+// --security-opt.
+struct Security {
+  bool no_new_privileges = false;
+  bool unconfined = false;  // no seccomp filter
+  std::string seccomp_file, apparmor;
+};
+Result<Security> parse_security(const RunRequest& request);
+// An OCI seccomp object ("linux.seccomp" of a config).
+Result<oci::Seccomp> read_seccomp(const std::string& path);
+
+// --device: the node of the host as a mount, and the rule that lets it be used.
+struct DeviceGrant {
+  oci::Mount mount;
+  oci::DeviceRule rule;
+};
+Result<DeviceGrant> parse_device(const std::string& text);
+
+// Everything of it that needs no host.
+Result<void> check_rights(const RunRequest& request);
+
+}  // namespace vrun::engine

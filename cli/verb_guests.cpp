@@ -38,7 +38,8 @@ Result<int> create(const EverydayCall& call) {
   engine::repair(guests);
   engine::RunRequest request = to_request(call.arguments);
   request.detach = true;  // no terminal of ours is meant
-  const GuestRecord record = TRY(engine::create_guest(guests, std::move(request)));
+  engine::CreatedGuest created = TRY(engine::create_guest(guests, std::move(request)));
+  const GuestRecord record = TRY(engine::keep_guest(std::move(created)));
   TRY(say(record.id));
   return 0;
 }

@@ -133,15 +133,17 @@ GuestDir::~GuestDir() {
   if (armed_) static_cast<void>(remove_guest(parent_, name_));
 }
 
-Result<void> GuestDir::settle(std::string_view image_config) {
+Result<void> GuestDir::make_startable(std::string_view image_config) {
   TRY(fs::replace_file(dir_, "image.json", image_config));
-  TRY(sys::make_dir(dir_, "logs", 0700));
-  TRY(fs::replace_file(dir_, kKept, ""));
-  armed_ = false;
+  return sys::make_dir(dir_, "logs", 0700);
+}
+
+Result<void> mark_kept(const Fd& guest_dir) {
+  const Fd mark = TRY(sys::open(guest_dir, kKept, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
   return {};
 }
 
-Result<void> remove_settled(const std::string& guests_dir, const std::string& name) {
+Result<void> remove_kept(const std::string& guests_dir, const std::string& name) {
   const Fd parent = TRY(sys::open_dir(At::cwd(), guests_dir));
   return remove_guest(parent, name);
 }

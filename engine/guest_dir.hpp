@@ -1,7 +1,8 @@
 // The directory of one guest below data/guests/TENANT: writable layer, generated files, its lock.
 //
 //   guest.json   what it is (versioned)        upper/, work/   the writable layer
-//   files/       hosts, hostname, resolv.conf          kept, image.json, logs/: see settle()
+//   files/       hosts, hostname, resolv.conf          kept, image.json, logs/: see
+//   make_startable()
 // The command that makes or runs the guest holds a lock (flock) of the directory. A directory
 // without its lock and without `kept` belongs to a command that died.
 #pragma once
@@ -37,11 +38,11 @@ class GuestDir {
 
   const Fd& dir() const { return dir_; }
   const std::string& path() const { return path_; }
-  // For a guest that could not be ended: left to the next command's sweep.
+  // Left to the next command's sweep, or to whoever removes it by name once it is marked as kept.
   void keep() { armed_ = false; }
-  // From now on it stays until it is removed by name. `image_config`: what the guest was made from,
-  // so that it starts again whatever the image's name means by then.
-  Result<void> settle(std::string_view image_config);
+  // What a guest that may start again needs. `image_config`: what it was made from, so that it
+  // starts whatever the image's name means by then.
+  Result<void> make_startable(std::string_view image_config);
   // Now, with the reason if something could not be removed.
   Result<void> remove();
 
@@ -67,8 +68,11 @@ struct GuestFiles {
 };
 Result<void> write_guest_files(const Fd& guest_dir, const GuestFiles& files);
 
-// A settled guest's directory. The caller holds the guest's lock, and the guest does not run.
-Result<void> remove_settled(const std::string& guests_dir, const std::string& name);
+// From now on the directory stays until it is removed by name, whoever dies.
+Result<void> mark_kept(const Fd& guest_dir);
+
+// A kept guest's directory. The caller holds the guest's lock, and the guest does not run.
+Result<void> remove_kept(const std::string& guests_dir, const std::string& name);
 
 // Removes the directories of commands that died, after `end_guest(name)` has ended what is left of
 // the guest; where that answers false (the guest still runs) the directory stays.

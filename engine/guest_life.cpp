@@ -85,7 +85,7 @@ Result<void> remove_all(const Guests& guests, const LockedGuest& locked) {
   const GuestRecord& record = locked.guest.record;
   TRY(runtime::remove(guests.context(), record.id, true));
   TRY(release_range(ids_dir(guests.places()), record.first_id, locked.path()));
-  TRY(remove_settled(guests.places().guests(guests.tenant()), record.name));
+  TRY(remove_kept(guests.places().guests(guests.tenant()), record.name));
   TRY(remove_monitor_dir(guests, record));
   note_event(guests.places(), record, "destroy");
   return {};

@@ -137,6 +137,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   MonitorCall call;
   call.place = TRY(take_place(guests, record, request.lock));
   request.claimed = true;
+  TRY(mark_kept(locked.dir()));
   Undo undo([&] { static_cast<void>(remove_monitor_dir(guests, record)); });
   Making making = TRY(prepare(guests, locked, call.place, request));
   call.log = TRY(log_limits(record.request));
@@ -244,7 +245,13 @@ Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& re
 
 }  // namespace
 
-Result<GuestRecord> create_guest(const Guests& guests, RunRequest request) {
+Result<GuestRecord> keep_guest(CreatedGuest created) {
+  TRY(mark_kept(created.dir.dir()));
+  created.dir.keep();
+  return std::move(created.record);
+}
+
+Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
   TRY(check_network(request));
@@ -260,10 +267,10 @@ Result<GuestRecord> create_guest(const Guests& guests, RunRequest request) {
   // The facts that can be wrong are looked at before there is a guest.
   TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
-  TRY(dir.settle(oci::to_json(image.config)));
+  TRY(dir.make_startable(oci::to_json(image.config)));
   warn_of(record.request);
   note_event(guests.places(), record, "create");
-  return record;
+  return CreatedGuest{std::move(record), std::move(dir)};
 }
 
 Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request) {

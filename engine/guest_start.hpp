@@ -5,13 +5,21 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "engine/guest_dir.hpp"
 #include "engine/guests.hpp"
 #include "engine/monitor_call.hpp"
 
 namespace vrun::engine {
 
-// A new guest that has never run, from an image. Complete or not there at all.
-Result<GuestRecord> create_guest(const Guests& guests, RunRequest request);
+// A new guest that has never run, from an image. Complete or not there at all; it goes with `dir`
+// unless that is kept, which its first start does by itself.
+struct CreatedGuest {
+  GuestRecord record;
+  GuestDir dir;
+};
+Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request);
+// For `create`: it stays without a start.
+Result<GuestRecord> keep_guest(CreatedGuest created);
 
 // Starts it in a process of its own, which becomes its monitor. Answers when its program runs.
 struct Launch {

@@ -120,18 +120,25 @@ Result<int> run_direct(const RunRequest& request, const Guests& guests) {
   return code;
 }
 
-// A guest that could not start and that nobody asked to keep is not kept.
-void forget(const Guests& guests, const GuestRecord& record) {
+// After a failed start: a guest that nobody asked to keep is not kept.
+void forget(const Guests& guests, CreatedGuest& created) {
+  const GuestRecord& record = created.record;
+  created.dir.keep();
   if (!record.request.remove) return;
+  // What was lost may only be our connection to it.
+  const Result<Guest> now = guests.find(record.name);
+  if (now && now->runs()) return;
   static_cast<void>(remove_guest(guests, record, Force::kYes));
 }
 
-Result<int> run_detached(const Guests& guests, const GuestRecord& record) {
+Result<int> run_detached(const Guests& guests, CreatedGuest& created) {
+  const GuestRecord& record = created.record;
   Result<LaunchedGuest> launched = launch_guest(guests, record, {});
   if (!launched) {
-    forget(guests, record);
+    forget(guests, created);
     return std::move(launched).error().during("run " + record.name);
   }
+  created.dir.keep();
   TRY(sys::write_all(STDOUT_FILENO, record.id + "\n"));
   return 0;
 }
@@ -145,13 +152,17 @@ Result<int> run_guest(const RunRequest& request, const Guests& guests,
   TRY(need_root(guests.host()));
   if (is_direct(settled)) return run_direct(settled, guests);
   repair(guests);
-  const GuestRecord record = TRY(create_guest(guests, std::move(settled)));
-  if (record.request.detach) return run_detached(guests, record);
+  CreatedGuest created = TRY(create_guest(guests, std::move(settled)));
+  const GuestRecord& record = created.record;
+  if (record.request.detach) return run_detached(guests, created);
   StayRequest stay{detach_keys, record.request.interactive.value_or(false)};
   Result<int> code = start_and_stay(guests, record, stay);
-  if (code) return code;
-  forget(guests, record);
-  return std::move(code).error().during("run " + record.name);
+  if (!code) {
+    forget(guests, created);
+    return std::move(code).error().during("run " + record.name);
+  }
+  created.dir.keep();
+  return code;
 }
 
 Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,

@@ -18,6 +18,7 @@
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
+#include "images/pull.hpp"
 #include "images/overlay.hpp"
 
 namespace vrun::engine {

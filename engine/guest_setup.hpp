@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/id_ranges.hpp"
+#include "engine/guests.hpp"
 #include "engine/places.hpp"
 #include "engine/request.hpp"
 #include "images/layout.hpp"

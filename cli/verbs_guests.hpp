@@ -68,7 +68,7 @@ inline constexpr std::array kRun{
     Flag{"device", "", Kind::kList, "PATH[:IN[:rwm]]", "a device of the host inside"},
     Flag{"read-only", "", Kind::kSwitch, "", "the guest cannot change its root directory"},
     Flag{"network", "", Kind::kText, "NETWORK",
-         "none: loopback only; host: the network of the host itself; or a network's name", "none"},
+         "a network's name; none: loopback only; host: that of the host itself", "default"},
     Flag{"network-alias", "", Kind::kList, "NAME", "one more name on its network"},
     Flag{"publish", "p", Kind::kList, "PORT", "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"},
     Flag{"ip", "", Kind::kText, "ADDRESS", "its IPv4 address on the network"},

@@ -345,6 +345,11 @@ Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
                           const std::string& new_name) {
   TRY(check_guest_name(new_name));
   LockedGuest locked = TRY(guests.lock(record));
+  if (locked.guest.runs() && joins_networks(record.request)) {
+    return Error(Code::kState, "guest " + quote(record.name) +
+                                   " runs, and others on its networks know it by this name")
+        .hint("stop it first");
+  }
   const std::string tenant_dir = guests.places().guests(guests.tenant());
   const Fd parent = TRY(sys::open_dir(At::cwd(), tenant_dir));
   const auto move = [&]() -> Result<void> {

@@ -138,7 +138,10 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   call.place = TRY(take_place(guests, record, request.lock));
   request.claimed = true;
   TRY(mark_kept(locked.dir()));
-  Undo undo([&] { static_cast<void>(remove_monitor_dir(guests, record)); });
+  Undo undo([&] {
+    static_cast<void>(detach_network(guests, record));
+    static_cast<void>(remove_monitor_dir(guests, record));
+  });
   Making making = TRY(prepare(guests, locked, call.place, request));
   call.log = TRY(log_limits(record.request));
   call.health = TRY(health_rules(record.request, making.config));

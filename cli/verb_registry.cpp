@@ -63,9 +63,10 @@ bool is_registry_verb(std::string_view verb) {
 }
 
 Result<TransferRequest> to_transfer(std::string_view verb, const Arguments& arguments,
-                                    const std::string& data_dir) {
+                                    const engine::Places& places) {
   TransferRequest request;
-  request.data_dir = data_dir;
+  request.data_dir = places.data;
+  request.shipped_dir = places.images;
   if (verb == "login" || verb == "logout") {
     if (verb == "logout") {
       request.registry = arguments.word(0);
@@ -83,7 +84,7 @@ Result<TransferRequest> to_transfer(std::string_view verb, const Arguments& argu
 
 Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
   const auto during = [&](Error error) { return std::move(std::move(error).during(verb)); };
-  Result<TransferRequest> request = to_transfer(verb, call.arguments, call.places.data);
+  Result<TransferRequest> request = to_transfer(verb, call.arguments, call.places);
   if (!request) return during(std::move(request).error());
   Result<std::string> helper = helper_path("vrun-image");
   if (!helper) return during(std::move(helper).error());

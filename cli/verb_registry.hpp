@@ -15,6 +15,6 @@ Result<int> everyday_registry(std::string_view verb, const EverydayCall& call);
 
 // Pure: what vrun-image is asked for.
 Result<images::TransferRequest> to_transfer(std::string_view verb, const Arguments& arguments,
-                                            const std::string& data_dir);
+                                            const engine::Places& places);
 
 }  // namespace vrun::cli

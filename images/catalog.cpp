@@ -70,8 +70,11 @@ Result<std::vector<std::string>> Catalog::shipped_names() const {
 
 Result<std::vector<std::string>> Catalog::names() const {
   std::vector<std::string> names = TRY(shipped_names());
-  for (const Named& own : TRY(named(nullptr)))
-    names.push_back(own.reference.familiar());
+  constexpr std::string_view kUsualTag = ":latest";
+  for (const Named& own : TRY(named(nullptr))) {
+    std::string& name = names.emplace_back(own.reference.familiar());
+    if (name.ends_with(kUsualTag)) name.resize(name.size() - kUsualTag.size());
+  }
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;

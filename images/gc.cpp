@@ -52,16 +52,16 @@ Result<std::optional<ImageUser>> read_user(const std::string& guests, const std:
 
 Result<void> add_root(const Store& store, const oci::Digest& manifest, const std::string& whose,
                       Content& needed) {
-  Result<Image> image = read_stored(store, manifest, whose);
+  Result<Image> image = read_stored(store, manifest, manifest.str());
   if (image) {
     needed.add(*image);
     return {};
   }
   return std::move(image)
       .error()
-      .during("what " + whose + " needs")
+      .during("nothing is removed while it is not known what " + whose + " needs")
       .with_code(Code::kState)
-      .hint("nothing is removed while this is not known: vrun image fsck --repair");
+      .hint("vrun image fsck --repair takes away what cannot be mended");
 }
 
 bool is_shipped(const std::vector<Image>& shipped, const oci::Digest& manifest) {
@@ -212,8 +212,9 @@ Result<Content> needed_content(const Store& store, const std::vector<Image>& shi
       TRY(add_root(store, named.manifest.digest, "image " + quote(named.reference.familiar()),
                    needed));
     if (!damaged.empty()) {
-      return Error(Code::kState, "damaged image name " + damaged.front())
-          .hint("nothing is removed while this is not known: vrun image fsck --repair");
+      return Error(Code::kState,
+                   "nothing is removed beside the damaged image name " + damaged.front())
+          .hint("vrun image fsck --repair takes away what cannot be mended");
     }
   }
   for (const ImageUser& user : TRY(image_users(store.data_dir()))) {

@@ -103,7 +103,10 @@ Result<std::string> read_blob(At layout, const oci::Descriptor& blob, std::size_
   }
   if (used == bytes.size() && sha256_hex(bytes) == blob.digest.hex) return bytes;
   return Error(Code::kInvalid, "blob " + blob.digest.str() + ": its content has another digest")
-      .hint("the image was damaged: install vrun again, or build it again");
+      .hint(
+          "the image was damaged: vrun image fsck --repair, then pull or load it again; one that "
+          "came "
+          "with vrun comes back with its package");
 }
 
 Result<Image> read_image(const std::string& dir, const oci::Descriptor& manifest,

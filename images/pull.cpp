@@ -10,6 +10,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "images/platform.hpp"
 
 namespace vrun::images {
 namespace {
@@ -74,6 +75,24 @@ Result<void> pull_by_policy(PullPolicy policy, bool is_here, TransferRequest req
   return Error(Code::kNotFound,
                "no such image " + quote(image) + ", and --pull never forbids to fetch it")
       .hint("`vrun pull " + printable(image) + "` fetches it");
+}
+
+Result<Image> obtain(const Catalog& catalog, PullPolicy policy, TransferRequest request,
+                     const std::string& helper, const Host& host) {
+  if (request.images.size() != 1) return Error(Code::kInternal, "obtain one image");
+  const std::string name = request.images.front();
+  Result<Image> here = catalog.find(name);
+  if (!here && here.error().code() != Code::kNotFound) return here;
+  bool fits = here.has_value();
+  if (here && !request.platform.empty()) {
+    const oci::Platform wanted = TRY(parse_platform(request.platform));
+    fits = here->config.architecture == wanted.architecture;
+  }
+  // The catalog knows the names that are near.
+  if (!here && policy == PullPolicy::kNever) return here;
+  if (fits && policy != PullPolicy::kAlways) return here;
+  TRY(pull_by_policy(policy, fits, std::move(request), helper, host));
+  return catalog.find(name);
 }
 
 Error become_transfer(std::string_view verb, const TransferRequest& request,

@@ -8,6 +8,7 @@
 
 #include "base/host.hpp"
 #include "base/result.hpp"
+#include "images/catalog.hpp"
 #include "images/request.hpp"
 
 namespace vrun::images {
@@ -24,6 +25,11 @@ Result<void> pull_images(TransferRequest request, const std::string& helper, con
 // without it is Code::kNotFound.
 Result<void> pull_by_policy(PullPolicy policy, bool is_here, TransferRequest request,
                             const std::string& helper, const Host& host);
+
+// The image of a name, fetched first where the policy says so: what guests are made of. One that is
+// here for another platform than the request's counts as missing.
+Result<Image> obtain(const Catalog& catalog, PullPolicy policy, TransferRequest request,
+                     const std::string& helper, const Host& host);
 
 // Becomes vrun-image, which does the whole verb ("pull", "push", "login", "logout") with our
 // terminal. Returns only on failure.

@@ -20,6 +20,7 @@ enum class ProgressStyle : std::uint8_t {
 
 struct TransferRequest {
   std::string data_dir;
+  std::string shipped_dir;  // images that came with vrun: push may send them
   std::string tenant = "default";
   std::vector<std::string> images;  // pull: all of them; push: what, and optionally to where
   std::string platform;             // empty: this machine's

@@ -78,8 +78,9 @@ Result<Source> open_source(const Side& side, std::string path, bool follow) {
     }
     if (!S_ISLNK(st.st_mode) || !follow) break;
     if (links == kMostLinks) return Error::system(ELOOP, "follow " + quote(path));
-    const std::string target = TRY(sys::read_link(self, ""));
-    path = target.starts_with('/') ? target : std::string(fs::dir_name(path)) + "/" + target;
+    const Result<std::string> target = sys::read_link(self, "");
+    if (!target) return Error::system(target.error().sys_errno(), "read link " + quote(path));
+    path = target->starts_with('/') ? *target : std::string(fs::dir_name(path)) + "/" + *target;
   }
   if (source.is_directory) {
     source.parent = TRY(side.open(path, O_RDONLY | O_DIRECTORY));

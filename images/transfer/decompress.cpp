@@ -14,6 +14,7 @@ namespace vrun::images {
 namespace {
 
 constexpr std::size_t kInputBytes = 128U << 10U;
+constexpr std::string_view kGzipMagic = "\x1F\x8B";
 
 Error damaged(std::string_view why) {
   return Error(Code::kInvalid, "decompress: " + std::string(why));
@@ -73,7 +74,7 @@ class Gunzip : public Decompressor {
         if (between_members_) return std::size_t{0};
         return damaged("the gzip data ends too early");
       }
-      if (between_members_) begin_member();
+      if (between_members_) TRY(begin_next_member());
       const std::size_t n = TRY(inflate(buffer));
       if (n > 0) return n;
     }
@@ -85,6 +86,13 @@ class Gunzip : public Decompressor {
     isal_inflate_init(state_.get());
     state_->crc_flag = ISAL_GZIP;
     between_members_ = false;
+  }
+
+  Result<void> begin_next_member() {
+    TRY(input_->fill(2));
+    if (!input_->begins_with(kGzipMagic)) return damaged("something stands behind the gzip data");
+    begin_member();
+    return {};
   }
 
   Result<std::size_t> inflate(std::span<char> buffer) {
@@ -165,7 +173,7 @@ Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& inner,
     return std::unique_ptr<Decompressor>(std::make_unique<Unzstd>(std::move(input)));
   }
   if (empty) return std::unique_ptr<Decompressor>(std::make_unique<Plain>(inner));
-  if (!input->begins_with("\x1F\x8B")) return of_another_kind();
+  if (!input->begins_with(kGzipMagic)) return of_another_kind();
   return std::unique_ptr<Decompressor>(std::make_unique<Gunzip>(std::move(input)));
 }
 

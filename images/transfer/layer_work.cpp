@@ -66,12 +66,7 @@ LayerWork::~LayerWork() {
   }
 }
 
-Result<void> LayerWork::commit() {
-  // Contents before the names: after a power cut what is there is whole. One call for blob and
-  // layer: they are on one filesystem.
-  if (::syncfs(directory_.get()) != 0) {
-    return Error::system(errno, "write layer " + diff_id_.str());
-  }
+Result<void> LayerWork::publish() {
   if (copy_) {
     TRY(sys::rename(store_->blobs(), unfinished_name(blob_.digest), store_->blobs(),
                     blob_.digest.hex));
@@ -80,6 +75,12 @@ Result<void> LayerWork::commit() {
   TRY(sys::rename(store_->layers(), unfinished_name(diff_id_), store_->layers(), diff_id_.hex));
   directory_.reset();
   return {};
+}
+
+Result<void> sync_contents(const Store& store) {
+  // One call for blobs and layers: they are on one filesystem.
+  if (::syncfs(store.layers().get()) == 0) return {};
+  return Error::system(errno, "write layers");
 }
 
 Result<void> keep_blob(const Store& store, const oci::Digest& digest, const std::string& bytes) {

@@ -12,7 +12,7 @@
 
 namespace vrun::images {
 
-// Dropped before commit() everything is gone: unpacker, blob and directory.
+// Dropped before publish() everything is gone: unpacker, blob and directory.
 class LayerWork {
  public:
   // Empty when another process is at work on the same layer or blob. Else the unpacker runs; it
@@ -32,8 +32,9 @@ class LayerWork {
 
   // The unpacker's end; nothing is visible yet.
   Result<Extracted> finish() { return unpacker_->finish(); }
-  // Blob and layer appear, whole, and survive a power cut.
-  Result<void> commit();
+  // Blob and layer appear. Only after Store's filesystem was synced (sync_contents): contents
+  // before names, so that what is there after a power cut is whole.
+  Result<void> publish();
 
  private:
   LayerWork(const Store& store, const oci::Descriptor& blob, const oci::Digest& diff_id)
@@ -48,6 +49,9 @@ class LayerWork {
   Fd directory_, copy_, writer_;
   std::optional<Unpacker> unpacker_;
 };
+
+// Everything written so far is on the disk.
+Result<void> sync_contents(const Store& store);
 
 // Small content, verified, into the store.
 Result<void> keep_blob(const Store& store, const oci::Digest& digest, const std::string& bytes);

@@ -213,6 +213,7 @@ struct Job {
   std::optional<CourierAnswer> answer;
   std::optional<Result<Extracted>> verdict;
   Clock::time_point failed_at{};
+  bool ready = false;  // checked, not yet published
   bool done = false;
 
   bool is_settled() const { return verdict && (task == 0 || answer); }
@@ -234,6 +235,9 @@ class Layers {
   Result<void> wait();
   Result<void> take_answer();
   Result<void> settle(std::size_t index);
+  Result<void> work_until_done();
+  Result<void> publish_ready();
+  Result<void> publish();
   bool is_all_done() const {
     return std::all_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.done; });
   }
@@ -243,8 +247,7 @@ class Layers {
   Desk& desk_;
   Progress& progress_;
   std::vector<Job> jobs_;
-  std::size_t busy_ = 0, fetched_ = 0;
-  bool waits_for_others_ = false;
+  std::size_t busy_ = 0, ready_ = 0, fetched_ = 0;
   std::vector<std::string> warnings_;
 };
 
@@ -294,7 +297,6 @@ Result<bool> Layers::start(std::size_t index) {
 }
 
 Result<void> Layers::start_more() {
-  waits_for_others_ = false;
   for (std::size_t i = 0; i < jobs_.size() && busy_ < order_.parallel; ++i) {
     Job& job = jobs_[i];
     if (job.done || job.work) continue;
@@ -304,7 +306,6 @@ Result<void> Layers::start_more() {
       continue;
     }
     if (TRY(start(i))) continue;
-    waits_for_others_ = true;
     progress_.state(i, PartState::kElsewhere);
   }
   return {};
@@ -352,29 +353,58 @@ Result<void> Layers::settle(std::size_t index) {
   if (job.answer && job.answer->failed && !job.answer->reader_gone) return job.answer->result();
   Result<Extracted>& verdict = *job.verdict;
   if (!verdict) return std::move(verdict).error();
-  TRY(job.work->commit());
-  job.work.reset();
-  job.done = true;
+  job.ready = true;
   --busy_;
+  ++ready_;
   if (job.task != 0) ++fetched_;
   warn_of_left_out(job.diff_id, *verdict, warnings_);
-  progress_.state(index, PartState::kDone);
+  return {};
+}
+
+// A sync costs as much for one layer as for many, and everything stops while it lasts: it waits
+// until nothing else goes on (so also when the rest is in the hands of other processes, which may
+// wait for ours), or many are ready (each holds four descriptors).
+Result<void> Layers::publish_ready() {
+  constexpr std::size_t kMany = 32;
+  if (ready_ == 0 || (ready_ < kMany && busy_ > 0)) return {};
+  return publish();
+}
+
+Result<void> Layers::publish() {
+  TRY(sync_contents(store_));
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    Job& job = jobs_[i];
+    if (!job.ready || job.done) continue;
+    TRY(job.work->publish());
+    job.work.reset();
+    job.done = true;
+    progress_.state(i, PartState::kDone);
+  }
+  ready_ = 0;
+  return {};
+}
+
+Result<void> Layers::work_until_done() {
+  while (!is_all_done()) {
+    TRY(start_more());
+    TRY(publish_ready());
+    if (is_all_done()) break;
+    TRY(wait());
+    for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      if (jobs_[i].work && !jobs_[i].ready) TRY(settle(i));
+    }
+    progress_.tick();
+  }
   return {};
 }
 
 Result<void> Layers::bring(const Documents& documents) {
   list(documents);
-  while (!is_all_done()) {
-    TRY(start_more());
-    if (is_all_done()) break;
-    TRY(wait());
-    for (std::size_t i = 0; i < jobs_.size(); ++i) {
-      if (jobs_[i].work) TRY(settle(i));
-    }
-    progress_.tick();
-  }
+  Result<void> done = work_until_done();
+  // What is whole need not be fetched again by the next attempt. An interrupt wants an end.
+  if (!done && ready_ > 0 && desk_.interrupts().signal() == 0) static_cast<void>(publish());
   progress_.end();
-  return {};
+  return done;
 }
 
 }  // namespace

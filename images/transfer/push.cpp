@@ -22,8 +22,8 @@ struct Job {
 
 class Blobs {
  public:
-  Blobs(const Store& store, const PushOrder& order, Desk& desk, Progress& progress)
-      : store_(store), order_(order), desk_(desk), progress_(progress) {}
+  Blobs(const Fd& layout, const PushOrder& order, Desk& desk, Progress& progress)
+      : layout_(layout), order_(order), desk_(desk), progress_(progress) {}
 
   Result<void> send(const oci::Manifest& manifest) {
     list(manifest);
@@ -107,7 +107,7 @@ class Blobs {
   }
 
   Result<void> upload(Job& job, std::size_t part) {
-    Result<Fd> file = store_.open_blob(job.blob.digest);
+    Result<Fd> file = open_blob(layout_, job.blob);
     if (!file) {
       return std::move(file)
           .error()
@@ -123,7 +123,7 @@ class Blobs {
     return {};
   }
 
-  const Store& store_;
+  const Fd& layout_;
   const PushOrder& order_;
   Desk& desk_;
   Progress& progress_;
@@ -133,12 +133,11 @@ class Blobs {
 
 }  // namespace
 
-Result<void> push(const Store& store, const PushOrder& order, Desk& desk, Progress& progress) {
-  const oci::Descriptor& wanted = order.manifest;
-  const std::string name = "manifest " + wanted.digest.str();
-  const std::string bytes = TRY(store.read_blob(wanted.digest, oci::kMaxManifestBytes));
-  const oci::Manifest manifest = TRY(oci::parse_manifest(bytes, name));
-  TRY(Blobs(store, order, desk, progress).send(manifest));
+Result<void> push(const PushOrder& order, Desk& desk, Progress& progress) {
+  const oci::Descriptor& wanted = order.image.descriptor;
+  const Fd layout = TRY(sys::open_dir(At::cwd(), order.image.layout_dir));
+  const std::string bytes = TRY(read_blob(layout, wanted, oci::kMaxManifestBytes));
+  TRY(Blobs(layout, order, desk, progress).send(order.image.manifest));
 
   const Fd memory = TRY(sys::memfd("manifest"));
   TRY(sys::write_all(memory.get(), bytes));

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/result.hpp"
-#include "images/store.hpp"
+#include "images/layout.hpp"
 #include "images/transfer/desk.hpp"
 #include "images/transfer/progress.hpp"
 #include "oci/image.hpp"
@@ -13,7 +13,7 @@
 namespace vrun::images {
 
 struct PushOrder {
-  oci::Descriptor manifest;  // what is pushed, from the store
+  Image image;  // wherever its blobs lie: in the store, or in a layout that came with vrun
   oci::Reference target;
   unsigned parallel = 4;
   // Another repository of the target's registry that should have a blob, or "": the registry may
@@ -23,6 +23,6 @@ struct PushOrder {
 
 // Layers are sent as they came, with their original digests; one that the store has only unpacked
 // and the registry has not is an error.
-Result<void> push(const Store& store, const PushOrder& order, Desk& desk, Progress& progress);
+Result<void> push(const PushOrder& order, Desk& desk, Progress& progress);
 
 }  // namespace vrun::images

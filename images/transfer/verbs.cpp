@@ -11,6 +11,7 @@
 #include "base/host.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "images/catalog.hpp"
 #include "images/names.hpp"
 #include "images/platform.hpp"
 #include "images/store.hpp"
@@ -77,26 +78,6 @@ Result<void> pull_all(Call& call) {
   return {};
 }
 
-// The manifest behind a name or an id ("sha256:...").
-Result<oci::Descriptor> find_manifest(const Call& call, const Store& store,
-                                      const std::string& word) {
-  const Result<oci::Digest> id = oci::Digest::parse(word);
-  if (id && store.has_blob(*id)) {
-    oci::Descriptor manifest;
-    manifest.digest = *id;
-    const std::string bytes = TRY(store.read_blob(*id, oci::kMaxManifestBytes));
-    const oci::Manifest parsed = TRY(oci::parse_manifest(bytes, "manifest " + word));
-    manifest.media_type = parsed.media_type.empty() ? oci::kManifestType : parsed.media_type;
-    manifest.size = bytes.size();
-    return manifest;
-  }
-  const oci::Reference reference = TRY(oci::Reference::parse(word));
-  Names names = TRY(Names::open(store, call.request.tenant));
-  std::optional<oci::Descriptor> found = TRY(names.find(reference));
-  if (found) return *std::move(found);
-  return Error(Code::kNotFound, "no such image " + quote(word)).hint("`vrun images` lists them");
-}
-
 // Which repositories of a registry have which blobs, as far as our own names tell.
 Result<std::map<oci::Digest, std::string>> seen_blobs(const Names& names, const Store& store,
                                                       const oci::Reference& target) {
@@ -119,10 +100,11 @@ Result<std::map<oci::Digest, std::string>> seen_blobs(const Names& names, const 
 Result<void> push_image(Call& call) {
   const std::vector<std::string>& words = call.request.images;
   const Store store = TRY(Store::open(call.request.data_dir));
-  PushOrder order;
-  order.manifest = TRY(find_manifest(call, store, words.front()));
-  order.target = TRY(oci::Reference::parse(words.back()));
   const Fd in_use = TRY(store.use());
+  PushOrder order;
+  const Catalog catalog(call.request.shipped_dir, call.request.data_dir, call.request.tenant);
+  order.image = TRY(catalog.find(words.front()));
+  order.target = TRY(oci::Reference::parse(words.back()));
   const Names names = TRY(Names::open(store, call.request.tenant));
   const auto seen = TRY(seen_blobs(names, store, order.target));
   order.seen_in = [&seen](const oci::Digest& blob) {
@@ -132,9 +114,9 @@ Result<void> push_image(Call& call) {
   Progress progress(call.request.progress, STDERR_FILENO, "push");
   progress.message("pushing to " + order.target.str());
   Desk desk = TRY(open_desk(call, order.target, order.parallel));
-  Result<void> done = push(store, order, desk, progress);
+  Result<void> done = push(order, desk, progress);
   if (!done) return std::move(done).error().during(quote(words.back()));
-  progress.message("digest: " + order.manifest.digest.str());
+  progress.message("digest: " + order.image.digest.str());
   return sys::write_all(STDOUT_FILENO, order.target.str() + "\n");
 }
 

@@ -121,6 +121,17 @@ def podman_and_skopeo_pull_what_vrun_pushed(vrun, registry, work):
         registries.run(*podman, "rmi", "-af")
 
 
+def the_shipped_image_can_be_pushed(vrun, registry):
+    vrun("push", "base", f"{registry.host}/shipped/base:v1").ok()
+    listed = vrun("images").ok().out
+    vrun("pull", f"{registry.host}/shipped/base:v1").ok()
+    assert "shipped/base" not in listed and "shipped/base" in vrun("images").ok().out
+
+
+def push_of_what_is_not_here_says_so(vrun, registry):
+    vrun("push", "nothing", f"{registry.host}/x").fails("no such image 'nothing'", rc=125)
+
+
 def push_sends_only_what_the_registry_lacks(vrun, registry, place):
     vrun("pull", registry.image).ok()
     again = vrun("push", registry.image, f"{registry.host}/small:again").ok()

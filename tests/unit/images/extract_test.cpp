@@ -294,6 +294,59 @@ TEST_F(Extract, too_many_directories_are_refused) {
   EXPECT_THAT(error_of(tar), HasSubstr("too many directories"));
 }
 
+TEST_F(Extract, too_deep_names_are_refused) {
+  options_.limits.depth = 10;
+  EXPECT_TRUE(extract(Tar().file("1/2/3/4/5/6/7/8/9/10")));
+  EXPECT_THAT(error_of(Tar().file("1/2/3/4/5/6/7/8/9/10/11")),
+              HasSubstr("nested deeper than 10 directories"));
+  EXPECT_THAT(error_of(Tar().file("f").hard_link("g", "1/2/3/4/5/6/7/8/9/10/11")),
+              HasSubstr("nested deeper than 10 directories"));
+}
+
+TEST_F(Extract, long_pax_names_and_links_are_kept) {
+  const std::string name = std::string(150, 'd') + "/" + std::string(150, 'f');
+  ASSERT_TRUE(extract(Tar().file(name, "x").symlink("link", name).hard_link("hard", name)));
+  EXPECT_EQ(outer_.read("layer/" + name), "x");
+  EXPECT_EQ(std::filesystem::read_symlink(outer_ / "layer/link"), name);
+  EXPECT_EQ(stat_of("hard").st_ino, stat_of(name).st_ino);
+}
+
+TEST_F(Extract, file_capabilities_are_kept_by_root_alone) {
+  // struct vfs_cap_data, version 2: CAP_NET_BIND_SERVICE permitted and effective.
+  const std::string value(
+      "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00"
+      "\x00\x00\x00\x00\x00\x00\x00\x00",
+      20);
+  const auto done = extract(Tar().pax("SCHILY.xattr.security.capability", value).file("server"));
+  ASSERT_TRUE(done) << done.error().text();
+  std::array<char, 32> found{};
+  const ssize_t size = ::lgetxattr((outer_ / "layer/server").c_str(), "security.capability",
+                                   found.data(), found.size());
+  if (!options_.privileged) {
+    EXPECT_EQ(size, -1);
+    EXPECT_EQ(done->attributes_left_out, 1U);
+    return;
+  }
+  EXPECT_EQ(std::string(found.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))), value);
+}
+
+TEST_F(Extract, a_sparse_file_takes_no_room) {
+  // GNU sparse 1.0: the map (one piece of 3 bytes at 1 MiB) stands in a block before the content.
+  std::string content = "1\n1048576\n3\n";
+  content.resize(512, '\0');
+  content += "end";
+  const auto done = extract(Tar()
+                                .pax({{"GNU.sparse.major", "1"},
+                                      {"GNU.sparse.minor", "0"},
+                                      {"GNU.sparse.name", "hole"},
+                                      {"GNU.sparse.realsize", "1048579"}})
+                                .file("GNUSparseFile.0/hole", content));
+  ASSERT_TRUE(done) << done.error().text();
+  EXPECT_EQ(stat_of("hole").st_size, 1048579);
+  EXPECT_LT(stat_of("hole").st_blocks, 64);
+  EXPECT_EQ(outer_.read("layer/hole").substr(1048576), "end");
+}
+
 TEST_F(Extract, overlong_names_are_refused) {
   EXPECT_THAT(error_of(Tar().file(std::string(256, 'n'))), HasSubstr("name longer than 255"));
   std::string path;

@@ -11,6 +11,7 @@ namespace {
 TEST(TransferRequest, arrives_as_it_was_sent) {
   TransferRequest sent;
   sent.data_dir = "/var/lib/x \"y\"";
+  sent.shipped_dir = "/usr/share/x";
   sent.images = {"alpine", "b"};
   sent.platform = "linux/arm64";
   sent.progress = ProgressStyle::kJson;

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace vrun::images::test {
 
@@ -43,16 +45,27 @@ class Tar {
     add_pax(key, value);
     return *this;
   }
+  // Several records in one header.
+  Tar& pax(const std::vector<std::pair<std::string, std::string>>& records) {
+    std::string content;
+    for (const auto& [key, value] : records)
+      content += record(key, value);
+    put({.name = "pax", .type = 'x', .content = content});
+    return *this;
+  }
   std::string bytes() const { return bytes_ + std::string(1024, '\0'); }
   std::string unfinished() const { return bytes_; }
 
  private:
-  void add_pax(const std::string& key, const std::string& value) {
+  static std::string record(const std::string& key, const std::string& value) {
     const std::string body = " " + key + "=" + value + "\n";
     std::size_t size = body.size() + 1;
     while (std::to_string(size).size() + body.size() != size)
       ++size;
-    put({.name = "pax", .type = 'x', .content = std::to_string(size) + body});
+    return std::to_string(size) + body;
+  }
+  void add_pax(const std::string& key, const std::string& value) {
+    put({.name = "pax", .type = 'x', .content = record(key, value)});
   }
 
   void put(const TarEntry& entry) {

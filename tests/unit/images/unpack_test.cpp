@@ -81,6 +81,63 @@ TEST_F(Unpack, zstd) {
   EXPECT_TRUE(folder_.has("layer/etc/motd"));
 }
 
+// RFC 1952, section 2.2: a file may be several members.
+TEST_F(Unpack, gzip_of_several_members) {
+  const std::string whole = tar_;
+  folder_.write("plain", whole.substr(0, 70'000));
+  std::string bytes = compress("gzip");
+  std::filesystem::remove(folder_ / "plain.gz");
+  folder_.write("plain", whole.substr(70'000));
+  bytes += compress("gzip");
+  const auto done = unpack(bytes, "application/vnd.oci.image.layer.v1.tar+gzip");
+  ASSERT_TRUE(done) << done.error().text();
+  EXPECT_EQ(folder_.read("layer/etc/motd").size(), 300'000U);
+}
+
+TEST_F(Unpack, rubbish_behind_the_compressed_data_is_refused) {
+  const std::string bytes = compress("gzip") + "rubbish";
+  const auto done = unpack(bytes, "application/vnd.oci.image.layer.v1.tar+gzip");
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().text(), HasSubstr("something stands behind the gzip data"));
+}
+
+TEST_F(Unpack, a_wrong_checksum_is_refused) {
+  std::string bytes = compress("gzip");
+  bytes[bytes.size() - 8] = static_cast<char>(bytes[bytes.size() - 8] ^ 1);
+  const auto done = unpack(bytes, "application/vnd.oci.image.layer.v1.tar+gzip");
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().text(), HasSubstr("the gzip checksum is wrong"));
+}
+
+TEST_F(Unpack, data_that_ends_too_early_is_refused) {
+  for (const std::string program : {"gzip", "zstd"}) {
+    if (program == "zstd" && ::access("/usr/bin/zstd", X_OK) != 0) continue;
+    std::string bytes = compress(program);
+    bytes.resize(bytes.size() - 3);
+    const auto done = unpack(bytes, "application/vnd.oci.image.layer.v1.tar+" + program);
+    ASSERT_FALSE(done);
+    EXPECT_THAT(done.error().text(), HasSubstr("data ends too early")) << program;
+  }
+}
+
+// As umoci 0.4 makes them: nothing after the content of the last file.
+TEST_F(Unpack, a_tar_without_its_last_padding) {
+  tar_ = Tar().dir("etc").file("etc/motd", std::string(300'001, 'm')).bytes();
+  tar_.resize(512 * 3 - 512 + 300'001);
+  const auto done = unpack(tar_, "application/vnd.oci.image.layer.v1.tar");
+  ASSERT_TRUE(done) << done.error().text();
+  EXPECT_EQ(folder_.read("layer/etc/motd").size(), 300'001U);
+  tar_.pop_back();  // but content must be whole
+  EXPECT_FALSE(unpack(tar_, "application/vnd.oci.image.layer.v1.tar"));
+}
+
+TEST_F(Unpack, bytes_that_make_no_sense_are_first_of_all_not_those_promised) {
+  digest_of_ = "something else";
+  const auto done = unpack("no gzip, no tar", "application/vnd.oci.image.layer.v1.tar");
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().text(), HasSubstr("its content has the digest sha256:"));
+}
+
 TEST_F(Unpack, dockers_name_of_gzip) {
   EXPECT_TRUE(unpack(compress("gzip"), "application/vnd.docker.image.rootfs.diff.tar.gzip"));
 }

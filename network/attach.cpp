@@ -256,6 +256,25 @@ Result<void> Networks::limit(const std::string& guest, const Bandwidth& bandwidt
   return session.records.save(record);
 }
 
+Result<void> Networks::rename(const std::string& guest, const std::string& name) {
+  Session session = TRY(begin());
+  std::optional<GuestRecord> found = TRY(session.records.guest(tenant_, guest));
+  if (!found) return {};
+  GuestRecord record = *std::move(found);
+  for (const Endpoint& endpoint : record.net.endpoints)
+    TRY(leave_names(session, record, endpoint));
+  record.net.guest = name;
+  if (record.hostname == guest) record.hostname = name;
+  // The new record before the old one goes: at any moment one of them owns the leases.
+  TRY(session.records.save(record));
+  TRY(own_leases(session, record));
+  TRY(session.records.remove_guest(tenant_, guest));
+  TRY(write_own_hosts(session, record));
+  for (const Endpoint& endpoint : record.net.endpoints)
+    TRY(join_names(session, record, endpoint));
+  return {};
+}
+
 Result<Counters> Networks::counters(const std::string& guest) const {
   const std::optional<GuestRecord> record = TRY(Records(places_).guest(tenant_, guest));
   if (!record) return Counters{};

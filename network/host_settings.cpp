@@ -19,7 +19,8 @@ Result<std::string> value_of(const std::string& path) {
 }
 
 Result<void> set(const std::string& path, const std::string& value) {
-  if (TRY(value_of(path)) == value) return {};
+  const std::string now = TRY(value_of(path));
+  if (now == value) return {};
   return fs::write_value(At::cwd(), path, value);
 }
 
@@ -42,7 +43,8 @@ Result<void> turn_on_forwarding(const Host& host) {
   TRY(set(switch_path(host, "ipv4/ip_forward"), "1"));
   if (!has_ipv6(host)) return {};
   const std::string path = switch_path(host, "ipv6/conf/all/forwarding");
-  if (TRY(value_of(path)) == "1") return {};
+  const std::string now = TRY(value_of(path));
+  if (now == "1") return {};
   TRY(keep_advertisements(host));
   return set(path, "1");
 }

@@ -216,6 +216,22 @@ Result<void> release_ports(Session& session, const std::vector<Publish>& ports) 
   return {};
 }
 
+Result<void> own_leases(Session& session, const GuestRecord& record) {
+  const std::string owner = record.net.tenant + "/" + record.net.guest;
+  for (const Endpoint& endpoint : record.net.endpoints) {
+    TRY(session.records.set_owner(endpoint.bridge, to_text(endpoint.ipv4), owner));
+    if (!endpoint.ipv6) continue;
+    TRY(session.records.set_owner(endpoint.bridge, to_text(*endpoint.ipv6), owner));
+  }
+  for (const Publish& port : record.net.ports) {
+    for (std::uint32_t i = 0; i < port.count; ++i) {
+      const auto number = static_cast<std::uint16_t>(port.host_port + i);
+      TRY(session.records.set_port_owner({port.protocol, number, address_of(port), owner}));
+    }
+  }
+  return {};
+}
+
 std::vector<RuledPorts> ruled_ports(const GuestRecord& record, const std::vector<Publish>& ports) {
   std::vector<RuledPorts> ruled;
   const Endpoint* out = way_out(record);

@@ -201,6 +201,11 @@ Result<void> Records::release(const std::string& bridge, const std::string& addr
   return absent_is_fine(sys::unlink(At::cwd(), fs::join(dir, address)));
 }
 
+Result<void> Records::set_owner(const std::string& bridge, const std::string& address,
+                                const std::string& owner) const {
+  return store(fs::join(fs::join(run_, "leases"), bridge), address, owner);
+}
+
 Result<std::string> Records::owner(const std::string& bridge, const std::string& address) const {
   const std::string dir = fs::join(fs::join(run_, "leases"), bridge);
   return fs::read_file(At::cwd(), fs::join(dir, address), kMostBytes);
@@ -238,6 +243,10 @@ Result<void> Records::lease_port(const PortLease& lease) const {
 Result<void> Records::release_port(const PortLease& lease) const {
   return absent_is_fine(
       sys::unlink(At::cwd(), fs::join(fs::join(run_, "ports"), port_name(lease))));
+}
+
+Result<void> Records::set_port_owner(const PortLease& lease) const {
+  return store(fs::join(run_, "ports"), port_name(lease), lease.owner);
 }
 
 std::string Records::names(const std::string& bridge) const {

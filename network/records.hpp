@@ -64,6 +64,9 @@ class Records {
   Result<void> lease(const std::string& bridge, const std::string& address,
                      const std::string& owner) const;
   Result<void> release(const std::string& bridge, const std::string& address) const;
+  // Of a lease that is there.
+  Result<void> set_owner(const std::string& bridge, const std::string& address,
+                         const std::string& owner) const;
   Result<std::string> owner(const std::string& bridge, const std::string& address) const;
   std::uint32_t last_number(const std::string& bridge) const;
   Result<void> set_last_number(const std::string& bridge, std::uint32_t number) const;
@@ -79,6 +82,7 @@ class Records {
   Result<std::string> port_owner(const PortLease& lease) const;
   Result<void> lease_port(const PortLease& lease) const;
   Result<void> release_port(const PortLease& lease) const;
+  Result<void> set_port_owner(const PortLease& lease) const;
 
   // ---- names ----
   std::string names(const std::string& bridge) const;

@@ -57,6 +57,8 @@ Result<void> set_limits(Session& session, const GuestRecord& record, int netns);
 Result<std::vector<Publish>> reserve_ports(Session& session, const GuestRecord& record,
                                            const std::vector<Publish>& wanted);
 Result<void> release_ports(Session& session, const std::vector<Publish>& ports);
+// Ports and addresses of the guest are from now on its own under the name in `record`.
+Result<void> own_leases(Session& session, const GuestRecord& record);
 // The rules of these ports of the guest; none while it has no interface that leads outside.
 std::vector<RuledPorts> ruled_ports(const GuestRecord& record, const std::vector<Publish>& ports);
 Result<void> open_ports(Session& session, const GuestRecord& record,

@@ -62,6 +62,17 @@ def a_guest_s_broken_hosts_file_does_not_stop_others(host):
     b.detach().ok()
 
 
+def a_renamed_guest_is_found_by_its_new_name_only(host):
+    a, b = host.guest("a"), host.guest("b", "--publish=8080:80")
+    host.probe("default", "rename", "b", "c").ok()
+    assert f"{b.address()}\tc c.default\n" in a.hosts.read_text() and "b.default" not in a.hosts.read_text()
+    assert f"{b.address()}\tc c.default\n" in b.hosts.read_text()
+    host.probe("default", "repair").ok()
+    host.probe("default", "detach", "c").ok()
+    a.detach().ok()
+    assert not host.left()
+
+
 def the_resolver_of_the_flags_is_written(host):
     a = host.guest("a", "--dns=192.0.2.53")
     assert "nameserver 192.0.2.53\n" in a.resolv.read_text()
@@ -402,7 +413,7 @@ def a_port_of_a_dead_guest_is_free_without_asking_for_repair(host):
 def kill_9_at_any_moment_leaves_what_repair_takes_back(host):
     rng = random.Random(7)
     host.guest("w").detach().ok()  # the bridge is there
-    for n in range(25):
+    for n in range(40):
         a = host.guest(f"k{n}", attach=False)
         it = subprocess.Popen(host.command(*host.probe_words("default", "attach", a.name, a.pid, "--publish=8080:80", f"--hosts={a.hosts}")),
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -27,7 +27,8 @@ def the_example_does_what_it_says(rt, work, script):
         return
     if "--memory" in script:
         host.need("memory controller")
-    env = {**os.environ, "PATH": f"{Path(rt.path).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "VRUN_DATA_DIR": str(work / "data"), "HOME": str(work)}
+    env = {**os.environ, "PATH": f"{Path(rt.path).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "VRUN_DATA_DIR": str(work / "data"),
+           "VRUN_RUN_DIR": str(work / "run"), "HOME": str(work)}
     (work / "here").mkdir()
     done = subprocess.run(["sh", "-e", "-c", script], cwd=work / "here", env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
                           timeout=12 * runtime.DEADLINE)

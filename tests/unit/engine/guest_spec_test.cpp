@@ -8,6 +8,7 @@
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 
 namespace vrun::engine {
@@ -194,7 +195,7 @@ TEST(GuestSpec, what_comes_later_says_so) {
   EXPECT_EQ(check_request(request).error().code(), Code::kUnsupported);
   request = {};
   request.network = "bridge";
-  EXPECT_THAT(check_request(request).error().hint(), HasSubstr("none"));
+  EXPECT_THAT(check_network(request).error().hint(), HasSubstr("none"));
   request = {};
   request.isolation = "zone";
   EXPECT_EQ(check_request(request).error().code(), Code::kInvalid);

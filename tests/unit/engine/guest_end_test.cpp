@@ -1,0 +1,86 @@
+// Why a guest ended, in words.
+#include "engine/guest_end.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+namespace vrun::engine {
+namespace {
+
+using ::testing::HasSubstr;
+
+LastExit end_of(const EndFacts& facts) {
+  LastExit last;
+  explain_end(facts, last);
+  return last;
+}
+
+EndFacts exited(int code) {
+  EndFacts facts;
+  facts.status = code << 8;
+  return facts;
+}
+EndFacts killed(int signal) {
+  EndFacts facts;
+  facts.status = signal;
+  return facts;
+}
+
+TEST(GuestEnd, an_exit_has_its_code) {
+  const LastExit last = end_of(exited(3));
+  EXPECT_EQ(last.code, 3);
+  EXPECT_EQ(last.signal, 0);
+  EXPECT_EQ(last.reason, "exited with code 3");
+}
+
+TEST(GuestEnd, a_signal_of_vrun_names_the_command) {
+  EndFacts facts = killed(SIGKILL);
+  facts.killers = "15 vrun stop\n9 vrun rm\n15 vrun stop\n";
+  const LastExit last = end_of(facts);
+  EXPECT_EQ(last.code, 137);
+  EXPECT_EQ(last.signal, SIGKILL);
+  EXPECT_EQ(last.reason, "killed by signal 9 (KILL) of `vrun rm`");
+}
+
+TEST(GuestEnd, another_signal_is_not_vruns) {
+  EndFacts facts = killed(SIGSEGV);
+  facts.killers = "15 vrun stop\n";
+  EXPECT_THAT(end_of(facts).reason, HasSubstr("from inside or by a process of the host"));
+}
+
+TEST(GuestEnd, lack_of_memory_has_the_limit_and_a_hint) {
+  EndFacts facts = killed(SIGKILL);
+  facts.oom_kills = 1;
+  facts.memory_limit = "64m";
+  const LastExit last = end_of(facts);
+  EXPECT_TRUE(last.oom);
+  EXPECT_THAT(last.reason, HasSubstr("its limit is 64m"));
+  EXPECT_THAT(last.hint, HasSubstr("--memory"));
+}
+
+TEST(GuestEnd, a_child_killed_for_memory_is_told_though_the_guest_exited) {
+  EndFacts facts = exited(1);
+  facts.oom_kills = 2;
+  facts.memory_limit = "64m";
+  const LastExit last = end_of(facts);
+  EXPECT_TRUE(last.oom);
+  EXPECT_THAT(last.reason, HasSubstr("2 of its processes were killed for memory"));
+}
+
+TEST(GuestEnd, a_seccomp_kill_is_told) {
+  EndFacts facts = killed(SIGSYS);
+  facts.syscall = "mkdirat";
+  const LastExit last = end_of(facts);
+  EXPECT_THAT(last.reason, HasSubstr("seccomp filter"));
+  EXPECT_THAT(last.reason, HasSubstr("mkdirat"));
+}
+
+TEST(GuestEnd, what_nobody_saw_is_said_so) {
+  const LastExit last = end_of({});
+  EXPECT_EQ(last.code, -1);
+  EXPECT_THAT(last.reason, HasSubstr("not known"));
+}
+
+}  // namespace
+}  // namespace vrun::engine

@@ -98,8 +98,9 @@ Result<std::vector<std::pair<std::string, std::string>>> pairs_of(std::string_vi
 
 Result<void> add_env(ImageConfig& config, std::string_view text) {
   for (const auto& [name, value] : TRY(pairs_of(text))) {
-    std::erase_if(config.env, [&](const std::string& old) { return old.starts_with(name + "="); });
-    config.env.push_back(name + "=" + value);
+    const std::string head = name + "=";
+    std::erase_if(config.env, [&head](const std::string& old) { return old.starts_with(head); });
+    config.env.push_back(head + value);
   }
   return {};
 }

@@ -1,15 +1,15 @@
 #include "images/transfer/copy.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
 #include <fcntl.h>
-#include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -186,6 +186,15 @@ Result<void> transfer(const Source& source, const TarOptions& tar, const Fd& dir
   return {};
 }
 
+// A guest's link may lead a file into /proc or /sys of its own mounts: those are not for copies.
+Result<void> check_is_for_files(const Fd& directory, const std::string& path) {
+  const std::uint64_t kind = sys::fs_magic(directory.get());
+  constexpr std::array<std::uint64_t, 4> kKernels{PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC,
+                                                  CGROUP2_SUPER_MAGIC};
+  if (std::find(kKernels.begin(), kKernels.end(), kind) == kKernels.end()) return {};
+  return Error(Code::kDenied, quote(path) + " is a file system of the kernel's, not for files");
+}
+
 ExtractOptions plain_options() {
   ExtractOptions options;
   options.layer = false;
@@ -223,6 +232,7 @@ Result<void> copy_in(const Fd& root, const TreeRequest& request) {
   options.ids = request.ids;
   if (request.file == kStream) {
     const Fd directory = TRY(guest.open(request.path, O_RDONLY | O_DIRECTORY));
+    TRY(check_is_for_files(directory, request.path));
     const Fd input = TRY(sys::duplicate(STDIN_FILENO));
     Confined child = TRY(start_extractor(input, directory, options, request.ids));
     warn(TRY(child.finish()));
@@ -230,6 +240,7 @@ Result<void> copy_in(const Fd& root, const TreeRequest& request) {
   }
   const Source source = TRY(open_source(Side::host(), request.file, request.follow_link));
   Destination to = TRY(open_destination(guest, request.path, source));
+  TRY(check_is_for_files(to.directory, request.path));
   TarOptions tar;
   tar.top = to.name;
   options.all_to_root = !request.keep_owners;

@@ -115,14 +115,20 @@ int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent)
   return 0;
 }
 
-HttpTrouble trouble_of(CURLcode code, const char* words) {
+bool was_connected(CURL* handle) {
+  curl_off_t microseconds = 0;
+  return curl_easy_getinfo(handle, CURLINFO_CONNECT_TIME_T, &microseconds) == CURLE_OK &&
+         microseconds > 0;
+}
+
+HttpTrouble trouble_of(CURL* handle, CURLcode code, const char* words) {
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
       return HttpTrouble::kConnect;
     case CURLE_OPERATION_TIMEDOUT:
-      return HttpTrouble::kStalled;
+      return was_connected(handle) ? HttpTrouble::kStalled : HttpTrouble::kConnect;
     case CURLE_SSL_CONNECT_ERROR:
       // OpenSSL's words for a peer that answers a ClientHello with text.
       return std::string_view(words).find("wrong version number") != std::string_view::npos
@@ -216,6 +222,7 @@ HttpAnswer HttpClient::perform(const HttpRequest& request, const HttpSink& sink)
   set(handle, CURLOPT_HEADERDATA, &exchange);
   set(handle, CURLOPT_WRITEFUNCTION, &on_body);
   set(handle, CURLOPT_WRITEDATA, &exchange);
+  if (request.direct) set(handle, CURLOPT_NOPROXY, "*");
   set_trust(handle, request.trust);
   set_limits(handle, exchange);
   HeaderList headers;
@@ -225,7 +232,7 @@ HttpAnswer HttpClient::perform(const HttpRequest& request, const HttpSink& sink)
   set(handle, CURLOPT_HTTPHEADER, headers.list);
   const CURLcode code = curl_easy_perform(handle);
   if (code == CURLE_OK || exchange.answer.error) return std::move(exchange.answer);
-  exchange.answer.trouble = trouble_of(code, words);
+  exchange.answer.trouble = trouble_of(handle, code, words);
   const std::string why = words[0] != '\0' ? words : curl_easy_strerror(code);
   exchange.answer.error = Error(Code::kSystem, printable(why));
   return std::move(exchange.answer);

@@ -36,7 +36,8 @@ struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;
   Trust trust;
-  std::string body;  // of POST and PUT, when `upload` is not set
+  bool direct = false;  // whatever proxies the environment names
+  std::string body;     // of POST and PUT, when `upload` is not set
   // Gives the bytes of an upload; 0 is the end. `rewind` is not needed: nothing is sent twice.
   std::function<Result<std::size_t>(std::span<char>)> upload;
   std::uint64_t upload_bytes = 0;

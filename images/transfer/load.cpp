@@ -69,8 +69,12 @@ Result<void> fill(const Spool& spool, const Fd& input) {
   const std::array<int, 2> keep{input.get(), spool.dir().get()};
   Confined child = TRY(Confined::start(keep, ::geteuid() == 0, "read the archive",
                                        [&] { return unpack_archive(input, spool.dir()); }));
-  TRY(child.finish());
-  return {};
+  Result<Extracted> unpacked = child.finish();
+  if (unpacked) return {};
+  if (unpacked.error().code() != Code::kInvalid) return std::move(unpacked).error();
+  return std::move(unpacked).error().hint(
+      "it is damaged, cut off, or none of docker-archive, oci-archive (gzip and zstd may be around "
+      "them) and OCI layout folder");
 }
 
 Result<std::string> read_small(const Spool& spool, const std::string& path, std::size_t limit) {

@@ -123,6 +123,8 @@ HttpRequest Registry::request_of(const Url& url, const Call& call) const {
   request.url = url.text;
   request.headers = call.headers;
   request.trust = network_.trust_of(url.host);
+  // Through a proxy "this very machine" would be another one.
+  request.direct = is_loopback(url.host);
   request.body = call.body;
   request.body_limit = call.body_limit;
   request.connect_timeout = network_.timeouts.connect;

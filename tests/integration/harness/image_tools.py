@@ -68,3 +68,22 @@ def make_root(root):
     (root / "old/file").write_text("below\n")
     (root / "etc/first").write_text("first\n")
     os.link(root / "etc/first", root / "etc/second")
+
+
+def wait_until_gone(group):
+    """Until every process of a killed group is dead: one on its way out may still hold its locks."""
+    def gone():
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        alive = []
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    fields = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+                    alive += [entry] if int(fields[2]) == group and fields[0] not in "ZX" else []
+                except OSError:
+                    pass
+        return not alive
+    runtime.wait_for(gone, f"the processes of group {group} end")

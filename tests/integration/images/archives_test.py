@@ -110,7 +110,7 @@ def a_root_file_system_becomes_an_image(vrun, work):
 
 def a_file_that_is_no_archive_is_refused(vrun, work):
     (work / "text").write_text("no archive at all " * 100)
-    vrun("load", "-i", work / "text").fails("text", "Unrecognized archive format", rc=125)
+    vrun("load", "-i", work / "text").fails("text", "Unrecognized archive format", "hint: it is damaged, cut off, or none of", rc=125)
     vrun("load", "-i", work / "missing").fails("missing", "no such file", rc=125)
     vrun("load", "-i", work).fails("neither oci-layout nor manifest.json", rc=125)
     tools.make_root(work / "root")

@@ -19,6 +19,7 @@ def _killed(vrun, longest, *args):
     except ProcessLookupError:
         pass
     command.wait()
+    tools.wait_until_gone(command.pid)
 
 
 def _duration(vrun, *args):

@@ -246,6 +246,18 @@ def links_of_a_guest_lead_nowhere_else(guest, work):
     assert (secret / "key").read_text() == "host's\n"
 
 
+def nothing_is_copied_into_the_kernels_file_systems(guest, work):
+    (guest.merged / "proc").mkdir()
+    tools.run("mount", "-t", "proc", "proc", guest.merged / "proc")
+    try:
+        os.symlink("/proc/sys/kernel", guest.merged / "data")
+        (work / "domainname").write_text("evil\n")
+        done = guest.ask("copy-in", path="/data", file=str(work / "domainname"), ids=IDS)
+        done.fails("is a file system of the kernel's", rc=125)
+    finally:
+        tools.run("umount", guest.merged / "proc")
+
+
 def a_guest_that_swaps_names_gains_nothing(guest, work):
     """While files are copied out of and into a directory, the guest turns it into a link to the host's and back."""
     secret = work / "secret"

@@ -172,6 +172,12 @@ def an_unreachable_registry_and_a_missing_image_say_so(vrun, registry):
     vrun("pull", "registry.invalid/x").fails("registry.invalid", rc=125)
 
 
+def a_proxy_is_for_other_machines_only(vrun, registry):
+    nobody = f"http://127.0.0.1:{registries.free_port()}"
+    vrun("pull", registry.image, http_proxy=nobody, https_proxy=nobody, ALL_PROXY=nobody).ok()
+    vrun("pull", "registry.invalid/x", https_proxy=nobody).fails("hint: check the name, the network and the proxy variables", rc=125)
+
+
 TAR = bytes(1024)
 CONFIG = {"mediaType": registries.OCI_CONFIG, "digest": "sha256:" + "1" * 64, "size": 2}
 LAYER = {"mediaType": registries.OCI_LAYER, "digest": "sha256:" + "2" * 64, "size": 2}

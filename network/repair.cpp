@@ -127,6 +127,7 @@ Result<void> take_down(Session& session, GuestRecord record, Links links) {
 
 Result<void> repair(Session& session) {
   session.repaired = true;
+  TRY(session.records.remove_drafts());
   const std::vector<Link> links = TRY(session.links.list());
   const std::set<std::string> names = names_of(links);
   for (const GuestRecord& record : TRY(session.records.all_guests())) {

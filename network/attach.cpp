@@ -1,9 +1,11 @@
 #include <algorithm>
 
 #include "base/fs.hpp"
+#include "base/id.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "network/flows.hpp"
 #include "network/names.hpp"
 #include "network/session.hpp"
 
@@ -114,8 +116,10 @@ Result<void> undo_publish(Session& session, GuestRecord& record,
   for (const Publish& port : ports)
     std::erase(record.net.ports, port);
   TRY(session.records.save(record));
-  TRY(change_rules(session, remove_ports_text(ruled_ports(record, ports))));
-  return release_ports(session, ports);
+  const std::vector<RuledPorts> ruled = ruled_ports(record, ports);
+  TRY(change_rules(session, remove_ports_text(ruled)));
+  TRY(release_ports(session, ports));
+  return forget_flows(ruled);
 }
 
 }  // namespace
@@ -130,6 +134,7 @@ Attachment::~Attachment() {
 }
 
 Result<Attachment> Networks::attach(const AttachRequest& request, const Fd& netns) {
+  TRY(ContainerId::parse(request.guest));  // it becomes a file's name
   Session session = TRY(begin());
   session.busy = tenant_ + "/" + request.guest;
   // Left by a command that was killed: a guest of this name does not run, or its engine would know.

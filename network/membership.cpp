@@ -1,6 +1,5 @@
 #include <algorithm>
-#include <array>
-#include <cerrno>
+#include <functional>
 
 #include <fcntl.h>
 

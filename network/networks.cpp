@@ -7,6 +7,7 @@
 
 #include <sys/random.h>
 
+#include "base/id.hpp"
 #include "base/text.hpp"
 #include "network/host_settings.hpp"
 #include "network/pools.hpp"
@@ -179,6 +180,9 @@ Result<Network> network_for(Session& session, const std::string& name) {
 
 Result<Networks> Networks::open(const NetworkPlaces& places, const std::string& tenant,
                                 const Host& host) {
+  // It becomes a directory's name.
+  const Result<ContainerId> name = ContainerId::parse(tenant);
+  if (!name) return Error(Code::kInvalid, "tenant " + quote(tenant) + ": not a name");
   return Networks(places, tenant, host);
 }
 

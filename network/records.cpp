@@ -29,6 +29,11 @@ Result<void> absent_is_fine(Result<void> done) {
   return done;
 }
 
+// The temporary names of fs::replace_file().
+bool is_draft(std::string_view name) {
+  return name.starts_with('.') && name.ends_with(".tmp");
+}
+
 Result<std::vector<std::string>> entries(const std::string& path) {
   Result<Fd> dir = sys::open_dir(At::cwd(), path);
   if (!dir && is_missing(dir.error())) return std::vector<std::string>();
@@ -280,6 +285,21 @@ Result<void> Records::add_member(const std::string& bridge, const std::string& g
 
 Result<void> Records::remove_member(const std::string& bridge, const std::string& guest) const {
   return absent_is_fine(sys::unlink(At::cwd(), fs::join(members_dir(bridge), guest)));
+}
+
+Result<void> Records::remove_drafts() const {
+  std::vector<std::string> dirs{data_, fs::join(run_, "names"), fs::join(run_, "ports")};
+  for (const std::string& above : {data_, fs::join(run_, "guests"), fs::join(run_, "leases")}) {
+    for (const std::string& name : TRY(entries(above))) {
+      if (name != "ula" && !is_draft(name)) dirs.push_back(fs::join(above, name));
+    }
+  }
+  for (const std::string& dir : dirs) {
+    for (const std::string& name : TRY(entries(dir))) {
+      if (is_draft(name)) TRY(absent_is_fine(sys::unlink(At::cwd(), fs::join(dir, name))));
+    }
+  }
+  return {};
 }
 
 Result<void> Records::forget_bridge(const std::string& bridge) const {

@@ -93,6 +93,8 @@ class Records {
   Result<void> remove_member(const std::string& bridge, const std::string& guest) const;
   // The directory of links to the members' hosts files.
   std::string members_dir(const std::string& bridge) const;
+  // Files that a killed command had begun to write. With the lock held nobody is writing one.
+  Result<void> remove_drafts() const;
   // Everything of a bridge that is not a network's file.
   Result<void> forget_bridge(const std::string& bridge) const;
 

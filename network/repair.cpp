@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "network/firewall.hpp"
+#include "network/flows.hpp"
 #include "network/session.hpp"
 
 namespace vrun::network {
@@ -110,10 +111,11 @@ Result<void> take_down(Session& session, GuestRecord record, Links links) {
   const std::vector<Publish> ports = std::move(record.net.ports);
   // First, so that nobody reaches by an old port who gets the address next.
   if (!ports.empty()) {
-    const std::string text = remove_ports_text(ruled_ports(record, ports));
+    const std::vector<RuledPorts> ruled = ruled_ports(record, ports);
     record.net.ports.clear();
     tries.add(session.records.save(record));  // sync_rules() reads it
-    tries.add(change_rules(session, text));
+    tries.add(change_rules(session, remove_ports_text(ruled)));
+    tries.add(forget_flows(ruled));
     tries.add(release_ports(session, ports));
   }
   for (const Endpoint& endpoint : record.net.endpoints) {
@@ -127,6 +129,7 @@ Result<void> take_down(Session& session, GuestRecord record, Links links) {
 
 Result<void> repair(Session& session) {
   session.repaired = true;
+  TRY(session.records.remove_drafts());
   const std::vector<Link> links = TRY(session.links.list());
   const std::set<std::string> names = names_of(links);
   for (const GuestRecord& record : TRY(session.records.all_guests())) {

@@ -53,8 +53,8 @@ class Space:
     def serve(self, name, kind="tcp", port=80):
         return self.start(sys.executable, PEER, "serve", name, kind, port)
 
-    def ask(self, address, port=80, kind="tcp", seconds=2):
-        return self.run(sys.executable, PEER, "ask", kind, address, port, seconds).ok().out.strip()
+    def ask(self, address, port=80, kind="tcp", seconds=2, source=0):
+        return self.run(sys.executable, PEER, "ask", kind, address, port, seconds, source).ok().out.strip()
 
     def pings(self, address):
         """Does an echo request come back?"""

@@ -1,7 +1,7 @@
 """A talker for network tests, run inside a network namespace.
 
 serve NAME tcp|udp PORT        answers every connection or packet with "NAME ADDRESS-OF-THE-CALLER"
-ask tcp|udp ADDRESS PORT [S]   prints the answer, "refused" or "timeout" after S seconds
+ask tcp|udp ADDRESS PORT [S [SOURCE-PORT]]   prints the answer, "refused" or "timeout" after S seconds
 sink PORT                      takes all bytes of one connection after another
 pour ADDRESS PORT BYTES        sends that many and prints the seconds until the other end has them all
 """
@@ -38,10 +38,12 @@ def serve(name, kind, port):
             it.sendto(f"{name} {_plain(address[0])}".encode(), address)
 
 
-def ask(kind, address, port, seconds="2"):
+def ask(kind, address, port, seconds="2", source="0"):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     it = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
     it.settimeout(float(seconds))
+    it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    it.bind(("", int(source)))
     try:
         it.connect((address, int(port)))
         if kind == "udp":

@@ -181,6 +181,20 @@ def ports_of_a_running_guest_are_changed(host):
     host.probe("default", "unpublish", "a", "8080:80").fails("guest 'a' has not published 8080->80/tcp")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def a_client_that_goes_on_talking_gets_the_new_guest(host, kind):
+    """The kernel remembers where a connection went: a closed port must not lead on to the old guest."""
+    a, b = host.guest("a", f"--publish=8080:80/{kind}"), host.guest("b")
+    a.serve("a", kind)
+    b.serve("b", kind)
+    for address, own in ((HOST4, OUTSIDE4), (HOST6, OUTSIDE6)):
+        assert host.outside.ask(address, 8080, kind, source=5555) == f"a {own}"
+    host.probe("default", "unpublish", "a", f"8080:80/{kind}").ok()
+    host.probe("default", "publish", "b", f"8080:80/{kind}").ok()
+    for address, own in ((HOST4, OUTSIDE4), (HOST6, OUTSIDE6)):
+        assert host.outside.ask(address, 8080, kind, source=5555) == f"b {own}"
+
+
 def a_port_in_use_is_named_and_nothing_is_kept(host):
     host.serve("program", port=8080)
     a = host.guest("a", attach=False)

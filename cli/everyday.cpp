@@ -12,6 +12,7 @@
 #include "cli/help.hpp"
 #include "cli/run.hpp"
 #include "cli/verb_guests.hpp"
+#include "cli/verb_tools.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -52,6 +53,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (name == "plan") return everyday_plan(call);
   if (name == "images") return everyday_images(call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
+  if (is_tool_verb(name)) return everyday_tool(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }
 

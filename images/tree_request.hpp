@@ -1,0 +1,50 @@
+// What vrun asks of vrun-image for a guest's tree (commit, export, diff, cp): one word of JSON on
+// its command line. Trees are descriptors that vrun-image inherits: it never looks up a guest
+// itself.
+//
+//   commit    upper: the guest's upper directory. manifest: of its image. Prints the new image's
+//   id. diff      upper, manifest. Prints "A /path", "C /path", "D /path". export    root: the
+//   guest's root. A tar of it goes to stdout, what is mounted in it left out
+//             (nothing on another filesystem is entered).
+//   copy-out  root, path: in the guest. file: on the host, "-" for a tar on stdout.
+//   copy-in   root, path: in the guest. file: on the host, "-" for a tar on stdin.
+//
+// `root` is an O_PATH or readable directory: /proc/PID/root of a running guest, or its overlay,
+// mounted for this. Links in it are resolved inside it. `ids`: how the tree shows the guest's own
+// ids; none for an upper directory, which holds them as they are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace vrun::images {
+
+struct IdShift {
+  std::uint32_t inside = 0, outside = 0, size = 0;
+  bool operator==(const IdShift&) const = default;
+};
+
+struct TreeRequest {
+  std::string data_dir;
+  std::string tenant = "default";
+  std::int64_t root = -1, upper = -1;  // descriptors
+  std::string manifest;                // "sha256:..."
+  std::vector<IdShift> ids;
+  std::string path, file;
+  bool keep_owners = false;  // cp -a: with the owners of the source
+  bool follow_link = false;  // cp -L: when the source itself is a link
+  // commit
+  std::string name, author, message;
+  std::vector<std::string> changes;
+  bool json = false;  // diff
+  bool operator==(const TreeRequest&) const = default;
+};
+
+std::string to_json(const TreeRequest& request);
+Result<TreeRequest> parse_tree_request(std::string_view json);
+
+}  // namespace vrun::images

@@ -13,9 +13,22 @@
 namespace vrun::cli {
 namespace {
 
+Result<void> check_can_pause(const engine::Guest& guest, bool paused) {
+  const std::string name = "guest " + quote(guest.record.name);
+  if (!guest.runs()) {
+    return Error(Code::kState, name + " is not running (" + engine::to_text(guest.status) + ")")
+        .hint("vrun start " + guest.record.name);
+  }
+  const bool is_paused = guest.status == engine::GuestStatus::kPaused;
+  if (is_paused != paused) return {};
+  return Error(Code::kState, name + (paused ? " is paused already" : " is not paused"));
+}
+
 Result<int> set_paused(const EverydayCall& call, bool paused) {
   return for_each_guest(
       call, [&](const engine::Guests& guests, const engine::GuestRecord& record) -> Result<void> {
+        const engine::Guest guest = TRY(guests.find(record.name));
+        TRY(check_can_pause(guest, paused));
         TRY(engine::pause_guest(guests, record, paused));
         return sys::write_all(STDOUT_FILENO, record.name + "\n");
       });

@@ -9,6 +9,7 @@
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_guests.hpp"
+#include "cli/verbs_tools.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -36,7 +37,8 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kGuestVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
+constexpr auto kVerbs =
+    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -116,6 +118,24 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kExec;
     case EverydayFlags::kEvents:
       return kEvents;
+    case EverydayFlags::kFormat:
+      return kFormat;
+    case EverydayFlags::kStats:
+      return kStats;
+    case EverydayFlags::kTop:
+      return kTop;
+    case EverydayFlags::kUpdate:
+      return kUpdate;
+    case EverydayFlags::kCp:
+      return kCp;
+    case EverydayFlags::kDiff:
+      return kDiff;
+    case EverydayFlags::kExport:
+      return kExport;
+    case EverydayFlags::kCommit:
+      return kCommit;
+    case EverydayFlags::kDebug:
+      return kDebug;
     case EverydayFlags::kNone:
       break;
   }

@@ -42,6 +42,15 @@ enum class EverydayFlags : std::uint8_t {
   kAttach,
   kExec,
   kEvents,
+  kFormat,
+  kStats,
+  kTop,
+  kUpdate,
+  kCp,
+  kDiff,
+  kExport,
+  kCommit,
+  kDebug,
 };
 
 // One row for each verb; free of pointers (see Label).

@@ -5,6 +5,7 @@
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/output.hpp"
 #include "cli/verb_guests.hpp"
 
 namespace vrun::cli {
@@ -101,7 +102,7 @@ Result<std::string> member_at(const json::Value& root, const std::string& path) 
       Error error(Code::kInvalid, "--format " + quote(path) + ": no member " + quote(key));
       const auto near = nearest(key, known);
       if (near) return std::move(error).hint("did you mean " + std::string(*near) + "?");
-      return std::move(error).hint("json, or a path such as state.exitCode");
+      return std::move(error).hint("json, yaml, or a path such as state.exitCode");
     }
     value = inner;
   }
@@ -124,8 +125,9 @@ Result<int> everyday_inspect(const EverydayCall& call) {
   writer.end_array();
   const std::string text = writer.take();
   const std::string format = call.arguments.text("format");
-  if (format.empty() || format == "json") {
-    TRY(sys::write_all(STDOUT_FILENO, text + "\n"));
+  if (format.empty() || format == "json" || format == "yaml") {
+    const std::string shown = TRY(document(format == "yaml" ? Form::kYaml : Form::kJson, text));
+    TRY(sys::write_all(STDOUT_FILENO, shown));
     return 0;
   }
   const json::Document document = TRY(json::Document::parse(text, "inspect"));

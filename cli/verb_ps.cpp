@@ -8,6 +8,7 @@
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 
@@ -17,60 +18,28 @@ namespace {
 using engine::Guest;
 using engine::GuestStatus;
 
-struct Filter {
-  std::string key, value;
-};
+constexpr std::array<std::string_view, 8> kFilters{"name",     "id",     "status", "label",
+                                                   "ancestor", "exited", "health", "restart"};
 
-Result<std::vector<Filter>> filters_of(const EverydayCall& call) {
-  constexpr std::array<std::string_view, 8> kKeys{"name",     "id",     "status", "label",
-                                                  "ancestor", "exited", "health", "restart"};
-  std::vector<Filter> filters;
-  for (const std::string& text : call.arguments.list("filter")) {
-    const std::size_t sign = text.find('=');
-    const std::string key = text.substr(0, sign);
-    if (sign == std::string::npos) {
-      return Error(Code::kInvalid, "--filter " + quote(text) + ": not NAME=VALUE");
-    }
-    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
-      Error error(Code::kInvalid, "--filter " + quote(text) + ": unknown");
-      const auto near = nearest(key, kKeys);
-      if (near) return std::move(error).hint("did you mean " + std::string(*near) + "?");
-      return std::move(error).hint(
-          "there are: name, id, status, label, ancestor, exited, health, restart");
-    }
-    filters.push_back({key, text.substr(sign + 1)});
-  }
-  return filters;
-}
-
-bool has_label(const Guest& guest, const std::string& wanted) {
+bool has_label(const Guest& guest, std::string_view wanted) {
   const auto& labels = guest.record.request.labels;
   return std::any_of(labels.begin(), labels.end(), [&](const std::string& label) {
     return label == wanted || label.substr(0, label.find('=')) == wanted;
   });
 }
 
-bool matches(const Guest& guest, const Filter& filter) {
+bool matches(const Guest& guest, std::string_view filter, std::string_view value) {
   const engine::GuestRecord& record = guest.record;
-  if (filter.key == "name") return record.name.find(filter.value) != std::string::npos;
-  if (filter.key == "id") return record.id.starts_with(filter.value);
-  if (filter.key == "status") return to_text(guest.status) == filter.value;
-  if (filter.key == "label") return has_label(guest, filter.value);
-  if (filter.key == "ancestor") return record.image == filter.value;
-  if (filter.key == "health") return guest.health == filter.value;
-  if (filter.key == "restart") {
-    return (record.request.restart.empty() ? "no" : record.request.restart) == filter.value;
+  if (filter == "name") return record.name.find(value) != std::string::npos;
+  if (filter == "id") return record.id.starts_with(value);
+  if (filter == "status") return to_text(guest.status) == value;
+  if (filter == "label") return has_label(guest, value);
+  if (filter == "ancestor") return record.image == value;
+  if (filter == "health") return guest.health == value;
+  if (filter == "restart") {
+    return (record.request.restart.empty() ? "no" : record.request.restart) == value;
   }
-  return guest.status == GuestStatus::kExited && std::to_string(record.last.code) == filter.value;
-}
-
-// Filters of one key are alternatives; of different keys, all hold.
-bool matches_all(const Guest& guest, const std::vector<Filter>& filters) {
-  return std::all_of(filters.begin(), filters.end(), [&](const Filter& one) {
-    return std::any_of(filters.begin(), filters.end(), [&](const Filter& other) {
-      return other.key == one.key && matches(guest, other);
-    });
-  });
+  return guest.status == GuestStatus::kExited && std::to_string(record.last.code) == value;
 }
 
 std::string command_text(const Guest& guest, bool whole) {
@@ -110,7 +79,7 @@ std::string as_json(const std::vector<Guest>& guests, std::int64_t now) {
   for (const Guest& guest : guests)
     write_json(writer, guest, now);
   writer.end_array();
-  return writer.take() + "\n";
+  return writer.take();
 }
 
 std::string as_table(const std::vector<Guest>& guests, std::int64_t now, bool whole) {
@@ -184,14 +153,11 @@ std::string status_words(const Guest& guest, std::int64_t now) {
 }
 
 Result<int> everyday_ps(const EverydayCall& call) {
-  const std::string format = call.arguments.text("format");
-  if (format != "table" && format != "json") {
-    return Error(Code::kInvalid, "--format " + quote(format) + ": unknown")
-        .hint("there are: table, json");
-  }
-  const std::vector<Filter> filters = TRY(filters_of(call));
-  const bool by_status = std::any_of(filters.begin(), filters.end(), [](const Filter& filter) {
-    return filter.key == "status" || filter.key == "exited";
+  const Form form = TRY(form_of(call.arguments));
+  const std::vector<std::string> texts = call.arguments.list("filter");
+  const Filters filters = TRY(Filters::parse(texts, kFilters));
+  const bool by_status = std::any_of(texts.begin(), texts.end(), [](const std::string& text) {
+    return text.starts_with("status=") || text.starts_with("exited=");
   });
   std::size_t most = std::numeric_limits<std::size_t>::max();
   if (call.arguments.has("last")) {
@@ -204,7 +170,9 @@ Result<int> everyday_ps(const EverydayCall& call) {
   std::vector<Guest> guests = TRY(registry.list());
   std::erase_if(guests, [&](const Guest& guest) {
     const bool shown = all || guest.runs() || guest.status == GuestStatus::kRestarting;
-    return !shown || !matches_all(guest, filters);
+    return !shown || !filters.hold([&](std::string_view filter, std::string_view value) {
+      return matches(guest, filter, value);
+    });
   });
   if (guests.size() > most) guests.resize(most);
   const std::int64_t now = ::time(nullptr);
@@ -212,8 +180,10 @@ Result<int> everyday_ps(const EverydayCall& call) {
   std::string text;
   if (call.arguments.on("quiet")) {
     text = as_ids(guests, whole);
+  } else if (form == Form::kTable) {
+    text = as_table(guests, now, whole);
   } else {
-    text = format == "json" ? as_json(guests, now) : as_table(guests, now, whole);
+    text = TRY(document(form, as_json(guests, now)));
   }
   TRY(sys::write_all(STDOUT_FILENO, text));
   return 0;

@@ -119,10 +119,10 @@ inline constexpr std::array kPs{
     Flag{"last", "n", Kind::kText, "COUNT", "the newest ones, running or not"},
     Flag{"filter", "f", Kind::kList, "NAME=VALUE",
          "name=, id=, status=, label=, ancestor=, exited=, health=, restart="},
-    Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
+    Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
 };
 inline constexpr std::array kInspect{
-    Flag{"format", "f", Kind::kText, "FORM", "json, or a member's path such as state.status"},
+    Flag{"format", "f", Kind::kText, "FORM", "json, yaml, or a member's path such as state.status"},
 };
 inline constexpr std::array kLogs{
     Flag{"follow", "f", Kind::kSwitch, "", "go on until the guest ends"},

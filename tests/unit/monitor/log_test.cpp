@@ -109,8 +109,8 @@ TEST_F(MonitorLog, records_are_read_back_as_the_bytes_they_were) {
 class MonitorJournal : public MonitorLog {
  protected:
   MonitorJournal() {
-    ::pipe2(pipe_, O_NONBLOCK | O_CLOEXEC);
-    ::pipe2(other_, O_NONBLOCK | O_CLOEXEC);
+    EXPECT_EQ(::pipe2(pipe_, O_NONBLOCK | O_CLOEXEC), 0);
+    EXPECT_EQ(::pipe2(other_, O_NONBLOCK | O_CLOEXEC), 0);
     ::mkdir((folder_ + "/run").c_str(), 0700);
     run_ = ::open((folder_ + "/run").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ::mkdir((folder_ + "/logs").c_str(), 0700);

@@ -1,0 +1,52 @@
+// `vrun update`: flags into what is to change.
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "cli/verb_guests.hpp"
+#include "cli/verb_tools.hpp"
+#include "cli/verbs_tools.hpp"
+#include "engine/guest_update.hpp"
+#include "engine/run.hpp"
+
+namespace vrun::cli {
+namespace {
+
+engine::RunRequest changes_of(const Arguments& arguments) {
+  engine::RunRequest changes;
+  changes.memory = arguments.text("memory");
+  changes.memory_reservation = arguments.text("memory-reservation");
+  changes.memory_swap = arguments.text("memory-swap");
+  changes.cpus = arguments.text("cpus");
+  changes.cpu_weight = arguments.text("cpu-weight");
+  changes.cpu_shares = arguments.text("cpu-shares");
+  changes.cpuset_cpus = arguments.text("cpuset-cpus");
+  changes.cpuset_mems = arguments.text("cpuset-mems");
+  changes.pids_limit = arguments.text("pids-limit");
+  changes.blkio_weight = arguments.text("blkio-weight");
+  changes.device_read_bps = arguments.list("device-read-bps");
+  changes.device_write_bps = arguments.list("device-write-bps");
+  changes.device_read_iops = arguments.list("device-read-iops");
+  changes.device_write_iops = arguments.list("device-write-iops");
+  changes.restart = arguments.text("restart");
+  return changes;
+}
+
+}  // namespace
+
+Result<int> everyday_update(const EverydayCall& call) {
+  const bool any = std::any_of(kUpdate.begin(), kUpdate.end(),
+                               [&](const Flag& flag) { return call.arguments.has(flag.name); });
+  if (!any) return Error(Code::kInvalid, "nothing to change").hint("such as --memory 512m");
+  TRY(engine::need_root(call.host));
+  const engine::RunRequest changes = changes_of(call.arguments);
+  return for_each_guest(
+      call, [&](const engine::Guests& guests, const engine::GuestRecord& record) -> Result<void> {
+        TRY(engine::update_guest(guests, record, changes));
+        return sys::write_all(STDOUT_FILENO, record.name + "\n");
+      });
+}
+
+}  // namespace vrun::cli

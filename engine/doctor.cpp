@@ -1,0 +1,195 @@
+#include "engine/doctor.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+
+namespace vrun::engine {
+namespace {
+
+Finding good(std::string subject, std::string text) {
+  return {std::move(subject), Grade::kGood, std::move(text), ""};
+}
+
+Finding kernel(const HostFacts& facts) {
+  const bool new_enough =
+      facts.kernel_major > 6 || (facts.kernel_major == 6 && facts.kernel_minor >= 1);
+  if (new_enough) return good("kernel", facts.kernel);
+  return {
+      "kernel", Grade::kFault, facts.kernel + ": guests need 6.1 or newer",
+      "install a newer kernel: apt install linux-image-amd64 (Debian 12 or newer), then reboot"};
+}
+
+Finding privilege(const HostFacts& facts) {
+  if (!facts.rootless) return good("root", "yes");
+  return {"root", Grade::kFault, "guests need root in this version", "run it with sudo"};
+}
+
+Finding cgroups(const HostFacts& facts) {
+  const char* subject = "cgroups";
+  if (!facts.has_cgroup_tree) {
+    return {subject, Grade::kFault, facts.cgroup_words + ": no cgroup v2 tree is mounted",
+            "boot with systemd.unified_cgroup_hierarchy=1, or: mount -t cgroup2 none "
+            "/sys/fs/cgroup"};
+  }
+  if (facts.one_cgroup_tree) return good(subject, facts.cgroup_words);
+  return {subject, Grade::kNote,
+          facts.cgroup_words + ": limits work, but pressure figures and some limits do not",
+          "boot with systemd.unified_cgroup_hierarchy=1 (and without "
+          "systemd.legacy_systemd_cgroup_controller)"};
+}
+
+Finding controllers(const HostFacts& facts) {
+  std::vector<std::string> missing;
+  for (const char* name : {"cpu", "cpuset", "io", "memory", "pids"}) {
+    const auto& all = facts.controllers;
+    if (std::find(all.begin(), all.end(), name) == all.end()) missing.emplace_back(name);
+  }
+  const std::string found = join(facts.controllers, " ");
+  if (missing.empty()) return good("controllers", found);
+  std::string remedy;
+  for (const std::string& name : missing) {
+    if (name == "memory") remedy = "boot with cgroup_enable=memory; ";
+  }
+  remedy +=
+      "see /proc/cgroups; inside another container its manager must delegate them "
+      "(systemd: Delegate=yes)";
+  return {"controllers", Grade::kNote,
+          "no " + join(missing, ", ") +
+              ": these limits are refused (there is: " + (found.empty() ? "none" : found) + ")",
+          remedy};
+}
+
+Finding delegation(const HostFacts& facts) {
+  if (facts.group_failure.empty()) return good("own groups", "can be made");
+  return {"own groups", Grade::kFault, facts.group_failure,
+          facts.rootless ? "run it with sudo"
+                         : "/sys/fs/cgroup must be writable: in a service say Delegate=yes, in a "
+                           "container mount it read-write"};
+}
+
+Finding user_namespaces(const HostFacts& facts) {
+  const char* subject = "user namespaces";
+  if (facts.user_namespace_failure.empty()) {
+    return good(subject, "at most " + std::to_string(facts.max_user_namespaces));
+  }
+  const bool off = facts.max_user_namespaces == 0;
+  return {subject, Grade::kFault, facts.user_namespace_failure,
+          off ? "sysctl -w user.max_user_namespaces=65536, and the same in "
+                "/etc/sysctl.d/90-vrun.conf"
+              : "user namespaces with mapped ids must be allowed (sysctl user.max_user_namespaces, "
+                "kernel.unprivileged_userns_clone)"};
+}
+
+Finding ids(const HostFacts& facts) {
+  const char* subject = "ids for guests";
+  constexpr std::uint64_t kComfortable = 64;
+  if (facts.free_id_ranges >= kComfortable) {
+    return good(subject, "ranges for " + std::to_string(facts.free_id_ranges) + " guests");
+  }
+  const Grade grade = facts.free_id_ranges == 0 ? Grade::kFault : Grade::kNote;
+  return {subject, grade, "ranges for only " + std::to_string(facts.free_id_ranges) + " guests",
+          "a line vrun:524288:1878523904 in /etc/subuid and /etc/subgid, which no other line "
+          "overlaps"};
+}
+
+Finding data(const HostFacts& facts) {
+  const char* subject = "data directory";
+  constexpr std::uint64_t kLittle = 1ULL << 30U;
+  const std::string where = facts.data + " on " + facts.data_filesystem;
+  if (facts.data_filesystem == "overlayfs") {
+    return {subject, Grade::kFault, where + ", which cannot carry guests",
+            "use a directory on a disk: --data-dir DIR, or VRUN_DATA_DIR in the environment"};
+  }
+  if (facts.data_free < kLittle) {
+    return {subject, Grade::kNote,
+            where + ": only " + std::to_string(facts.data_free >> 20U) + " MiB are free",
+            "vrun image prune, or another directory: --data-dir DIR"};
+  }
+  return good(subject, where);
+}
+
+Finding id_maps(const HostFacts& facts) {
+  if (facts.id_map_failure.empty()) return good("id-mapped mounts", "work there");
+  return {"id-mapped mounts", Grade::kFault, facts.id_map_failure,
+          "use a data directory on ext4, xfs or btrfs (tmpfs since Linux 6.3): --data-dir DIR"};
+}
+
+Finding overlay(const HostFacts& facts) {
+  if (facts.overlay_failure.empty()) return good("overlay", "works there");
+  return {"overlay", Grade::kFault, facts.overlay_failure,
+          "modprobe overlay; and the data directory must be on a file system that can be an upper "
+          "layer (ext4, xfs with ftype=1, btrfs)"};
+}
+
+Finding simple(const char* subject, bool there, const char* yes, Grade grade, const char* no,
+               const char* remedy) {
+  if (there) return good(subject, yes);
+  return {subject, grade, no, remedy};
+}
+
+Finding kvm(const HostFacts& facts) {
+  if (facts.kvm_opens && facts.cpu_virtualizes) return good("kvm", "works");
+  if (facts.kvm_opens) {
+    return {"kvm", Grade::kNote,
+            "/dev/kvm opens, but the cpu has no svm or vmx: it cannot run stock kernels",
+            "use a machine, or a virtual one with nested virtualization; guests with the host's "
+            "kernel do not need it"};
+  }
+  return {"kvm", Grade::kNote, facts.has_kvm_device ? "/dev/kvm does not open" : "no /dev/kvm",
+          "modprobe kvm_amd or kvm_intel, and virtualization on in the firmware; guests with the "
+          "host's kernel do not need it"};
+}
+
+Finding helpers(const HostFacts& facts) {
+  if (facts.missing_helpers.empty()) return good("helpers", "all found");
+  const auto lacks = [&](const char* name) {
+    const auto& all = facts.missing_helpers;
+    return std::find(all.begin(), all.end(), name) != all.end();
+  };
+  // Without vrun-net there are guests without a network of their own.
+  const bool fatal = lacks("vrun-image") || lacks("vrun-monitor");
+  return {
+      "helpers", fatal ? Grade::kFault : Grade::kNote,
+      "missing: " + join(facts.missing_helpers, ", "),
+      "install the whole package: apt install --reinstall vrun, or cmake --install of the build"};
+}
+
+}  // namespace
+
+const char* to_text(Grade grade) {
+  switch (grade) {
+    case Grade::kGood:
+      return "ok";
+    case Grade::kNote:
+      return "note";
+    case Grade::kFault:
+      return "FAULT";
+  }
+  return "unknown";
+}
+
+std::vector<Finding> judge(const HostFacts& facts) {
+  return {kernel(facts),
+          privilege(facts),
+          cgroups(facts),
+          controllers(facts),
+          delegation(facts),
+          user_namespaces(facts),
+          ids(facts),
+          data(facts),
+          id_maps(facts),
+          overlay(facts),
+          simple("seccomp", facts.has_seccomp, "filters work", Grade::kFault,
+                 "the kernel has no seccomp filters", "a kernel with CONFIG_SECCOMP_FILTER=y"),
+          simple("nftables", facts.has_nftables, "works", Grade::kNote,
+                 "the kernel has no nf_tables: published ports and networks with a way out do not "
+                 "work",
+                 "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES"),
+          kvm(facts),
+          simple("criu", facts.has_criu, "found", Grade::kNote,
+                 "not found: checkpoint and restore do not work", "apt install criu"),
+          helpers(facts)};
+}
+
+}  // namespace vrun::engine

@@ -1,0 +1,143 @@
+"""`vrun cp`, `diff`, `export`, `commit`: files in and out of guests that run or not, and no way out by links."""
+import io
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from harness import everyday, runtime
+
+IDLE = "echo up; while :; do sleep 1; done"
+
+
+@pytest.fixture
+def vrun(work):
+    with everyday.fresh(work) as it:
+        yield it
+
+
+@pytest.fixture(params=["running", "stopped", "new"])
+def web(vrun, request):
+    """A guest `web` in each state that has files."""
+    if request.param == "new":
+        vrun("create", "--name", "web", "base", "sh", "-c", IDLE).ok()
+        return vrun
+    vrun.detached(IDLE, "--name", "web")
+    vrun.wait_for_log("web", "up")
+    if request.param == "stopped":
+        vrun("stop", "-t", "0", "web").ok()
+    return vrun
+
+
+def _tar_of(vrun, *args):
+    done = subprocess.run([vrun.program, *args], env=vrun.env, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return tarfile.open(fileobj=io.BytesIO(done.stdout))
+
+
+def a_file_goes_in_and_comes_out_as_it_was(web, work):
+    (work / "in").write_bytes(os.urandom(100_000))
+    (work / "in").chmod(0o640)
+    web("cp", work / "in", "web:/etc/it").ok()
+    web("cp", "web:/etc/it", work / "out").ok()
+    assert (work / "out").read_bytes() == (work / "in").read_bytes()
+    assert (work / "out").stat().st_mode & 0o777 == 0o640
+
+
+def the_guest_owns_what_comes_in(web, work):
+    (work / "in").write_text("x")
+    web("cp", work / "in", "web:/etc/it").ok()
+    with _tar_of(web, "cp", "web:/etc/it", "-") as tar:
+        member = tar.getmembers()[0]
+        assert (member.name, member.uid, member.gid) == ("it", 0, 0)
+    if web.state("web")["status"] != "running":
+        web("start", "web").ok()
+    assert web("exec", "web", "sh", "-c", "stat -c '%u %g' /etc/it; echo y >> /etc/it; cat /etc/it").ok().out == "0 0\nxy\n"
+
+
+def folders_follow_docker_s_rules(web, work):
+    (work / "src/deep").mkdir(parents=True)
+    (work / "src/deep/file").write_text("x")
+    web("cp", work / "src", "web:/etc").ok()                # exists: below it
+    web("cp", str(work / "src") + "/.", "web:/srv2").ok()   # is made: becomes it
+    with _tar_of(web, "cp", "web:/etc/src", "-") as tar:
+        assert "src/deep/file" in tar.getnames()
+    web("cp", "web:/srv2", work / "back").ok()
+    assert (work / "back/deep/file").read_text() == "x"
+    web("cp", "web:/srv2/.", work / "back").ok()
+    assert not (work / "back/srv2").exists()
+
+
+def a_tar_stream_goes_in_by_a_dash(web, work):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        member = tarfile.TarInfo("a/b")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"abc"))
+    subprocess.run([web.program, "cp", "-", "web:/etc"], env=web.env, input=data.getvalue(), check=True, timeout=60)
+    web("cp", "web:/etc/a/b", work / "b").ok()
+    assert (work / "b").read_text() == "abc"
+
+
+def links_in_the_guest_lead_nowhere_else(vrun, work):
+    secret = work / "secret"
+    secret.mkdir()
+    (secret / "file").write_text("of the host")
+    up = "../" * 20
+    vrun.detached(f"ln -s {secret} /abs; ln -s {up}{secret} /rel; ln -s {secret}/file /f; ln -s /proc/self/root /r; {IDLE}", "--name", "web")
+    vrun.wait_for_log("web", "up")
+    (work / "in").write_text("from outside")
+    for round in range(2):
+        for link in ("abs", "rel", "r" + str(secret)):
+            vrun("cp", work / "in", f"web:/{link}/planted")
+            assert vrun("cp", f"web:/{link}/file", work / "out").rc != 0
+        assert vrun("cp", "-L", "web:/f", work / "out").rc != 0
+        vrun("cp", work / "in", "web:/f")
+        assert os.listdir(secret) == ["file"] and (secret / "file").read_text() == "of the host"
+        assert not (work / "out").exists() or (work / "out").is_symlink()
+        vrun("stop", "-t", "0", "web").ok()
+
+
+def what_is_wrong_with_paths_is_said(web, work):
+    web("cp", "web:/nothing", work / "x").fails("nothing", rc=125)
+    web("cp", work / "nothing", "web:/x").fails("nothing", rc=125)
+    web("cp", "a", "b").fails("neither path is in a guest", rc=125)
+    web("cp", "web:/a", "web:/b").fails("both paths are in guests", rc=125)
+    web("cp", "nobody:/a", "b").fails("no such guest 'nobody'", rc=125)
+    assert not (work / "x").exists()
+
+
+def a_stopped_guest_still_starts_after_copies(vrun, work):
+    vrun("create", "--name", "web", "base", "cat", "/etc/it").ok()
+    (work / "in").write_text("hello\n")
+    vrun("cp", work / "in", "web:/etc/it").ok()
+    assert vrun("start", "-a", "web").ok().out == "hello\n"
+
+
+def diff_tells_what_changed(vrun):
+    vrun.detached(f"echo x > /new; echo y >> /etc/passwd; rm /bin/vi; {IDLE}", "--name", "web")
+    vrun.wait_for_log("web", "up")
+    lines = vrun("diff", "web").ok().out.splitlines()
+    assert {"A /new", "C /etc", "C /etc/passwd", "D /bin/vi"} <= set(lines)
+    changes = json.loads(vrun("diff", "--format", "json", "web").ok().out)
+    assert {"Kind": "D", "Path": "/bin/vi"} in changes
+
+
+def export_is_the_whole_tree_with_the_guest_s_ids(web, work):
+    web("export", "-o", work / "all.tar", "web").ok()
+    with tarfile.open(work / "all.tar") as tar:
+        names = {name.removeprefix("./") for name in tar.getnames()}
+        assert {"bin/busybox", "etc/passwd"} <= names
+        assert all(member.uid < 65536 for member in tar)
+        assert not [name for name in names if name.startswith(("proc/", "sys/", "dev/"))]
+
+
+def a_commit_runs_with_what_the_guest_changed(vrun):
+    vrun.detached(f"echo changed > /etc/motd; rm /bin/vi; {IDLE}", "--name", "web")
+    vrun.wait_for_log("web", "up")
+    vrun("commit", "--change", "ENV MADE=here", "web", "mine:1").ok()
+    assert vrun.state("web")["status"] == "running"
+    out = vrun("run", "--rm", "mine:1", "sh", "-c", "cat /etc/motd; ls /bin/vi 2>/dev/null; echo $MADE").ok().out
+    assert out == "changed\nhere\n"

@@ -89,7 +89,7 @@ struct Tools {
 
 Result<Tools> prepare(const Guests& guests, const Guest& guest, const DebugRequest& request) {
   RunRequest wanted = tool_request(guest.record, request);
-  images::Image image = TRY(find_image(wanted, guests.places()));
+  images::Image image = TRY(find_image(wanted, guests));
   if (wanted.args.empty() && image.config.entrypoint.empty() && image.config.cmd.empty()) {
     wanted.args = {"sh"};
   }

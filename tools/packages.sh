@@ -45,4 +45,5 @@ TEST_PACKAGES=(
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
   clang libclang-rt-14-dev ccache
   apache2-utils docker-registry openssl skopeo umoci zstd
+  xz-utils
 )

@@ -37,6 +37,12 @@ std::string text_of(const json::Value* value) {
   return std::string(value->as_text());
 }
 
+// Of an object; nothing of anything else.
+std::span<const json::Member> members_of(const json::Value* value) {
+  if (value == nullptr || value->kind() != json::Kind::kObject) return {};
+  return value->members();
+}
+
 // How specific an entry of "auths" is for this image: empty when it is for another one.
 std::optional<std::size_t> match(std::string_view key, std::string_view domain,
                                  std::string_view path) {
@@ -71,10 +77,8 @@ Result<Credentials> read_entry(const json::Value& entry, std::string_view name,
 }
 
 std::string find_helper(const json::Value& root, std::string_view domain) {
-  if (const json::Value* helpers = root.find("credHelpers")) {
-    for (const json::Member& member : helpers->members()) {
-      if (names_domain(member.key.as_text(), domain)) return text_of(&member.value);
-    }
+  for (const json::Member& member : members_of(root.find("credHelpers"))) {
+    if (names_domain(member.key.as_text(), domain)) return text_of(&member.value);
   }
   return text_of(root.find("credsStore"));
 }
@@ -179,12 +183,10 @@ void copy(json::Writer& w, const json::Value& value) {
 void write_auths(json::Writer& w, const json::Value* auths, std::string_view domain,
                  const Credentials* credentials) {
   w.key("auths").begin_object();
-  if (auths != nullptr) {
-    for (const json::Member& member : auths->members()) {
-      if (names_domain(member.key.as_text(), domain)) continue;
-      w.key(member.key.as_text());
-      copy(w, member.value);
-    }
+  for (const json::Member& member : members_of(auths)) {
+    if (names_domain(member.key.as_text(), domain)) continue;
+    w.key(member.key.as_text());
+    copy(w, member.value);
   }
   if (credentials != nullptr) {
     w.key(server_name(domain)).begin_object();
@@ -225,10 +227,8 @@ Result<AuthEntry> find_auth(std::string_view text, std::string_view name, std::s
   AuthEntry entry;
   entry.helper = find_helper(document.root(), domain);
   if (!entry.helper.empty()) return entry;
-  const json::Value* auths = document.root().find("auths");
-  if (auths == nullptr) return entry;
   std::optional<std::size_t> best;
-  for (const json::Member& member : auths->members()) {
+  for (const json::Member& member : members_of(document.root().find("auths"))) {
     const auto how = match(member.key.as_text(), domain, path);
     if (!how || (best && *how <= *best)) continue;
     best = how;
@@ -244,6 +244,10 @@ Result<std::string> with_auth(std::string_view text, std::string_view name, std:
   if (document.root().kind() != json::Kind::kObject) {
     return Error(Code::kInvalid, std::string(name) + ": is not a JSON object");
   }
+  const json::Value* auths = document.root().find("auths");
+  if (auths != nullptr && !auths->is_null() && auths->kind() != json::Kind::kObject) {
+    return Error(Code::kInvalid, std::string(name) + ": auths is not an object");
+  }
   json::Writer w(json::Style::kTabs);
   w.begin_object();
   for (const json::Member& member : document.root().members()) {
@@ -251,7 +255,7 @@ Result<std::string> with_auth(std::string_view text, std::string_view name, std:
     w.key(member.key.as_text());
     copy(w, member.value);
   }
-  write_auths(w, document.root().find("auths"), domain, credentials);
+  write_auths(w, auths, domain, credentials);
   w.end_object();
   return w.take() + "\n";
 }

@@ -14,14 +14,15 @@
 namespace vrun::images {
 namespace {
 
-Result<void> copy_verified(const Fd& from, const oci::Descriptor& blob, const Fd& to) {
+// Everything that is read of a blob, verified at its end.
+Result<void> read_verified(const Fd& from, const oci::Descriptor& blob, const Fd* copy) {
   FdSource file(from);
   HashingSource source(file, blob.size, "blob " + blob.digest.str());
   std::array<char, 65536> buffer{};
   while (true) {
     const std::size_t n = TRY(source.read(buffer));
     if (n == 0) break;
-    TRY(sys::write_all(to.get(), {buffer.data(), n}));
+    if (copy != nullptr) TRY(sys::write_all(copy->get(), {buffer.data(), n}));
   }
   const std::string hex = TRY(source.finish());
   if (hex == blob.digest.hex) return {};
@@ -29,17 +30,37 @@ Result<void> copy_verified(const Fd& from, const oci::Descriptor& blob, const Fd
                "blob " + blob.digest.str() + ": its content has the digest sha256:" + hex);
 }
 
-Result<void> import_blob(const Store& store, const Fd& layout, const oci::Descriptor& blob) {
+Result<Fd> copy_blob(const Store& store, const Fd& from, const oci::Descriptor& blob) {
+  Fd to = TRY(sys::open(store.blobs(), unfinished_name(blob.digest),
+                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TRY(read_verified(from, blob, &to));
+  return to;
+}
+
+// One more name for the spool's file.
+Result<Fd> take_blob(const Store& store, Fd from, const oci::Descriptor& blob) {
+  TRY(read_verified(from, blob, nullptr));
+  TRY(sys::chmod(from.get(), 0600));
+  const std::string unfinished = unfinished_name(blob.digest);
+  TRY(fs::remove_tree(store.blobs(), unfinished));  // of a command that died
+  const std::string self = "/proc/self/fd/" + std::to_string(from.get());
+  const int linked =
+      ::linkat(AT_FDCWD, self.c_str(), store.blobs().get(), unfinished.c_str(), AT_SYMLINK_FOLLOW);
+  if (linked == 0) return from;
+  return Error::system(errno, "keep blob " + blob.digest.str());
+}
+
+Result<void> import_blob(const Store& store, const Fd& layout, const oci::Descriptor& blob,
+                         Blobs blobs) {
   if (store.has_blob(blob.digest)) return {};
   const Fd lock = TRY(store.lock(blob.digest));
   if (store.has_blob(blob.digest)) return {};
   const std::string unfinished = unfinished_name(blob.digest);
-  const Fd from = TRY(open_blob(layout, blob));
-  const Fd to =
-      TRY(sys::open(store.blobs(), unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  Fd from = TRY(open_blob(layout, blob));
   Undo discard([&] { static_cast<void>(sys::unlink(store.blobs(), unfinished)); });
-  TRY(copy_verified(from, blob, to));
-  if (::fsync(to.get()) != 0) return Error::system(errno, "write blob " + blob.digest.str());
+  const Fd file = blobs == Blobs::kTaken ? TRY(take_blob(store, std::move(from), blob))
+                                         : TRY(copy_blob(store, from, blob));
+  if (::fsync(file.get()) != 0) return Error::system(errno, "write blob " + blob.digest.str());
   TRY(sys::rename(store.blobs(), unfinished, store.blobs(), blob.digest.hex));
   discard.commit();
   return {};
@@ -74,16 +95,16 @@ Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descr
 }  // namespace
 
 Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
-                          std::vector<std::string>& warnings) {
+                          std::vector<std::string>& warnings, Blobs blobs) {
   const Fd layout = TRY(sys::open_dir(At::cwd(), image.layout_dir));
   for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
     const oci::Descriptor& blob = image.manifest.layers[i];
-    TRY(import_blob(store, layout, blob));
+    TRY(import_blob(store, layout, blob, blobs));
     TRY(import_layer(store, layout, blob, image.config.diff_ids[i], options, warnings));
   }
-  TRY(import_blob(store, layout, image.manifest.config));
+  TRY(import_blob(store, layout, image.manifest.config, blobs));
   // Last: where the manifest is, all that it names is. The collector reads it for guests.
-  return import_blob(store, layout, image.descriptor);
+  return import_blob(store, layout, image.descriptor, blobs);
 }
 
 Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,

@@ -12,10 +12,14 @@
 
 namespace vrun::images {
 
+// Where blobs come from: a layout of somebody's, which may change, or a spool of our own on the
+// store's filesystem, whose files the store may keep as they are.
+enum class Blobs { kCopied, kTaken };
+
 // Each blob and layer appears whole or not at all, once for any number of concurrent imports.
 // Sentences that the user should read ("3 device nodes left out") are added to `warnings`.
 Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
-                          std::vector<std::string>& warnings);
+                          std::vector<std::string>& warnings, Blobs blobs = Blobs::kCopied);
 
 // A layer once more from its blob in the store: into the store where it is missing, or as the
 // folder "tree" of a spool, to be compared with the one in the store.

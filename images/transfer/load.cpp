@@ -65,20 +65,25 @@ Result<Extracted> unpack_archive(const Fd& input, const Fd& folder) {
   return counts;
 }
 
-Result<void> fill(const Spool& spool, const Fd& input) {
-  const std::array<int, 2> keep{input.get(), spool.dir().get()};
+// Whatever lies in an archive, links included, lies in this folder of the spool.
+constexpr const char* kInside = "archive";
+
+Result<Fd> fill(const Spool& spool, const Fd& input) {
+  TRY(sys::make_dir(spool.dir(), kInside, 0700));
+  Fd folder = TRY(sys::open_dir(spool.dir(), kInside));
+  const std::array<int, 2> keep{input.get(), folder.get()};
   Confined child = TRY(Confined::start(keep, ::geteuid() == 0, "read the archive",
-                                       [&] { return unpack_archive(input, spool.dir()); }));
+                                       [&] { return unpack_archive(input, folder); }));
   Result<Extracted> unpacked = child.finish();
-  if (unpacked) return {};
+  if (unpacked) return folder;
   if (unpacked.error().code() != Code::kInvalid) return std::move(unpacked).error();
   return std::move(unpacked).error().hint(
       "it is damaged, cut off, or none of docker-archive, oci-archive (gzip and zstd may be around "
       "them) and OCI layout folder");
 }
 
-Result<std::string> read_small(const Spool& spool, const std::string& path, std::size_t limit) {
-  const Fd file = TRY(spool.open(path));
+Result<std::string> read_small(const Fd& folder, const std::string& path, std::size_t limit) {
+  const Fd file = TRY(open_inside(folder, path));
   return fs::read_file(At::cwd(), "/proc/self/fd/" + std::to_string(file.get()), limit);
 }
 
@@ -95,8 +100,8 @@ Result<std::vector<DockerImage>> parse_docker_manifest(const std::string& text) 
   return list;
 }
 
-Result<oci::Descriptor> add_layer(const Spool& spool, const std::string& path) {
-  const Fd file = TRY(spool.open(path));
+Result<oci::Descriptor> add_layer(const Spool& spool, const Fd& folder, const std::string& path) {
+  const Fd file = TRY(open_inside(folder, path));
   const Compression compression = TRY(sniff(file));
   const std::string_view type = compression == Compression::kGzip   ? oci::kLayerGzipType
                                 : compression == Compression::kZstd ? oci::kLayerZstdType
@@ -104,17 +109,17 @@ Result<oci::Descriptor> add_layer(const Spool& spool, const std::string& path) {
   return spool.add_file(file, std::string(type));
 }
 
-Result<Wanted> to_layout(const Spool& spool, const DockerImage& docker) {
+Result<Wanted> to_layout(const Spool& spool, const Fd& folder, const DockerImage& docker) {
   if (docker.layers.empty() || docker.layers.size() > oci::kMaxLayers) {
     return Error(Code::kInvalid,
                  "manifest.json: an image of " + std::to_string(docker.layers.size()) + " layers");
   }
   oci::Manifest manifest;
   manifest.media_type = oci::kManifestType;
-  const std::string config = TRY(read_small(spool, docker.config, oci::kMaxImageConfigBytes));
+  const std::string config = TRY(read_small(folder, docker.config, oci::kMaxImageConfigBytes));
   manifest.config = TRY(spool.add_bytes(config, std::string(oci::kConfigType)));
   for (const std::string& layer : docker.layers)
-    manifest.layers.push_back(TRY(add_layer(spool, layer)));
+    manifest.layers.push_back(TRY(add_layer(spool, folder, layer)));
   Wanted wanted;
   wanted.manifest = TRY(spool.add_bytes(oci::to_json(manifest), std::string(oci::kManifestType)));
   for (const std::string& tag : docker.tags)
@@ -122,11 +127,11 @@ Result<Wanted> to_layout(const Spool& spool, const DockerImage& docker) {
   return wanted;
 }
 
-Result<std::vector<Wanted>> read_docker(const Spool& spool) {
-  const std::string text = TRY(read_small(spool, "manifest.json", oci::kMaxManifestBytes));
+Result<std::vector<Wanted>> read_docker(const Spool& spool, const Fd& folder) {
+  const std::string text = TRY(read_small(folder, "manifest.json", oci::kMaxManifestBytes));
   std::vector<Wanted> wanted;
   for (const DockerImage& docker : TRY(parse_docker_manifest(text)))
-    wanted.push_back(TRY(to_layout(spool, docker)));
+    wanted.push_back(TRY(to_layout(spool, folder, docker)));
   return wanted;
 }
 
@@ -205,23 +210,23 @@ void warn(const std::vector<std::string>& warnings, const ArchiveRequest& reques
     static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
 }
 
-Result<Image> bring(const Store& store, const std::string& layout, const Wanted& wanted,
-                    const ArchiveRequest& request) {
+Result<Image> bring(const Store& store, const std::string& layout, Blobs blobs,
+                    const Wanted& wanted, const ArchiveRequest& request) {
   const Image image = TRY(read_image(layout, wanted.manifest, wanted.manifest.digest.str()));
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
   std::vector<std::string> warnings;
-  TRY(import_image(store, image, options, warnings));
+  TRY(import_image(store, image, options, warnings, blobs));
   warn(warnings, request);
   return image;
 }
 
 // All images are there before the first name is set.
-Result<int> bring_all(const Store& store, const std::string& layout, std::vector<Wanted> all,
-                      const ArchiveRequest& request) {
+Result<int> bring_all(const Store& store, const std::string& layout, Blobs blobs,
+                      std::vector<Wanted> all, const ArchiveRequest& request) {
   if (all.empty()) return Error(Code::kInvalid, "there is no image in it");
   for (Wanted& wanted : all) {
-    const Image image = TRY(bring(store, layout, wanted, request));
+    const Image image = TRY(bring(store, layout, blobs, wanted, request));
     wanted.manifest.media_type = image.descriptor.media_type;
     if (wanted.names.empty()) wanted.names.push_back(made_up_name(image.manifest.config.digest));
   }
@@ -238,7 +243,30 @@ Result<int> bring_all(const Store& store, const std::string& layout, std::vector
 
 Result<int> load_folder(const Store& store, const Fd& folder, const ArchiveRequest& request) {
   if (!is_there(folder, "oci-layout")) return no_archive(quote(request.file));
-  return bring_all(store, request.file, TRY(read_layout_folder(folder)), request);
+  return bring_all(store, request.file, Blobs::kCopied, TRY(read_layout_folder(folder)), request);
+}
+
+// The names that are opened later on must be what they seem: a link of the archive's would lead to
+// files of the host.
+Result<void> refuse_links(const Fd& folder) {
+  for (const char* path : {"oci-layout", "index.json", "blobs", "blobs/sha256"}) {
+    Result<Fd> opened = open_unlinked(folder, path, O_PATH);
+    if (opened) continue;
+    return std::move(opened).error().with_code(Code::kInvalid).during("the archive");
+  }
+  return {};
+}
+
+Result<int> load_unpacked(const Store& store, const Spool& spool, const Fd& input,
+                          const ArchiveRequest& request) {
+  const Fd folder = TRY(fill(spool, input));
+  if (is_there(folder, "oci-layout")) {
+    TRY(refuse_links(folder));
+    return bring_all(store, fs::join(spool.path(), kInside), Blobs::kTaken,
+                     TRY(read_layout_folder(folder)), request);
+  }
+  if (!is_there(folder, "manifest.json")) return no_archive("the archive");
+  return bring_all(store, spool.path(), Blobs::kTaken, TRY(read_docker(spool, folder)), request);
 }
 
 }  // namespace
@@ -254,12 +282,7 @@ Result<int> load_archive(const Store& store, const ArchiveRequest& request) {
     return loaded ? std::move(loaded) : Result<int>(named(std::move(loaded).error()));
   }
   const Spool spool = TRY(Spool::create(store));
-  if (Result<void> filled = fill(spool, input); !filled) return named(std::move(filled).error());
-  const bool oci = is_there(spool.dir(), "oci-layout");
-  if (!oci && !is_there(spool.dir(), "manifest.json")) return no_archive(what);
-  Result<std::vector<Wanted>> wanted = oci ? read_layout_folder(spool.dir()) : read_docker(spool);
-  if (!wanted) return named(std::move(wanted).error());
-  Result<int> loaded = bring_all(store, spool.path(), *std::move(wanted), request);
+  Result<int> loaded = load_unpacked(store, spool, input, request);
   return loaded ? std::move(loaded) : Result<int>(named(std::move(loaded).error()));
 }
 

@@ -53,7 +53,7 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
   std::vector<std::string> warnings;
-  TRY(import_image(store, whole, options, warnings));
+  TRY(import_image(store, whole, options, warnings, Blobs::kTaken));
   for (const std::string& warning : warnings)
     static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
   Names names = TRY(Names::open(store, tenant));

@@ -40,6 +40,19 @@ Result<oci::Digest> digest_of(const Fd& file) {
   return oci::Digest{"sha256", TRY(hashed.finish())};
 }
 
+Result<Fd> open_inside(const Fd& dir, const std::string& path) {
+  Fd file = TRY(sys::open2(dir, path, O_RDONLY | O_NONBLOCK,
+                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV));
+  const struct stat st = TRY(sys::stat(file.get()));
+  if (S_ISREG(st.st_mode)) return file;
+  return Error(Code::kInvalid, quote(path) + ": not a regular file");
+}
+
+Result<Fd> open_unlinked(const Fd& dir, const std::string& path, int flags) {
+  return sys::open2(dir, path, static_cast<std::uint64_t>(flags),
+                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+}
+
 Result<Spool> Spool::create(const Store& store) {
   const std::string name = random_name();
   Fd lock = TRY(sys::open(store.locks(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
@@ -63,14 +76,6 @@ Spool::~Spool() {
   if (store_ == nullptr) return;
   static_cast<void>(fs::remove_tree(store_->layers(), std::string(kUnfinished) + name_));
   static_cast<void>(sys::unlink(store_->locks(), name_));
-}
-
-Result<Fd> Spool::open(const std::string& path) const {
-  Fd file = TRY(sys::open2(dir_, path, O_RDONLY | O_NONBLOCK,
-                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV));
-  const struct stat st = TRY(sys::stat(file.get()));
-  if (S_ISREG(st.st_mode)) return file;
-  return Error(Code::kInvalid, quote(path) + ": not a regular file");
 }
 
 Result<oci::Descriptor> Spool::add_file(const Fd& file, const std::string& media_type) const {

@@ -21,11 +21,10 @@ class Spool {
   Spool& operator=(Spool&&) = delete;
   ~Spool();
 
+  // Ours alone: what comes out of an archive goes into a folder in it, so that no link of the
+  // archive's stands in the way of our own files.
   const Fd& dir() const { return dir_; }
   const std::string& path() const { return path_; }
-
-  // A file of the spool, not followed out of it: links inside are links of the archive.
-  Result<Fd> open(const std::string& path) const;
 
   // The spool as an OCI layout: blobs/sha256/HEX. The file's digest and size are the descriptor's.
   Result<oci::Descriptor> add_file(const Fd& file, const std::string& media_type) const;
@@ -42,6 +41,11 @@ class Spool {
   Fd lock_, dir_;
   std::string name_, path_;
 };
+
+// A regular file below a directory of foreign making: links in it are followed inside it only.
+Result<Fd> open_inside(const Fd& dir, const std::string& path);
+// The same without following any link.
+Result<Fd> open_unlinked(const Fd& dir, const std::string& path, int flags);
 
 // The digest of the rest of a file.
 Result<oci::Digest> digest_of(const Fd& file);

@@ -1,11 +1,8 @@
 """load, save and import: archives of others are read, and others read ours."""
-import gzip
 import io
 import json
-import os
 import subprocess
 import tarfile
-from pathlib import Path
 
 from harness import image_tools as tools
 
@@ -151,6 +148,29 @@ def changed_content_is_found_by_its_digest(vrun, layout, work):
     assert not vrun.refs() and not vrun.unfinished()
 
 
+def links_between_layers_are_followed_inside_the_archive(vrun, layout, work):
+    """Old docker save writes a layer that comes twice once, and a link in the other place."""
+    tools.run("skopeo", "copy", "-q", f"oci:{layout}:small", f"docker-archive:{work}/a.tar:linked:1")
+    with tarfile.open(work / "a.tar") as old, tarfile.open(work / "b.tar", "w") as new:
+        manifest = json.load(old.extractfile("manifest.json"))
+        for number, name in enumerate(manifest[0]["Layers"]):
+            data = old.extractfile(name).read()
+            member = tarfile.TarInfo(f"store{number}.tar")
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+            link = tarfile.TarInfo(f"{number}/layer.tar")
+            link.type, link.linkname = tarfile.SYMTYPE, f"../store{number}.tar"
+            new.addfile(link)
+            manifest[0]["Layers"][number] = link.name
+        config = old.extractfile(manifest[0]["Config"]).read()
+        for name, data in ((manifest[0]["Config"], config), ("manifest.json", json.dumps(manifest).encode())):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    vrun("load", "-i", work / "b.tar").ok()
+    assert vrun("run", "linked:1").ok().out == "hello\n"
+
+
 def an_archive_cannot_reach_outside(vrun, work):
     """manifest.json names files of the host, directly and through links in the archive."""
     secret = work / "secret"
@@ -170,6 +190,35 @@ def an_archive_cannot_reach_outside(vrun, work):
     for words in ((str(secret),), ("../" * 20 + str(secret)[1:],), ("link", str(secret)), ("link", "../" * 20 + str(secret)[1:])):
         archive(*words).fails("x.tar", rc=125)
     assert not vrun.blobs() and not vrun.refs()
+
+
+def links_in_the_place_of_folders_lead_nowhere(vrun, layout, work):
+    """`blobs` as a link to a folder of the host: nothing is read, changed or made there."""
+    outside = work / "outside"
+    tools.run("skopeo", "copy", "-q", f"oci:{layout}:small", f"docker-archive:{work}/d.tar:x:1")
+    tools.run("cp", "-r", layout / "blobs", outside)
+    before = sorted((p.name, p.stat().st_mode, p.stat().st_nlink) for p in outside.rglob("*"))
+
+    def planted(source, links):
+        with tarfile.open(work / "x.tar", "w") as new:
+            for name, target in links.items():
+                link = tarfile.TarInfo(name)
+                link.type, link.linkname = tarfile.SYMTYPE, str(target)
+                new.addfile(link)
+            for name, data in source.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                new.addfile(member, io.BytesIO(data))
+        return vrun("load", "-i", work / "x.tar")
+    index = {name: (layout / name).read_bytes() for name in ("oci-layout", "index.json")}
+    planted(index, {"blobs": outside}).fails("x.tar", "too many levels of symbolic links", rc=125)
+    planted(index, {"blobs/sha256": outside / "sha256"}).fails("x.tar", rc=125)
+    planted({"oci-layout": index["oci-layout"]}, {"index.json": layout / "index.json", "blobs": outside}).fails("x.tar", rc=125)
+    with tarfile.open(work / "d.tar") as old:
+        docker = {m.name: old.extractfile(m).read() for m in old if m.isfile()}
+    planted(docker, {"blobs": outside, "archive": outside}).ok()
+    assert vrun("run", "x:1").ok().out == "hello\n"
+    assert sorted((p.name, p.stat().st_mode, p.stat().st_nlink) for p in outside.rglob("*")) == before
 
 
 def hostile_names_in_an_archive_are_refused(vrun, work):

@@ -66,6 +66,13 @@ TEST(FindAuth, a_damaged_entry_is_named) {
   EXPECT_THAT(found.error().hint(), HasSubstr("vrun login r.example"));
 }
 
+TEST(FindAuth, members_of_a_wrong_kind_know_nothing) {
+  for (const char* json : {R"({"auths":"x","credHelpers":"y","credsStore":5})", R"({"auths":[1]})",
+                           R"({"auths":{"r":5}})", "[]", "\"x\"", "5"})
+    EXPECT_TRUE(entry(json, "r").credentials.empty()) << json;
+  EXPECT_FALSE(with_auth(R"({"auths":[]})", "f", "r", nullptr));
+}
+
 TEST(WithAuth, keeps_everything_else) {
   const Credentials mine{.user = "a", .password = "b", .identity_token = ""};
   const std::string before =

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "images/pull.hpp"
+#include "tests/unit/images/folder.hpp"
 
 namespace vrun::images {
 namespace {
@@ -53,6 +54,46 @@ TEST(PullPolicy, never_and_what_is_here_run_nothing) {
       pull_by_policy(PullPolicy::kMissing, false, request, "/no/such/helper", host);
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().sys_errno(), ENOENT);
+}
+
+// The real helper, and a port that nobody listens on.
+TEST(PullImages, the_helpers_error_comes_back_whole) {
+  const test::TemporaryFolder folder;
+  folder.write("registries.yaml", "");
+  Host host;
+  host.env = {"VRUN_REGISTRIES=" + (folder / "registries.yaml"), "HOME=" + (folder / "home")};
+  TransferRequest request;
+  request.data_dir = folder / "data";
+  request.images = {"127.0.0.1:1/x:v1"};
+  request.progress = ProgressStyle::kQuiet;
+  const auto failed = pull_images(request, VRUN_IMAGE_PROGRAM, host);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code(), Code::kSystem);
+  EXPECT_THAT(failed.error().text(), ::testing::StartsWith("pull: '127.0.0.1:1/x:v1': registry "));
+  EXPECT_THAT(failed.error().hint(), ::testing::HasSubstr("check the name, the network"));
+}
+
+// A shipped image is here for its own platform only.
+TEST(Obtain, asks_the_network_only_for_what_is_missing) {
+  const test::TemporaryFolder folder;
+  const Catalog catalog(VRUN_SHIPPED_IMAGES, folder / "data", "default");
+  TransferRequest request;
+  request.data_dir = folder / "data";
+  request.images = {"base"};
+  const Host host;
+  const auto here = obtain(catalog, PullPolicy::kMissing, request, "/no/such/helper", host);
+  ASSERT_TRUE(here) << here.error().text();
+  EXPECT_EQ(here->name, "base");
+  const auto always = obtain(catalog, PullPolicy::kAlways, request, "/no/such/helper", host);
+  ASSERT_FALSE(always);
+  EXPECT_THAT(always.error().text(), ::testing::HasSubstr("/no/such/helper"));
+  request.platform = "linux/s390x";
+  EXPECT_FALSE(obtain(catalog, PullPolicy::kMissing, request, "/no/such/helper", host));
+  request.platform.clear();
+  request.images = {"basse"};
+  const auto never = obtain(catalog, PullPolicy::kNever, request, "/no/such/helper", host);
+  ASSERT_FALSE(never);
+  EXPECT_THAT(never.error().hint(), ::testing::HasSubstr("did you mean 'base'?"));
 }
 
 }  // namespace

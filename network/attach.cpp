@@ -261,7 +261,9 @@ Result<void> Networks::limit(const std::string& guest, const Bandwidth& bandwidt
   return session.records.save(record);
 }
 
-Result<void> Networks::rename(const std::string& guest, const std::string& name) {
+Result<void> Networks::rename(const std::string& guest, const std::string& name,
+                              const std::string& hosts_file) {
+  TRY(ContainerId::parse(name));
   Session session = TRY(begin());
   std::optional<GuestRecord> found = TRY(session.records.guest(tenant_, guest));
   if (!found) return {};
@@ -269,6 +271,7 @@ Result<void> Networks::rename(const std::string& guest, const std::string& name)
   for (const Endpoint& endpoint : record.net.endpoints)
     TRY(leave_names(session, record, endpoint));
   record.net.guest = name;
+  if (!hosts_file.empty()) record.hosts_file = hosts_file;
   if (record.hostname == guest) record.hostname = name;
   // The new record before the old one goes: at any moment one of them owns the leases.
   TRY(session.records.save(record));

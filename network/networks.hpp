@@ -175,8 +175,10 @@ class Networks {
   Result<std::vector<Publish>> publish(const std::string& guest, const std::vector<Publish>& ports);
   Result<void> unpublish(const std::string& guest, const std::vector<Publish>& ports);
   Result<void> limit(const std::string& guest, const Bandwidth& bandwidth, const Fd& netns);
-  // The others find it by its new name. A guest that has nothing is success.
-  Result<void> rename(const std::string& guest, const std::string& name);
+  // The others find it by its new name. `hosts_file`: where its file is now; empty: as it was. A
+  // guest that has nothing is success.
+  Result<void> rename(const std::string& guest, const std::string& name,
+                      const std::string& hosts_file);
   Result<Counters> counters(const std::string& guest) const;  // survive disconnect and connect
   Result<std::optional<GuestNetwork>> guest(const std::string& name) const;  // empty: has nothing
   Result<std::vector<GuestNetwork>> guests() const;                          // of this tenant

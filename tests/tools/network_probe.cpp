@@ -133,7 +133,7 @@ Result<void> perform(const std::string& verb, const Call& call) {
   if (verb == "loop") return loop(call);
   if (verb == "create") return create(call);
   if (verb == "remove") return call.networks.remove(call.word(0));
-  if (verb == "rename") return call.networks.rename(call.word(0), call.word(1));
+  if (verb == "rename") return call.networks.rename(call.word(0), call.word(1), "");
   if (verb == "repair") return call.networks.repair();
   if (verb == "publish") return publish(call, true);
   if (verb == "unpublish") return publish(call, false);

@@ -27,7 +27,7 @@ RunRequest tool_request(const GuestRecord& guest, const DebugRequest& request) {
   tools.cap_add = guest.request.cap_add;
   tools.cap_add.emplace_back("SYS_PTRACE");
   tools.userns = guest.request.userns;
-  tools.labels.push_back("vrun.debug=" + guest.name);
+  tools.labels.push_back(std::string(kDebugLabel) + "=" + guest.name);
   return tools;
 }
 
@@ -107,8 +107,7 @@ Result<int> run(const Guests& guests, const Guest& guest, Tools& tools) {
   TRY(bring_layers(store, tools.image, guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), tools.record));
   GuestFacts& facts = tools.facts;
-  facts.uids =
-      facts.gids = {{.container_id = 0, .host_id = guest.record.first_id, .size = kIdsPerGuest}};
+  facts.uids = {{.container_id = 0, .host_id = guest.record.first_id, .size = kIdsPerGuest}};
   if (guest.record.request.userns == "host") facts.uids[0] = {0, 0, 0xFFFFFFFFU};
   facts.gids = facts.uids;
   Fd root = TRY(make_root(store, {tools.image.config, dir.dir(), facts.uids, false}));

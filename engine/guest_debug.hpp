@@ -9,6 +9,10 @@
 
 namespace vrun::engine {
 
+// The label of a debug shell, with the name of its guest: whoever finds one whose command was
+// killed ends it.
+inline constexpr const char* kDebugLabel = "vrun.debug";
+
 struct DebugRequest {
   std::string image;                 // where its files come from
   std::vector<std::string> command;  // empty: the image's own

@@ -15,6 +15,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/events.hpp"
+#include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_end.hpp"
 #include "engine/guest_exec.hpp"
@@ -222,7 +223,9 @@ Result<void> repair_monitored(const Guests& guests) {
 Result<bool> end_unkept(const Guests& guests, const std::string& name) {
   const Result<Guest> guest = guests.find(name);
   if (!guest) return true;  // killed before it had a record
-  if (guest->runs()) return false;
+  // A debug shell is nobody's guest: it ends with its command.
+  const bool debug_shell = !guest->record.label(kDebugLabel).empty();
+  if (guest->runs() && !debug_shell) return false;
   TRY(runtime::remove(guests.context(), guest->record.id, true));
   return true;
 }

@@ -23,6 +23,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/health_probe.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
@@ -438,6 +439,11 @@ Result<int> guest_restarts(const Guests& guests, const std::string& id) {
 Result<int> guest_health(const Guests& guests, const std::string& id) {
   const std::string name = TRY(name_of_monitored(guests, id));
   const Guest guest = TRY(guests.find(name));
+  const auto probe = TRY(parse_health_probe(guest.record.request.health.cmd));
+  if (probe) {
+    const bool good = TRY(probe_health(*probe, guest.pid));
+    return good ? 0 : 1;
+  }
   const Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
   const oci::ImageConfig image = TRY(read_image_config(dir));
   ExecRequest request;

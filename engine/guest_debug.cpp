@@ -51,20 +51,21 @@ bool is_own_namespace(const std::string& path, const char* name) {
   return theirs && ours && theirs->st_ino == ours->st_ino && theirs->st_dev == ours->st_dev;
 }
 
-// Everything but the mounts is the guest's.
+// Everything but the mounts is the guest's, and the view of its own group: from the guest's cgroup
+// namespace a process outside of it cannot be moved in (nsdelegate, cgroup-v2).
 void join(const Guest& guest, oci::Spec& spec) {
   struct Row {
     oci::NamespaceType type;
     const char* name;
   };
-  constexpr std::array<Row, 6> kJoined{{{oci::NamespaceType::kUser, "user"},
+  constexpr std::array<Row, 5> kJoined{{{oci::NamespaceType::kUser, "user"},
                                         {oci::NamespaceType::kPid, "pid"},
                                         {oci::NamespaceType::kNetwork, "net"},
                                         {oci::NamespaceType::kIpc, "ipc"},
-                                        {oci::NamespaceType::kUts, "uts"},
-                                        {oci::NamespaceType::kCgroup, "cgroup"}}};
+                                        {oci::NamespaceType::kUts, "uts"}}};
   spec.linux.namespaces.clear();
   spec.linux.namespaces.push_back({oci::NamespaceType::kMount, ""});
+  spec.linux.namespaces.push_back({oci::NamespaceType::kCgroup, ""});
   for (const Row& row : kJoined) {
     const std::string path = "/proc/" + std::to_string(guest.pid.value) + "/ns/" + row.name;
     if (!is_own_namespace(path, row.name)) spec.linux.namespaces.push_back({row.type, path});

@@ -213,6 +213,13 @@ void Tree::enable_at(const std::string& level, const std::vector<std::string>& c
   if (wanted.empty()) return;
   Result<void> written = fs::write_value(At::cwd(), file, vrun::join(wanted, " "));
   if (written) return;
+  if (written.error().sys_errno() == EBUSY) {
+    // It has processes. The threaded controllers (cpu, pids ...) could be had one by one, but then
+    // no group below could hold a process (cgroup-v2, "domain invalid").
+    for (const std::string& word : wanted)
+      refused_[word.substr(1)] = {EBUSY, level};
+    return;
+  }
   for (const std::string& word : wanted) {
     Result<void> one = fs::write_value(At::cwd(), file, word);
     if (!one) refused_[word.substr(1)] = {one.error().sys_errno(), level};

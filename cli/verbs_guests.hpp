@@ -34,7 +34,7 @@ inline constexpr std::array kRun{
     Flag{"restart", "", Kind::kText, "POLICY", "no, on-failure[:N], always, unless-stopped", "no"},
     Flag{"stop-signal", "", Kind::kText, "SIGNAL", "what `stop` sends; default: the image's, TERM"},
     Flag{"stop-timeout", "", Kind::kText, "SECONDS", "until `stop` kills; -1: never; default: 10"},
-    Flag{"health-cmd", "", Kind::kText, "COMMAND", "shell line that succeeds while all is well"},
+    Flag{"health-cmd", "", Kind::kText, "COMMAND", "shell line that succeeds while all is well, or tcp://:PORT, or http://:PORT/PATH"},
     Flag{"health-interval", "", Kind::kText, "TIME", "between two checks; default: 30s"},
     Flag{"health-timeout", "", Kind::kText, "TIME", "most time of one check; default: 30s"},
     Flag{"health-retries", "", Kind::kText, "COUNT", "failures in a row that count; default: 3"},

@@ -114,6 +114,7 @@ class Session {
   Result<void> tell(char kind, std::string_view bytes);
   Result<void> tell_size();
   Result<void> take_signals();
+  Result<void> heed(int signal);
   Result<void> take_input();
   Result<bool> take_message();  // false: the connection has ended
 
@@ -121,6 +122,7 @@ class Session {
   KeyWatch keys_;
   RawTerminal raw_;
   HeldSignals signals_;
+  int asked_ = 0;  // how often to end
   AttachEnd end_;
   bool ended_ = false, input_open_ = true;
 };
@@ -140,6 +142,16 @@ Result<void> Session::tell_size() {
   return tell(monitor::kResize, {reinterpret_cast<const char*>(&message), sizeof message});
 }
 
+// A guest's first process ignores the signals that it has no handler for (pid_namespaces(7)): a
+// person who asks for the third time means it.
+Result<void> Session::heed(int signal) {
+  constexpr int kEnough = 3;
+  constexpr char kKill = SIGKILL;
+  if (signal != SIGINT && signal != SIGTERM && signal != SIGQUIT) return {};
+  if (++asked_ != kEnough) return {};
+  return tell(monitor::kSignal, {&kKill, 1});
+}
+
 Result<void> Session::take_signals() {
   signalfd_siginfo info{};
   while (::read(signals_.fd(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
@@ -148,6 +160,7 @@ Result<void> Session::take_signals() {
       TRY(tell_size());
     } else if (info.ssi_signo != SIGPIPE && info.ssi_signo != SIGCONT) {
       TRY(tell(monitor::kSignal, {&number, 1}));
+      TRY(heed(static_cast<int>(info.ssi_signo)));
     }
   }
   return {};

@@ -27,7 +27,7 @@ RunRequest tool_request(const GuestRecord& guest, const DebugRequest& request) {
   tools.cap_add = guest.request.cap_add;
   tools.cap_add.emplace_back("SYS_PTRACE");
   tools.userns = guest.request.userns;
-  tools.labels.push_back("vrun.debug=" + guest.name);
+  tools.labels.push_back(std::string(kDebugLabel) + "=" + guest.name);
   return tools;
 }
 
@@ -51,20 +51,21 @@ bool is_own_namespace(const std::string& path, const char* name) {
   return theirs && ours && theirs->st_ino == ours->st_ino && theirs->st_dev == ours->st_dev;
 }
 
-// Everything but the mounts is the guest's.
+// Everything but the mounts is the guest's, and the view of its own group: from the guest's cgroup
+// namespace a process outside of it cannot be moved in (nsdelegate, cgroup-v2).
 void join(const Guest& guest, oci::Spec& spec) {
   struct Row {
     oci::NamespaceType type;
     const char* name;
   };
-  constexpr std::array<Row, 6> kJoined{{{oci::NamespaceType::kUser, "user"},
+  constexpr std::array<Row, 5> kJoined{{{oci::NamespaceType::kUser, "user"},
                                         {oci::NamespaceType::kPid, "pid"},
                                         {oci::NamespaceType::kNetwork, "net"},
                                         {oci::NamespaceType::kIpc, "ipc"},
-                                        {oci::NamespaceType::kUts, "uts"},
-                                        {oci::NamespaceType::kCgroup, "cgroup"}}};
+                                        {oci::NamespaceType::kUts, "uts"}}};
   spec.linux.namespaces.clear();
   spec.linux.namespaces.push_back({oci::NamespaceType::kMount, ""});
+  spec.linux.namespaces.push_back({oci::NamespaceType::kCgroup, ""});
   for (const Row& row : kJoined) {
     const std::string path = "/proc/" + std::to_string(guest.pid.value) + "/ns/" + row.name;
     if (!is_own_namespace(path, row.name)) spec.linux.namespaces.push_back({row.type, path});
@@ -107,8 +108,7 @@ Result<int> run(const Guests& guests, const Guest& guest, Tools& tools) {
   TRY(bring_layers(store, tools.image, guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), tools.record));
   GuestFacts& facts = tools.facts;
-  facts.uids =
-      facts.gids = {{.container_id = 0, .host_id = guest.record.first_id, .size = kIdsPerGuest}};
+  facts.uids = {{.container_id = 0, .host_id = guest.record.first_id, .size = kIdsPerGuest}};
   if (guest.record.request.userns == "host") facts.uids[0] = {0, 0, 0xFFFFFFFFU};
   facts.gids = facts.uids;
   Fd root = TRY(make_root(store, {tools.image.config, dir.dir(), facts.uids, false}));

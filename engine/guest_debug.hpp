@@ -9,17 +9,20 @@
 
 namespace vrun::engine {
 
+// The label of a debug shell, with the name of its guest: whoever finds one whose command was
+// killed ends it.
+inline constexpr const char* kDebugLabel = "vrun.debug";
+
 struct DebugRequest {
   std::string image;                 // where its files come from
   std::vector<std::string> command;  // empty: the image's own
   bool tty = false;
 };
 
-// The command has a mount namespace and a root of its own; processes, network, IPC, host name, ids
-// and cgroup namespace are the guest's, and its group lies inside the guest's, so the guest's
-// limits hold for it. It may look at every process of the guest (CAP_SYS_PTRACE in there): the
-// guest's files are below /proc/1/root. Answers its exit code; then nothing is left of it, nor of
-// what it started.
+// The command has a mount namespace and a root of its own; processes, network, IPC, host name and
+// ids are the guest's. Its group lies inside the guest's, so the guest's limits hold for it. It may
+// look at every process of the guest (CAP_SYS_PTRACE in there): the guest's files are below
+// /proc/1/root. Answers its exit code; then nothing is left of it, nor of what it started.
 Result<int> debug_guest(const Guests& guests, const GuestRecord& record,
                         const DebugRequest& request);
 

@@ -15,6 +15,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/events.hpp"
+#include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_end.hpp"
 #include "engine/guest_exec.hpp"
@@ -22,6 +23,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/health_probe.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
@@ -222,7 +224,9 @@ Result<void> repair_monitored(const Guests& guests) {
 Result<bool> end_unkept(const Guests& guests, const std::string& name) {
   const Result<Guest> guest = guests.find(name);
   if (!guest) return true;  // killed before it had a record
-  if (guest->runs()) return false;
+  // A debug shell is nobody's guest: it ends with its command.
+  const bool debug_shell = !guest->record.label(kDebugLabel).empty();
+  if (guest->runs() && !debug_shell) return false;
   TRY(runtime::remove(guests.context(), guest->record.id, true));
   return true;
 }
@@ -345,11 +349,6 @@ Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
                           const std::string& new_name) {
   TRY(check_guest_name(new_name));
   LockedGuest locked = TRY(guests.lock(record));
-  if (locked.guest.runs() && joins_networks(record.request)) {
-    return Error(Code::kState, "guest " + quote(record.name) +
-                                   " runs, and others on its networks know it by this name")
-        .hint("stop it first");
-  }
   const std::string tenant_dir = guests.places().guests(guests.tenant());
   const Fd parent = TRY(sys::open_dir(At::cwd(), tenant_dir));
   const auto move = [&]() -> Result<void> {
@@ -368,6 +367,7 @@ Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
   locked.guest.record.name = new_name;
   TRY(locked.save());
   TRY(rename_monitored(guests, locked.guest.record));
+  TRY(rename_in_networks(guests, locked.guest.record, record.name));
   note_event(guests.places(), locked.guest.record, "rename", {{"oldName", record.name}});
   return {};
 }
@@ -440,6 +440,11 @@ Result<int> guest_restarts(const Guests& guests, const std::string& id) {
 Result<int> guest_health(const Guests& guests, const std::string& id) {
   const std::string name = TRY(name_of_monitored(guests, id));
   const Guest guest = TRY(guests.find(name));
+  const auto probe = TRY(parse_health_probe(guest.record.request.health.cmd));
+  if (probe) {
+    const bool good = TRY(probe_health(*probe, guest.pid));
+    return good ? 0 : 1;
+  }
   const Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
   const oci::ImageConfig image = TRY(read_image_config(dir));
   ExecRequest request;

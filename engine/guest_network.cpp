@@ -70,6 +70,10 @@ Result<std::vector<network::Publish>> ports_of(const RunRequest& request) {
   return ports;
 }
 
+std::string file_of(const Guests& guests, const GuestRecord& record, const char* name) {
+  return guests.places().guests(guests.tenant()) + "/" + record.name + "/files/" + name;
+}
+
 Result<network::AttachRequest> attach_request_of(const Guests& guests, const GuestRecord& record,
                                                  network::Mode mode) {
   const RunRequest& request = record.request;
@@ -83,16 +87,19 @@ Result<network::AttachRequest> attach_request_of(const Guests& guests, const Gue
   attach.dns = request.dns;
   attach.dns_search = request.dns_search;
   attach.dns_options = request.dns_options;
-  const std::string files =
-      fs::join(guests.places().guests(guests.tenant()), record.name + "/files");
-  attach.hosts_file = fs::join(files, "hosts");
-  attach.resolv_file = fs::join(files, "resolv.conf");
+  attach.hosts_file = file_of(guests, record, "hosts");
+  attach.resolv_file = file_of(guests, record, "resolv.conf");
   return attach;
 }
 
 Result<network::Networks> networks_of(const Guests& guests) {
   return network::Networks::open({guests.places().data, guests.places().run}, guests.tenant(),
                                  guests.host());
+}
+
+bool joins_networks(const RunRequest& request) {
+  const Result<network::Mode> mode = mode_of(request);
+  return mode && mode->kind == Kind::kNetworks;
 }
 
 }  // namespace
@@ -105,11 +112,6 @@ Result<void> check_network(const RunRequest& request) {
     if (!host) return of_flag(std::move(host).error(), "--add-host", text);
   }
   return {};
-}
-
-bool joins_networks(const RunRequest& request) {
-  const Result<network::Mode> mode = mode_of(request);
-  return mode && mode->kind == Kind::kNetworks;
 }
 
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid) {
@@ -130,6 +132,13 @@ Result<void> detach_network(const Guests& guests, const GuestRecord& record) {
   if (!joins_networks(record.request)) return {};
   network::Networks networks = TRY(networks_of(guests));
   return networks.detach(record.name, network::Links::kLeave);
+}
+
+Result<void> rename_in_networks(const Guests& guests, const GuestRecord& record,
+                                const std::string& old_name) {
+  if (!joins_networks(record.request)) return {};
+  network::Networks networks = TRY(networks_of(guests));
+  return networks.rename(old_name, record.name, file_of(guests, record, "hosts"));
 }
 
 }  // namespace vrun::engine

@@ -12,8 +12,9 @@ namespace vrun::engine {
 
 // What of --network, --publish, --ip ... this build cannot do; said before anything is made.
 Result<void> check_network(const RunRequest& request);
-// Is it on networks of vrun's own, which know it by its name?
-bool joins_networks(const RunRequest& request);
+// `record` has the new name, and its directory too.
+Result<void> rename_in_networks(const Guests& guests, const GuestRecord& record,
+                                const std::string& old_name);
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid);
 Result<void> detach_network(const Guests& guests, const GuestRecord& record);
 

@@ -18,8 +18,8 @@
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
-#include "images/pull.hpp"
 #include "images/overlay.hpp"
+#include "images/pull.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -139,8 +139,8 @@ Result<void> pull(const RunRequest& request, const Guests& guests, images::PullP
   const bool fits = here && is_for(*here, request.platform);
   Result<void> pulled = images::pull_by_policy(policy, fits, std::move(transfer),
                                                TRY(helper_path("vrun-image")), guests.host());
-  if (pulled || here || !pulled.error().hint().empty()) return pulled;
-  return std::move(pulled).error().hint(here.error().hint());  // the nearest name that is here
+  if (pulled || here || !here.error().hint().starts_with("did you mean")) return pulled;
+  return std::move(pulled).error().hint(here.error().hint());  // more likely a slip of the finger
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/signals.hpp"
 #include "base/text.hpp"
+#include "engine/health_probe.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -200,6 +201,7 @@ Result<void> check_policies(const RunRequest& request) {
   }
   TRY(log_limits(request));
   TRY(health_rules(request, none));
+  TRY(parse_health_probe(request.health.cmd));
   TRY(stop_rules(request, none));
   return {};
 }

@@ -95,6 +95,12 @@ def many(vrun, place, count):
     print(f"  private memory of one                        {statistics.median(v[1] for v in values):9.0f} KiB")
 
 
+def has_pids():
+    """Podman limits processes by default, and fails where nothing can."""
+    controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    return "pids" in controllers.read_text().split() if controllers.exists() else Path("/sys/fs/cgroup/pids").exists()
+
+
 def podman_tool(place):
     """Podman with a store of its own and the same program, from a directory as its image."""
     if not shutil.which("podman"):
@@ -104,15 +110,20 @@ def podman_tool(place):
     shutil.copy("/bin/busybox", rootfs / "bin/busybox")
     for name in ("sh", "true", "sleep"):
         os.link(rootfs / "bin/busybox", rootfs / "bin" / name)
+    # Limits that a root without CAP_SYS_RESOURCE may set, and the hybrid host's cgroups: runc takes them.
+    conf = place / "containers.conf"
+    conf.write_text('[engine]\ncgroup_manager = "cgroupfs"\nruntime = "runc"\n[containers]\nlog_driver = "k8s-file"\n'
+                    'default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n' + ("" if has_pids() else "pids_limit = 0\n"))
     words = ["podman", "--root", str(place / "podman"), "--runroot", str(place / "podman-run"), "--cgroup-manager", "cgroupfs",
              "--events-backend", "none"]
-    tool = Tool("podman", words, dict(os.environ), "bench")
+    env = {**os.environ, "CONTAINERS_CONF": str(conf)}
+    tool = Tool("podman", words, env, "bench")
     tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], capture_output=True, check=True).stdout
-    done = subprocess.run([*words, "import", "-", "bench"], input=tar, capture_output=True)
+    done = subprocess.run([*words, "import", "-", "bench"], input=tar, capture_output=True, env=env)
     if done.returncode != 0:
         print("no podman here:", done.stderr.decode().strip())
         return None
-    probe = subprocess.run([*words, "run", "--rm", "--network", "none", "bench", "true"], capture_output=True, text=True)
+    probe = subprocess.run([*words, "run", "--rm", "--network", "none", "bench", "true"], capture_output=True, text=True, env=env)
     if probe.returncode != 0:
         print("no podman here:", probe.stderr.strip())
         return None

@@ -89,14 +89,14 @@ def links_in_the_guest_lead_nowhere_else(vrun, work):
     vrun.detached(f"ln -s {secret} /abs; ln -s {up}{secret} /rel; ln -s {secret}/file /f; ln -s /proc/self/root /r; {IDLE}", "--name", "web")
     vrun.wait_for_log("web", "up")
     (work / "in").write_text("from outside")
-    for round in range(2):
+    for _ in ("running", "stopped"):
         for link in ("abs", "rel", "r" + str(secret)):
             vrun("cp", work / "in", f"web:/{link}/planted")
             assert vrun("cp", f"web:/{link}/file", work / "out").rc != 0
-        assert vrun("cp", "-L", "web:/f", work / "out").rc != 0
+        vrun("cp", "-L", "web:/f", work / "out")
         vrun("cp", work / "in", "web:/f")
         assert os.listdir(secret) == ["file"] and (secret / "file").read_text() == "of the host"
-        assert not (work / "out").exists() or (work / "out").is_symlink()
+        assert not (work / "out").exists() or (work / "out").read_text() == "from outside"
         vrun("stop", "-t", "0", "web").ok()
 
 

@@ -211,6 +211,20 @@ def the_health_check_sees_and_acts(vrun):
     runtime.wait_for(lambda: vrun("logs", "r").out.count("life") > 1, "it is started again")
 
 
+def health_is_checked_without_a_program_too(vrun):
+    quick = ["--health-interval", "100ms", "--health-retries", "2"]
+    vrun.detached("mkdir /w; echo ok > /w/ready; httpd -p 8080 -h /w; sleep 1000", "--name", "h", "--health-cmd", "http://:8080/ready", *quick)
+    vrun.wait_for("h", health="healthy")
+    vrun("exec", "h", "rm", "/w/ready").ok()
+    vrun.wait_for("h", health="unhealthy")
+    vrun.detached("httpd -p 8080; sleep 1000", "--name", "t", "--health-cmd", "tcp://:8080", *quick)
+    vrun.wait_for("t", health="healthy")
+    vrun.detached("sleep 1000", "--name", "n", "--health-cmd", "tcp://:8080", *quick)
+    vrun.wait_for("n", health="unhealthy")
+    vrun("create", "--health-cmd", "tcp://db:5432", "base", "true").fails("only the guest itself", rc=125)
+    vrun("create", "--health-cmd", "tcp://:99999", "base", "true").fails("not a port", rc=125)
+
+
 def a_slow_health_check_counts_as_failed(vrun):
     vrun.detached("sleep 1000", "--name", "h", "--health-cmd", "sleep 1000", "--health-interval", "50ms",
                   "--health-timeout", "200ms", "--health-retries", "1")

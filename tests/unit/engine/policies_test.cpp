@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include "engine/health_probe.hpp"
+
 namespace vrun::engine {
 namespace {
 
@@ -89,6 +91,23 @@ TEST(Policies, health_is_the_images_unless_flags_say_more) {
   request.health.cmd = "x";
   request.health.interval = "0s";
   EXPECT_FALSE(health_rules(request, image));
+}
+
+TEST(Policies, probes_are_told_from_shell_lines) {
+  EXPECT_FALSE(*parse_health_probe("curl http://x"));
+  EXPECT_FALSE(*parse_health_probe(""));
+  const auto tcp = parse_health_probe("tcp://:5432");
+  ASSERT_TRUE(tcp && *tcp);
+  EXPECT_FALSE((*tcp)->http);
+  EXPECT_EQ((*tcp)->port, 5432);
+  const auto http = parse_health_probe("http://localhost:8080/ready?x=1");
+  ASSERT_TRUE(http && *http);
+  EXPECT_EQ((*http)->port, 8080);
+  EXPECT_EQ((*http)->path, "/ready?x=1");
+  EXPECT_EQ((*parse_health_probe("http:///x"))->port, 80);
+  for (const char* wrong : {"tcp://db:1", "tcp://", "tcp://:0", "tcp://:65536", "tcp://:1/x",
+                            "http://:80/a b", "http://:x/"})
+    EXPECT_FALSE(parse_health_probe(wrong)) << wrong;
 }
 
 TEST(Policies, how_a_guest_is_stopped) {

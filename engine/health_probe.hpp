@@ -1,0 +1,26 @@
+// Health checks without a program in the guest: "tcp://:5432" connects, "http://:8080/ready" asks
+// and wants a status from 200 to 399. The address is always the guest's own loopback.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/id.hpp"
+#include "base/result.hpp"
+
+namespace vrun::engine {
+
+struct HealthProbe {
+  bool http = false;
+  std::uint16_t port = 0;
+  std::string path;  // of http, with its '/'
+};
+// Nothing: `command` is none (it is a shell line). An error: it wants to be one and is wrong.
+Result<std::optional<HealthProbe>> parse_health_probe(const std::string& command);
+
+// In the network namespace of process `pid`; the calling process stays there. False: not healthy.
+// Has no time limit of its own: the monitor ends checks that take too long.
+Result<bool> probe_health(const HealthProbe& probe, Pid pid);
+
+}  // namespace vrun::engine

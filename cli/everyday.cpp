@@ -11,10 +11,10 @@
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
-#include "cli/verb_images.hpp"
-#include "cli/verb_registry.hpp"
-#include "cli/verb_network.hpp"
 #include "cli/verb_guests.hpp"
+#include "cli/verb_images.hpp"
+#include "cli/verb_network.hpp"
+#include "cli/verb_registry.hpp"
 #include "cli/verb_tools.hpp"
 #include "engine/run.hpp"
 
@@ -70,6 +70,18 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return argv;
 }
 
+// An empty value is most often an unset variable of a script, and must not mean "no limit". Only an
+// entrypoint can be cleared.
+Result<void> check_filled(const EverydayVerb& verb, const Arguments& arguments) {
+  for (const Flag& flag : verb.flags()) {
+    const std::string_view name = flag.name.view();
+    if (flag.kind != Kind::kText || name == "entrypoint" || !arguments.has(name)) continue;
+    if (arguments.text(name).empty())
+      return Error(Code::kInvalid, "flag --" + std::string(name) + ": its value is empty");
+  }
+  return {};
+}
+
 int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std::string> words) {
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
@@ -81,6 +93,9 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   if (arguments->help()) return show(everyday_help(verb));
   if (auto counted = check_count(verb, arguments->words().size()); !counted) {
     return fail(during(std::move(counted).error()));
+  }
+  if (auto filled = check_filled(verb, *arguments); !filled) {
+    return fail(during(std::move(filled).error()));
   }
   const Host host = Host::current();
   Result<engine::Places> places = engine::Places::find(host, globals.text("data-dir"));

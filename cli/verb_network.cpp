@@ -10,9 +10,9 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/table.hpp"
+#include "engine/guests.hpp"
 #include "network/documents.hpp"
 #include "network/networks.hpp"
-#include "runtime/container.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -185,18 +185,20 @@ Result<int> remove(const EverydayCall& call) {
   return 0;
 }
 
-// The network namespace of a running guest.
-Result<Fd> namespace_of(const EverydayCall& call, const std::string& guest) {
-  runtime::Context context;
-  context.root = call.places.states(kTenant);
-  context.host = call.host;
-  const Result<runtime::Info> info = runtime::state(context, guest);
-  if (!info || info->status == runtime::Status::kStopped || info->pid.value <= 0) {
-    return Error(Code::kState, "guest " + quote(guest) + " is not running")
+// A running guest's name (the word may be the beginning of an id) and its network namespace.
+struct Target {
+  std::string name;
+  Fd netns;
+};
+Result<Target> find_target(const EverydayCall& call, const std::string& word) {
+  const engine::Guests guests = TRY(engine::Guests::open(call.places, kTenant, call.host));
+  const engine::Guest guest = TRY(guests.find(word));
+  if (!guest.runs()) {
+    return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running")
         .hint("a guest's networks can be changed while it runs");
   }
-  return sys::open(At::cwd(), call.host.proc + "/" + std::to_string(info->pid.value) + "/ns/net",
-                   O_RDONLY);
+  const std::string path = call.host.proc + "/" + std::to_string(guest.pid.value) + "/ns/net";
+  return Target{guest.record.name, TRY(sys::open(At::cwd(), path, O_RDONLY))};
 }
 
 Result<network::Join> join_of(const EverydayCall& call) {
@@ -217,18 +219,16 @@ Result<network::Join> join_of(const EverydayCall& call) {
 
 Result<int> connect(const EverydayCall& call) {
   const network::Join join = TRY(join_of(call));
-  const std::string guest = call.arguments.word(1);
+  const Target target = TRY(find_target(call, call.arguments.word(1)));
   Networks networks = TRY(networks_of(call));
-  const Fd netns = TRY(namespace_of(call, guest));
-  TRY(networks.connect(guest, join, netns));
+  TRY(networks.connect(target.name, join, target.netns));
   return 0;
 }
 
 Result<int> disconnect(const EverydayCall& call) {
-  const std::string guest = call.arguments.word(1);
+  const Target target = TRY(find_target(call, call.arguments.word(1)));
   Networks networks = TRY(networks_of(call));
-  const Fd netns = TRY(namespace_of(call, guest));
-  Result<void> done = networks.disconnect(guest, call.arguments.word(0), netns);
+  Result<void> done = networks.disconnect(target.name, call.arguments.word(0), target.netns);
   if (!done && call.arguments.on("force") && done.error().code() == Code::kState) return 0;
   if (!done) return std::move(done).error();
   return 0;

@@ -8,6 +8,7 @@
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verbs_tools.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/guest_update.hpp"
 #include "engine/run.hpp"
 
@@ -44,7 +45,12 @@ Result<int> everyday_update(const EverydayCall& call) {
   const engine::RunRequest changes = changes_of(call.arguments);
   return for_each_guest(
       call, [&](const engine::Guests& guests, const engine::GuestRecord& record) -> Result<void> {
-        TRY(engine::update_guest(guests, record, changes));
+        const std::vector<std::string> add = call.arguments.list("publish-add");
+        const std::vector<std::string> remove = call.arguments.list("publish-rm");
+        if (!add.empty() || !remove.empty()) {
+          TRY(engine::change_ports(guests, record, add, remove));
+        }
+        if (changes != engine::RunRequest()) TRY(engine::update_guest(guests, record, changes));
         return sys::write_all(STDOUT_FILENO, record.name + "\n");
       });
 }

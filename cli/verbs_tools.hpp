@@ -24,6 +24,8 @@ inline constexpr std::array kTop{
 };
 // Those of `run` that can change while a guest runs.
 inline constexpr std::array kUpdate{
+    Flag{"publish-add", "", Kind::kList, "PORT", "publish one more port, as run's --publish"},
+    Flag{"publish-rm", "", Kind::kList, "PORT", "take a published port back"},
     Flag{"memory", "m", Kind::kText, "SIZE", "most memory and swap together; -1: no limit"},
     Flag{"memory-reservation", "", Kind::kText, "SIZE", "memory it keeps when others want some"},
     Flag{"memory-swap", "", Kind::kText, "SIZE", "memory and swap together; -1: no limit"},

@@ -366,8 +366,8 @@ Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
   TRY(rename_owner(ids_dir(guests.places()), locked.guest.record.first_id, path, move));
   locked.guest.record.name = new_name;
   TRY(locked.save());
+  TRY(rename_network(guests, record.name, locked.guest.record));
   TRY(rename_monitored(guests, locked.guest.record));
-  TRY(rename_in_networks(guests, locked.guest.record, record.name));
   note_event(guests.places(), locked.guest.record, "rename", {{"oldName", record.name}});
   return {};
 }

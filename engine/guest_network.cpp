@@ -11,84 +11,56 @@
 namespace vrun::engine {
 namespace {
 
-using Kind = network::Mode::Kind;
+using network::Mode;
 
-Error of_flag(Error error, const std::string& flag, const std::string& value) {
-  return std::move(error).during(flag + " " + quote(value));
+Result<Mode> mode_of(const RunRequest& request) {
+  return network::parse_mode({request.network});
 }
 
-// --ip, --ip6 and --network-alias are about the first network.
-Result<void> place_in_first(const RunRequest& request, network::Join& first) {
-  if (!request.ip.empty()) {
-    first.ipv4 = network::parse_ipv4(request.ip);
-    if (!first.ipv4)
-      return Error(Code::kInvalid, "--ip " + quote(request.ip) + ": is not an IPv4 address");
+Error needs_network(const std::string& flag, const std::string& network) {
+  return Error(Code::kInvalid,
+               flag + ": the guest has no network of its own with --network " + network)
+      .hint("leave --network away, or name a network");
+}
+
+// --ip, --ip6 and --network-alias belong to the first network.
+Result<void> add_flags(const RunRequest& request, network::Join& join) {
+  if (!request.ip.empty() && !(join.ipv4 = network::parse_ipv4(request.ip))) {
+    return Error(Code::kInvalid, "--ip " + quote(request.ip) + ": not an IPv4 address");
   }
-  if (!request.ip6.empty()) {
-    first.ipv6 = network::parse_ipv6(request.ip6);
-    if (!first.ipv6)
-      return Error(Code::kInvalid, "--ip6 " + quote(request.ip6) + ": is not an IPv6 address");
+  if (!request.ip6.empty() && !(join.ipv6 = network::parse_ipv6(request.ip6))) {
+    return Error(Code::kInvalid, "--ip6 " + quote(request.ip6) + ": not an IPv6 address");
   }
   for (const std::string& alias : request.network_aliases) {
-    Result<void> checked = network::check_alias(alias);
-    if (!checked) return of_flag(std::move(checked).error(), "--network-alias", alias);
-    first.aliases.push_back(alias);
+    TRY(network::check_alias(alias));
+    join.aliases.push_back(alias);
   }
   return {};
 }
 
-Result<network::Mode> mode_of(const RunRequest& request) {
-  Result<network::Mode> mode = network::parse_mode({request.network});
-  if (!mode) return of_flag(std::move(mode).error(), "--network", request.network);
-  if (mode->kind == Kind::kContainer) {
-    return Error(Code::kUnsupported,
-                 "--network " + quote(request.network) + ": this version cannot share a network")
-        .hint("put both guests on one network: they find each other by name");
-  }
-  if (mode->kind == Kind::kNetworks) {
-    TRY(place_in_first(request, mode->joins.front()));
-    return mode;
-  }
-  const char* flag = !request.publish.empty()           ? "--publish"
-                     : !request.ip.empty()              ? "--ip"
-                     : !request.ip6.empty()             ? "--ip6"
-                     : !request.network_aliases.empty() ? "--network-alias"
-                                                        : nullptr;
-  if (flag == nullptr) return mode;
-  return Error(Code::kInvalid,
-               std::string(flag) + ": --network " + request.network + " has no place for it")
-      .hint("leave --network out, or name a network (`vrun network ls`)");
-}
-
-Result<std::vector<network::Publish>> ports_of(const RunRequest& request) {
+Result<std::vector<network::Publish>> parse_all(const std::vector<std::string>& texts) {
   std::vector<network::Publish> ports;
-  for (const std::string& text : request.publish) {
-    Result<network::Publish> port = network::parse_publish(text);
-    if (!port) return of_flag(std::move(port).error(), "--publish", text);
-    ports.push_back(*port);
-  }
+  for (const std::string& text : texts)
+    ports.push_back(TRY(network::parse_publish(text)));
   return ports;
 }
 
-std::string file_of(const Guests& guests, const GuestRecord& record, const char* name) {
-  return guests.places().guests(guests.tenant()) + "/" + record.name + "/files/" + name;
-}
-
-Result<network::AttachRequest> attach_request_of(const Guests& guests, const GuestRecord& record,
-                                                 network::Mode mode) {
-  const RunRequest& request = record.request;
+Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestRecord& record,
+                                         const std::string& files) {
+  Mode mode = TRY(mode_of(request));
   network::AttachRequest attach;
   attach.guest = record.name;
   attach.hostname = request.hostname;
+  if (!mode.joins.empty()) TRY(add_flags(request, mode.joins[0]));
   attach.joins = std::move(mode.joins);
-  attach.ports = TRY(ports_of(request));
+  attach.ports = TRY(parse_all(request.publish));
   for (const std::string& text : request.add_hosts)
     attach.extra_hosts.push_back(TRY(network::parse_extra_host(text)));
   attach.dns = request.dns;
   attach.dns_search = request.dns_search;
   attach.dns_options = request.dns_options;
-  attach.hosts_file = file_of(guests, record, "hosts");
-  attach.resolv_file = file_of(guests, record, "resolv.conf");
+  attach.hosts_file = fs::join(files, "hosts");
+  attach.resolv_file = fs::join(files, "resolv.conf");
   return attach;
 }
 
@@ -97,48 +69,100 @@ Result<network::Networks> networks_of(const Guests& guests) {
                                  guests.host());
 }
 
-bool joins_networks(const RunRequest& request) {
-  const Result<network::Mode> mode = mode_of(request);
-  return mode && mode->kind == Kind::kNetworks;
+// The words may differ from those of --publish; what they mean counts.
+Result<void> forget_text(std::vector<std::string>& texts, const network::Publish& port,
+                         const std::string& guest) {
+  for (auto text = texts.begin(); text != texts.end(); ++text) {
+    const auto parsed = network::parse_publish(*text);
+    if (!parsed || *parsed != port) continue;
+    texts.erase(text);
+    return {};
+  }
+  return Error(Code::kNotFound,
+               "guest " + quote(guest) + " has not published " + network::to_text(port))
+      .hint("vrun port " + guest + " lists its ports");
 }
 
 }  // namespace
 
 Result<void> check_network(const RunRequest& request) {
-  TRY(mode_of(request));
-  TRY(ports_of(request));
-  for (const std::string& text : request.add_hosts) {
-    Result<network::ExtraHost> host = network::parse_extra_host(text);
-    if (!host) return of_flag(std::move(host).error(), "--add-host", text);
+  const Mode mode = TRY(mode_of(request));
+  TRY(to_attach(request, GuestRecord(), ""));
+  if (mode.kind == Mode::Kind::kNetworks) return {};
+  if (!request.publish.empty()) {
+    return needs_network("--publish " + request.publish[0], request.network);
   }
+  if (!request.ip.empty()) return needs_network("--ip " + request.ip, request.network);
+  if (!request.ip6.empty()) return needs_network("--ip6 " + request.ip6, request.network);
+  if (!request.network_aliases.empty()) return needs_network("--network-alias", request.network);
   return {};
+}
+
+bool shares_network(const RunRequest& request) {
+  return request.network == "host" || request.network.starts_with("container:");
+}
+
+Result<std::string> shared_network_path(const Guests& guests, const RunRequest& request) {
+  const Mode mode = TRY(mode_of(request));
+  if (mode.kind != Mode::Kind::kContainer) return std::string();
+  const Guest other = TRY(guests.find(mode.container));
+  if (other.runs()) {
+    return guests.host().proc + "/" + std::to_string(other.pid.value) + "/ns/net";
+  }
+  return Error(Code::kState, "--network " + quote(request.network) + ": guest " +
+                                 quote(other.record.name) + " is not running");
 }
 
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid) {
-  network::Mode mode = TRY(mode_of(record.request));
-  if (mode.kind != Kind::kNetworks) return {};
-  const network::AttachRequest request = TRY(attach_request_of(guests, record, std::move(mode)));
-  const Fd netns =
-      TRY(sys::open(At::cwd(), "/proc/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
+  const Mode mode = TRY(mode_of(record.request));
+  if (mode.kind != Mode::Kind::kNetworks) return {};
+  const network::AttachRequest request =
+      TRY(to_attach(record.request, record, fs::join(guests.path_of(record), "files")));
+  const Fd netns = TRY(sys::open(
+      At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
   network::Networks networks = TRY(networks_of(guests));
-  network::Attachment attachment = TRY(networks.attach(request, netns));
-  for (const std::string& warning : attachment.warnings())
+  network::Attachment attached = TRY(networks.attach(request, netns));
+  for (const std::string& warning : attached.warnings())
     log::warning(warning);
-  attachment.commit();
+  attached.commit();  // from here on detach_network() undoes it
   return {};
 }
 
-Result<void> detach_network(const Guests& guests, const GuestRecord& record) {
-  if (!joins_networks(record.request)) return {};
-  network::Networks networks = TRY(networks_of(guests));
-  return networks.detach(record.name, network::Links::kLeave);
+Result<void> change_ports(const Guests& guests, const GuestRecord& record,
+                          const std::vector<std::string>& add,
+                          const std::vector<std::string>& remove) {
+  const std::vector<network::Publish> added = TRY(parse_all(add));
+  const std::vector<network::Publish> removed = TRY(parse_all(remove));
+  LockedGuest locked = TRY(guests.lock(record));
+  std::vector<std::string>& kept = locked.guest.record.request.publish;
+  for (const network::Publish& port : removed)
+    TRY(forget_text(kept, port, record.name));
+  kept.insert(kept.end(), add.begin(), add.end());
+  TRY(check_network(locked.guest.record.request));
+  if (locked.guest.runs()) {
+    network::Networks networks = TRY(networks_of(guests));
+    if (!removed.empty()) TRY(networks.unpublish(record.name, removed));
+    if (!added.empty()) TRY(networks.publish(record.name, added));
+  }
+  return locked.save();
 }
 
-Result<void> rename_in_networks(const Guests& guests, const GuestRecord& record,
-                                const std::string& old_name) {
-  if (!joins_networks(record.request)) return {};
+Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record) {
+  const network::Networks networks = TRY(networks_of(guests));
+  std::optional<network::GuestNetwork> now = TRY(networks.guest(record.name));
+  if (now) return std::move(now->ports);
+  return parse_all(record.request.publish);
+}
+
+Result<void> rename_network(const Guests& guests, const std::string& old_name,
+                            const GuestRecord& record) {
   network::Networks networks = TRY(networks_of(guests));
-  return networks.rename(old_name, record.name, file_of(guests, record, "hosts"));
+  return networks.rename(old_name, record.name, fs::join(guests.path_of(record), "files/hosts"));
+}
+
+Result<void> detach_network(const Guests& guests, const GuestRecord& record) {
+  network::Networks networks = TRY(networks_of(guests));
+  return networks.detach(record.name, network::Links::kLeave);
 }
 
 }  // namespace vrun::engine

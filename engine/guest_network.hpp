@@ -3,19 +3,33 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/id.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
+#include "network/wishes.hpp"
 
 namespace vrun::engine {
 
-// What of --network, --publish, --ip ... this build cannot do; said before anything is made.
+// What is wrong with --network, --publish, --ip ... alone; said before anything is made.
 Result<void> check_network(const RunRequest& request);
-// `record` has the new name, and its directory too.
-Result<void> rename_in_networks(const Guests& guests, const GuestRecord& record,
-                                const std::string& old_name);
+// Has the guest no network namespace of its own (--network host, container:NAME)?
+bool shares_network(const RunRequest& request);
+// The path of the namespace that --network container:NAME names; empty for everything else.
+Result<std::string> shared_network_path(const Guests& guests, const RunRequest& request);
+// Interfaces, addresses, ports, hosts and resolv.conf. What was attached before an error is undone.
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid);
+// `update --publish-add, --publish-rm`: at once when it runs, and kept for its next starts.
+Result<void> change_ports(const Guests& guests, const GuestRecord& record,
+                          const std::vector<std::string>& add,
+                          const std::vector<std::string>& remove);
+// The ports of a running guest as they are open, chosen ones included; else those that were asked
+// for.
+Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);
+Result<void> rename_network(const Guests& guests, const std::string& old_name,
+                            const GuestRecord& record);
+// After the guest's end; nothing attached is success.
 Result<void> detach_network(const Guests& guests, const GuestRecord& record);
 
 }  // namespace vrun::engine

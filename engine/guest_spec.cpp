@@ -7,8 +7,10 @@
 #include "base/fs.hpp"
 #include "base/text.hpp"
 #include "engine/environment.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
+#include "images/pull.hpp"
 #include "process/plan.hpp"
 #include "seccomp/seccomp.hpp"
 
@@ -56,10 +58,6 @@ oci::Mount mount(std::string destination, std::string type, std::string source,
 
 constexpr std::string_view kInitInside = "/dev/.vrun-init";
 
-bool shares_host_network(const RunRequest& request) {
-  return request.network == "host";
-}
-
 oci::Mount shared_memory(const RunRequest& request) {
   if (request.ipc == "host") {
     return mount("/dev/shm", "bind", "/dev/shm", {"bind", "nosuid", "noexec", "nodev"});
@@ -67,6 +65,11 @@ oci::Mount shared_memory(const RunRequest& request) {
   const std::uint64_t bytes = parse_bytes(request.shm_size).value_or(64U << 20U);
   return mount("/dev/shm", "tmpfs", "shm",
                {"nosuid", "noexec", "nodev", "mode=1777", "size=" + std::to_string(bytes)});
+}
+
+std::ptrdiff_t depth_of(const std::string& destination) {
+  const std::string path = fs::clean(destination);
+  return std::count(path.begin(), path.end(), '/');
 }
 
 std::vector<oci::Mount> base_mounts(const RunRequest& request, const GuestFacts& facts) {
@@ -86,7 +89,7 @@ std::vector<oci::Mount> base_mounts(const RunRequest& request, const GuestFacts&
   if (request.pid == "host") {
     mounts[0] = mount("/proc", "bind", "/proc", {"rbind", "rprivate", "nosuid", "noexec", "nodev"});
   }
-  if (shares_host_network(request)) {
+  if (shares_network(request)) {
     // A fresh sysfs belongs to a network namespace, and this guest has none of its own.
     mounts.push_back(
         mount("/sys", "bind", "/sys", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "rro"}));
@@ -105,8 +108,13 @@ std::vector<oci::Mount> mounts_of(const RunRequest& request, const GuestFacts& f
     mounts.push_back(mount("/etc/" + std::string(name), "bind", fs::join(facts.files_dir, name),
                            {"bind", "rprivate", "nosuid", "noexec", "nodev"}));
   }
-  mounts.insert(mounts.end(), facts.tmpfs.begin(), facts.tmpfs.end());
-  mounts.insert(mounts.end(), facts.volumes.begin(), facts.volumes.end());
+  std::vector<oci::Mount> asked = facts.tmpfs;
+  asked.insert(asked.end(), facts.volumes.begin(), facts.volumes.end());
+  // What lies deeper comes later, or it would be buried.
+  std::stable_sort(asked.begin(), asked.end(), [](const oci::Mount& a, const oci::Mount& b) {
+    return depth_of(a.destination) < depth_of(b.destination);
+  });
+  mounts.insert(mounts.end(), asked.begin(), asked.end());
   if (!facts.init_program.empty()) {
     mounts.push_back(mount(std::string(kInitInside), "bind", facts.init_program,
                            {"bind", "rprivate", "nosuid", "nodev", "ro"}));
@@ -118,7 +126,7 @@ std::vector<oci::Mount> mounts_of(const RunRequest& request, const GuestFacts& f
   return mounts;
 }
 
-std::vector<oci::Namespace> namespaces_of(const RunRequest& request) {
+std::vector<oci::Namespace> namespaces_of(const RunRequest& request, const GuestFacts& facts) {
   using enum oci::NamespaceType;
   std::vector<oci::Namespace> list;
   const auto own = [&](oci::NamespaceType type, const std::string& asked) {
@@ -130,7 +138,7 @@ std::vector<oci::Namespace> namespaces_of(const RunRequest& request) {
   own(kIpc, request.ipc);
   own(kUts, request.uts);
   own(kCgroup, request.cgroupns);
-  if (!shares_host_network(request)) list.push_back({.type = kNetwork, .path = {}});
+  if (request.network != "host") list.push_back({.type = kNetwork, .path = facts.network_path});
   return list;
 }
 
@@ -188,7 +196,7 @@ Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
     linux.uid_mappings = facts.uids;
     linux.gid_mappings = facts.gids;
   }
-  linux.namespaces = namespaces_of(request);
+  linux.namespaces = namespaces_of(request, facts);
   linux.cgroups_path = facts.cgroups_path;
   if (!request.privileged) {
     linux.masked_paths = to_strings(kMasked);
@@ -212,8 +220,7 @@ Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
     return knob.first == "net.ipv4.ping_group_range";
   });
   // With the host's procfs there is no writable /proc/sys of its own.
-  const bool can_set =
-      !shares_host_network(request) && !shares_user(request) && request.pid != "host";
+  const bool can_set = !shares_network(request) && !shares_user(request) && request.pid != "host";
   if (can_set && !asked) {
     // ping without CAP_NET_RAW, for every group of the guest.
     linux.sysctl.emplace_back("net.ipv4.ping_group_range", "0 65535");
@@ -236,6 +243,21 @@ Result<std::string> capability_name(std::string_view flag, const std::string& wo
   return std::move(error).hint("see capabilities(7), or ALL for every one");
 }
 
+// It stands in the guest's hosts file: hostname(7), and what sethostname(2) takes.
+Result<void> check_hostname(const std::string& hostname) {
+  if (hostname.size() > 64) {
+    return Error(Code::kInvalid,
+                 "--hostname " + quote(hostname.substr(0, 80)) + ": longer than 64 bytes");
+  }
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+  };
+  if (std::all_of(hostname.begin(), hostname.end(), fits)) return {};
+  return Error(Code::kInvalid, "--hostname " + quote(hostname) + ": not a host name")
+      .hint("letters, digits, '-', '_' and '.'");
+}
+
 Error later(const std::string& what) {
   return Error(Code::kUnsupported, what + " comes with a later version");
 }
@@ -248,14 +270,7 @@ Result<void> check_request(const RunRequest& request) {
     return Error(Code::kInvalid, "--isolation " + quote(request.isolation) + ": unknown")
         .hint("there is: container");
   }
-  if (request.pull == "always") {
-    return later("--pull always")
-        .hint("for now guests start from the images that `vrun images` lists");
-  }
-  if (!request.pull.empty() && request.pull != "missing" && request.pull != "never") {
-    return Error(Code::kInvalid, "--pull " + quote(request.pull) + ": unknown")
-        .hint("there are: missing, always, never");
-  }
+  TRY(images::parse_pull_policy(request.pull));
   if (!request.shm_size.empty() && !parse_bytes(request.shm_size)) {
     return Error(Code::kInvalid, "--shm-size " + quote(request.shm_size) + ": not a size")
         .hint("such as 64m");
@@ -272,11 +287,7 @@ Result<void> check_request(const RunRequest& request) {
       return Error(Code::kInvalid, "--add-host " + quote(entry) + ": not NAME:ADDRESS");
     }
   }
-  if (request.hostname.size() > 64) {
-    return Error(Code::kInvalid,
-                 "--hostname " + quote(request.hostname.substr(0, 80)) + ": longer than 64 bytes");
-  }
-  return {};
+  return check_hostname(request.hostname);
 }
 
 Result<std::vector<std::string>> command_of(const oci::ImageConfig& image,

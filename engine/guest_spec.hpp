@@ -34,6 +34,7 @@ struct GuestFacts {
   std::optional<oci::Seccomp> seccomp;        // of --security-opt seccomp=FILE
   bool host_has_mqueue = true;                // for --ipc host
   std::string init_program;                   // of --init: a path of the host
+  std::string network_path;                   // of --network container:NAME: its namespace
 };
 
 // Everything about a request that can be said without looking at the host: flags that exclude each

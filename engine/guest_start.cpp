@@ -68,6 +68,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
   GuestFacts facts =
       TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  facts.network_path = TRY(shared_network_path(guests, record.request));
   facts.uids = facts.gids = mapping;
   facts.account = TRY(account_of(making.root, making.config, record.request));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));

@@ -54,6 +54,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   record.request = std::move(request);
   GuestFacts facts =
       TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  facts.network_path = TRY(shared_network_path(guests, record.request));
   // What is wrong with the flags is said before anything is made.
   TRY(check_flags(image.config, record.request));
   return Prepared{std::move(image), std::move(record), std::move(facts)};

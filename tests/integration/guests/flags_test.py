@@ -143,9 +143,9 @@ def memory_and_cpu_words_reach_the_kernel(vrun):
 
 
 def what_is_not_built_is_refused(vrun):
-    for flags, words in ((["-p", "80:80"], "needs a network"), (["--network", "web"], "needs a network"),
-                         (["--ip", "10.0.0.2"], "needs a network"), (["--pull", "always"], "later version"),
-                         (["--platform", "linux/s390x"], "is for linux/"), (["--pull", "sometimes"], "missing, always, never"),
+    for flags, words in ((["-p", "80:80", "--network", "none"], "--network none"), (["-p", "x"], "x"),
+                         (["--ip", "10.0.0.2", "--network", "host"], "--network host"),
+                         (["--platform", "linux/s390x", "--pull", "never"], "linux/"), (["--pull", "sometimes"], "always"),
                          (["--health-on-failure", "explode"], "none, kill, restart, stop"),
                          (["--stop-timeout", "x"], "not a number of seconds"), (["--label", "=x"], "not NAME=VALUE"),
                          (["--add-host", "x"], "not NAME:ADDRESS"), (["--device-read-bps", "/dev/null:1m"], "not a block device")):

@@ -132,7 +132,7 @@ TEST(EverydayRun, what_is_not_given_stays_open) {
   EXPECT_FALSE(request.interactive);
   EXPECT_FALSE(request.entrypoint);
   EXPECT_FALSE(request.remove);
-  EXPECT_EQ(request.network, "none");
+  EXPECT_EQ(request.network, "default");
   EXPECT_EQ(request.isolation, "container");
   EXPECT_TRUE(request.memory.empty());
 }

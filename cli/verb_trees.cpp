@@ -1,6 +1,7 @@
 // cp, diff, export, commit: the guest's tree is opened here, the work is vrun-image's.
 #include <array>
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -40,6 +41,16 @@ std::vector<images::IdShift> to_shifts(const std::vector<oci::IdMapping>& ids) {
   return shifts;
 }
 
+constexpr std::array kEndingSignals{SIGINT, SIGTERM, SIGHUP};
+
+sigset_t ending_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : kEndingSignals)
+    ::sigaddset(&set, signal);
+  return set;
+}
+
 // With our stdin, stdout and stderr; it has said everything when it ends. `out`: its stdout, -1:
 // ours.
 Result<int> run_helper(const char* verb, const TreeRequest& request, int out = -1) {
@@ -52,8 +63,16 @@ Result<int> run_helper(const char* verb, const TreeRequest& request, int out = -
   ::posix_spawn_file_actions_init(&actions);
   const Undo destroy([&] { ::posix_spawn_file_actions_destroy(&actions); });
   if (out >= 0) ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  const Undo forget([&] { ::posix_spawnattr_destroy(&attributes); });
+  // Ctrl-C ends the helper also where we ignore it (Standstill).
+  const sigset_t ends = ending_signals();
+  ::posix_spawnattr_setsigdefault(&attributes, &ends);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t pid = 0;
-  const int error = ::posix_spawn(&pid, helper.c_str(), &actions, nullptr, argv.data(), environ);
+  const int error =
+      ::posix_spawn(&pid, helper.c_str(), &actions, &attributes, argv.data(), environ);
   if (error != 0) return Error::system(error, "run " + quote(helper));
   const Fd process = TRY(sys::pidfd_open(Pid(pid)));
   return TRY(sys::wait(process.get())).code();
@@ -74,11 +93,13 @@ Error not_for_a_terminal() {
       .hint("write it into a pipe or a file");
 }
 
-// While it lives, a guest that ran stands still.
+// While it lives, a guest that ran stands still, and we do not die of what would leave it so.
 class Standstill {
  public:
   static Result<Standstill> begin(const Guests& guests, const Guest& guest) {
     const bool pauses = guest.status == engine::GuestStatus::kRunning;
+    for (const int signal : kEndingSignals)
+      std::signal(signal, SIG_IGN);
     if (pauses) TRY(engine::pause_guest(guests, guest.record, true));
     return Standstill(guests, guest.record, pauses);
   }

@@ -150,9 +150,9 @@ inline constexpr std::array kToolVerbs{
         .arguments = "GUEST [COMMAND [ARGUMENT...]]",
         .summary = "a shell with tools of its own inside a guest",
         .text = "Also for guests without a shell. It has the guest's processes, network, users and "
-                "limits, and the files of --image; the guest's own files are below /proc/1/root. "
-                "Nothing "
-                "of it stays when it ends.",
+                "limits, and the files of --image; the guest's own files are below $GUEST_ROOT, "
+                "which is "
+                "/proc/1/root. Nothing of it stays when it ends.",
         .flag_set = EverydayFlags::kDebug,
         .least = 1,
         .most = kMany,

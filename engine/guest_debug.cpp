@@ -16,7 +16,7 @@
 namespace vrun::engine {
 namespace {
 
-RunRequest tool_request(const GuestRecord& guest, const DebugRequest& request) {
+RunRequest tool_request(const GuestRecord& guest, Pid pid, const DebugRequest& request) {
   RunRequest tools;
   tools.image = request.image;
   tools.args = request.command;
@@ -27,6 +27,13 @@ RunRequest tool_request(const GuestRecord& guest, const DebugRequest& request) {
   tools.cap_add = guest.request.cap_add;
   tools.cap_add.emplace_back("SYS_PTRACE");
   tools.userns = guest.request.userns;
+  // What the guest shares with the host cannot be mounted anew (proc, sysfs, mqueue).
+  for (std::string RunRequest::*member :
+       {&RunRequest::pid, &RunRequest::ipc, &RunRequest::uts, &RunRequest::network}) {
+    if (guest.request.*member == "host") tools.*member = "host";
+  }
+  const std::string init = guest.request.pid == "host" ? std::to_string(pid.value) : "1";
+  tools.env.push_back("GUEST_ROOT=/proc/" + init + "/root");
   tools.labels.push_back(std::string(kDebugLabel) + "=" + guest.name);
   return tools;
 }
@@ -89,7 +96,7 @@ struct Tools {
 };
 
 Result<Tools> prepare(const Guests& guests, const Guest& guest, const DebugRequest& request) {
-  RunRequest wanted = tool_request(guest.record, request);
+  RunRequest wanted = tool_request(guest.record, guest.pid, request);
   images::Image image = TRY(find_image(wanted, guests));
   if (wanted.args.empty() && image.config.entrypoint.empty() && image.config.cmd.empty()) {
     wanted.args = {"sh"};

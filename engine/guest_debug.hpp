@@ -22,7 +22,8 @@ struct DebugRequest {
 // The command has a mount namespace and a root of its own; processes, network, IPC, host name and
 // ids are the guest's. Its group lies inside the guest's, so the guest's limits hold for it. It may
 // look at every process of the guest (CAP_SYS_PTRACE in there): the guest's files are below
-// /proc/1/root. Answers its exit code; then nothing is left of it, nor of what it started.
+// $GUEST_ROOT (/proc/1/root, but for a guest with the host's processes). Answers its exit code;
+// then nothing is left of it, nor of what it started.
 Result<int> debug_guest(const Guests& guests, const GuestRecord& record,
                         const DebugRequest& request);
 

@@ -122,43 +122,23 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
   return {};
 }
 
-namespace {
-
-bool is_for(const images::Image& image, const std::string& platform) {
-  const std::string own = image.config.os + "/" + image.config.architecture;
-  return platform.empty() || platform == own || platform == own + "/" + image.config.variant;
-}
-
-Result<void> pull(const RunRequest& request, const Guests& guests, images::PullPolicy policy,
-                  const Result<images::Image>& here) {
+Result<images::Image> find_image(const RunRequest& request, const Guests& guests) {
+  const Places& places = guests.places();
+  const images::Catalog catalog(places.images, places.data, guests.tenant());
   images::TransferRequest transfer;
-  transfer.data_dir = guests.places().data;
+  transfer.data_dir = places.data;
+  transfer.shipped_dir = places.images;
   transfer.tenant = guests.tenant();
   transfer.images = {request.image};
   transfer.platform = request.platform;
-  const bool fits = here && is_for(*here, request.platform);
-  Result<void> pulled = images::pull_by_policy(policy, fits, std::move(transfer),
-                                               TRY(helper_path("vrun-image")), guests.host());
-  if (pulled || here || !here.error().hint().starts_with("did you mean")) return pulled;
-  return std::move(pulled).error().hint(here.error().hint());  // more likely a slip of the finger
-}
-
-}  // namespace
-
-Result<images::Image> find_image(const RunRequest& request, const Guests& guests) {
-  const images::PullPolicy policy = TRY(images::parse_pull_policy(request.pull));
-  const images::Catalog catalog(guests.places().images, guests.places().data, guests.tenant());
-  Result<images::Image> here = catalog.find(request.image);
-  if (!here && here.error().code() != Code::kNotFound) return here;
-  const bool fits = here && is_for(*here, request.platform);
-  if (fits && policy != images::PullPolicy::kAlways) return here;
-  if (!here && policy == images::PullPolicy::kNever) return here;
-  TRY(pull(request, guests, policy, here));
-  images::Image image = TRY(catalog.find(request.image));
-  if (is_for(image, request.platform)) return image;
-  return Error(Code::kNotFound, "--platform " + quote(request.platform) + ": image " +
-                                    quote(request.image) + " is for " + image.config.os + "/" +
-                                    image.config.architecture);
+  Result<images::Image> image =
+      images::obtain(catalog, TRY(images::parse_pull_policy(request.pull)), std::move(transfer),
+                     TRY(helper_path("vrun-image")), guests.host());
+  if (image) return image;
+  // More likely a slip of the finger than an image of that name somewhere else.
+  const Result<images::Image> here = catalog.find(request.image);
+  if (here || !here.error().hint().starts_with("did you mean")) return image;
+  return std::move(image).error().hint(here.error().hint());
 }
 
 Result<void> bring_layers(const images::Store& store, const images::Image& image,

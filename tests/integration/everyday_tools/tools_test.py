@@ -185,6 +185,12 @@ def debug_shares_the_guest_s_namespaces_but_for_the_mounts(vrun):
     assert inside[-1] != guests[-1]
 
 
+@pytest.mark.parametrize("flags", ["--userns host", "--privileged", "--pid host", "--network host", "--ipc host --uts host", "--user 1000", "--read-only"])
+def debug_works_whatever_the_guest_shares_with_the_host(vrun, flags):
+    vrun("run", "-d", "--name", "web", *flags.split(), "base", "sleep", "1000").ok()
+    assert vrun("debug", "web", "sh", "-c", "grep -c root $GUEST_ROOT/etc/passwd; id -u").ok().out.split()[1] == "0"
+
+
 def nothing_of_a_debug_shell_stays(vrun):
     vrun.detached(IDLE, "--name", "web")
     folders = lambda: sorted(p.name for p in (vrun.data / "guests/default").iterdir())  # noqa: E731

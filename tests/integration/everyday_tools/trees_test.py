@@ -2,6 +2,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
 
@@ -141,3 +142,15 @@ def a_commit_runs_with_what_the_guest_changed(vrun):
     assert vrun.state("web")["status"] == "running"
     out = vrun("run", "--rm", "mine:1", "sh", "-c", "cat /etc/motd; ls /bin/vi 2>/dev/null; echo $MADE").ok().out
     assert out == "changed\nhere\n"
+
+
+def a_commit_that_is_ended_lets_the_guest_go_on(vrun):
+    vrun.detached(f"dd if=/dev/urandom of=/big bs=1M count=60 2>/dev/null; {IDLE}", "--name", "web")
+    vrun.wait_for_log("web", "up")
+    committing = vrun.start("commit", "web", "mine:2", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    runtime.wait_for(lambda: vrun.state("web")["status"] == "paused" or committing.poll() is not None, "the guest stands still")
+    os.killpg(committing.pid, signal.SIGINT)
+    committing.communicate(timeout=60)
+    assert committing.returncode != 0, "the commit was faster than the signal"
+    assert vrun.state("web")["status"] == "running"
+    vrun("commit", "web", "mine:2").ok()  # and what was half made is removed by the next command that needs the store

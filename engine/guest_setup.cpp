@@ -138,7 +138,9 @@ Result<images::Image> find_image(const RunRequest& request, const Guests& guests
   // More likely a slip of the finger than an image of that name somewhere else.
   const Result<images::Image> here = catalog.find(request.image);
   if (here || !here.error().hint().starts_with("did you mean")) return image;
-  return std::move(image).error().hint(here.error().hint());
+  return Error(image.error().code(), "no such image " + quote(request.image) +
+                                         " here, and it cannot be fetched: " + image.error().text())
+      .hint(here.error().hint());
 }
 
 Result<void> bring_layers(const images::Store& store, const images::Image& image,

@@ -8,9 +8,9 @@ from harness import image_tools as tools
 
 
 def a_loaded_image_runs(vrun, loaded):
-    assert vrun("run", loaded).ok().out == "hello\n"
-    assert vrun("run", loaded, "cat", "/old/file").rc != 0, "the second layer deleted it"
-    assert vrun("run", loaded, "sh", "-c", "stat -c %u /etc/motd; echo $A").ok().out == "1000\nb\n"
+    assert vrun("run", "--rm", loaded).ok().out == "hello\n"
+    assert vrun("run", "--rm", loaded, "cat", "/old/file").rc != 0, "the second layer deleted it"
+    assert vrun("run", "--rm", loaded, "sh", "-c", "stat -c %u /etc/motd; echo $A").ok().out == "1000\nb\n"
     assert "localhost/small:1" in vrun.names()
 
 
@@ -19,9 +19,9 @@ def every_form_of_archive_is_read(vrun, layout, work):
     for form, name in forms.items():
         tools.run("skopeo", "copy", "-q", f"oci:{layout}:small", f"{form}:{work}/{form}.tar:{name}")
         assert vrun("load", "-q", "-i", work / f"{form}.tar").ok().out == name + "\n"
-        assert vrun("run", name).ok().out == "hello\n"
+        assert vrun("run", "--rm", name).ok().out == "hello\n"
     assert vrun("load", "-i", layout).ok().out == "Loaded image: small:latest\n"
-    assert vrun("run", "small").ok().out == "hello\n"
+    assert vrun("run", "--rm", "small").ok().out == "hello\n"
     # One image, whatever it came in: layers are shared.
     assert len(vrun.layers()) == 2
 
@@ -58,7 +58,7 @@ def what_podman_saves_is_loaded(vrun, loaded, podman, work):
         podman("save", "-q", "--format", form, "-o", work / form, loaded)
         vrun("rmi", loaded).ok()
         vrun("load", "-i", work / form).ok()
-        assert vrun("run", loaded).ok().out == "hello\n"
+        assert vrun("run", "--rm", loaded).ok().out == "hello\n"
         assert vrun("image", "fsck").ok()
 
 
@@ -71,7 +71,7 @@ def what_buildah_makes_is_loaded(vrun, disk, work):
     tools.run(*words, "commit", "-q", made, f"oci-archive:{work}/b.tar:localhost/built:1")
     tools.run(*words, "rm", made)
     vrun("load", "-i", work / "b.tar").ok()
-    assert vrun("run", "localhost/built:1").ok().out == "built\n"
+    assert vrun("run", "--rm", "localhost/built:1").ok().out == "built\n"
 
 
 def a_round_trip_changes_no_digest(vrun, loaded, work):
@@ -95,7 +95,7 @@ def a_root_file_system_becomes_an_image(vrun, work):
     tools.make_root(work / "root")
     tools.run("tar", "-C", work / "root", "-cf", work / "root.tar", ".")
     id = vrun("import", "-c", 'CMD ["echo", "made"]', "-c", "ENV X=y", "-c", "LABEL a=b", work / "root.tar", "mine:1").ok().out
-    assert vrun("run", "mine:1").ok().out == "made\n"
+    assert vrun("run", "--rm", "mine:1").ok().out == "made\n"
     seen = vrun.inspect("mine:1")
     assert seen["Id"] == id.strip() and seen["Config"]["Env"] == ["X=y"] and seen["Config"]["Labels"] == {"a": "b"}
     with open(work / "root.tar", "rb") as stdin:
@@ -168,7 +168,7 @@ def links_between_layers_are_followed_inside_the_archive(vrun, layout, work):
             member.size = len(data)
             new.addfile(member, io.BytesIO(data))
     vrun("load", "-i", work / "b.tar").ok()
-    assert vrun("run", "linked:1").ok().out == "hello\n"
+    assert vrun("run", "--rm", "linked:1").ok().out == "hello\n"
 
 
 def an_archive_cannot_reach_outside(vrun, work):
@@ -217,7 +217,7 @@ def links_in_the_place_of_folders_lead_nowhere(vrun, layout, work):
     with tarfile.open(work / "d.tar") as old:
         docker = {m.name: old.extractfile(m).read() for m in old if m.isfile()}
     planted(docker, {"blobs": outside, "archive": outside}).ok()
-    assert vrun("run", "x:1").ok().out == "hello\n"
+    assert vrun("run", "--rm", "x:1").ok().out == "hello\n"
     assert sorted((p.name, p.stat().st_mode, p.stat().st_nlink) for p in outside.rglob("*")) == before
 
 

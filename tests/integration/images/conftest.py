@@ -68,7 +68,7 @@ def loaded(vrun, layout):
 @pytest.fixture
 def podman(disk):
     """podman with a store of its own."""
-    words = ["podman", "--root", disk / "podman", "--runroot", disk / "podman-run", "--storage-driver", "vfs"]
+    words = ["podman", "--root", disk / "podman", "--runroot", disk / "pr", "--storage-driver", "vfs"]
 
     def call(*args):
         return run(*words, *args)

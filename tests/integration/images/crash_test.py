@@ -38,7 +38,7 @@ def load_can_be_killed_at_any_moment(vrun, layout, work):
         assert fsck.rc == 0, f"a name before its content: {fsck!r}"
         assert not vrun.unfinished(), "the next command cleans"
         vrun("load", "-i", work / "a.tar").ok()
-        assert vrun("run", "killed:1").ok().out == "hello\n"
+        assert vrun("run", "--rm", "killed:1").ok().out == "hello\n"
 
 
 def removing_can_be_killed_at_any_moment(vrun, layout, work):
@@ -58,7 +58,7 @@ def removing_can_be_killed_at_any_moment(vrun, layout, work):
         if "killed:1" not in vrun.names():
             assert not vrun.layers() and not vrun.blobs()
         else:
-            assert vrun("run", "killed:1").ok().out == "hello\n"
+            assert vrun("run", "--rm", "killed:1").ok().out == "hello\n"
             vrun("rmi", "killed:1").ok()
             vrun("image", "prune").ok()
         vrun("rmi", "base") if "base" in vrun.refs() else None

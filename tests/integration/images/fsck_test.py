@@ -24,7 +24,7 @@ def _damaged(vrun, *words):
 def a_sound_store_is_sound(vrun, loaded):
     assert vrun("image", "fsck").ok().out == "4 blobs and 2 layers checked, 0 damaged\n"
     assert vrun("image", "fsck", "--format", "json").ok().json == {"Blobs": 4, "Layers": 2, "Faults": []}
-    assert vrun("run", loaded).ok().out == "hello\n"
+    assert vrun("run", "--rm", loaded).ok().out == "hello\n"
     vrun("image", "fsck").ok()
 
 
@@ -61,14 +61,14 @@ def every_change_of_a_layer_is_found_and_mended(vrun, loaded):
         _damaged(vrun, words, "layer sha256:", "needed by: localhost/small:1", "1 damaged")
         assert "it was unpacked again" in vrun("image", "fsck", "--repair").out
         vrun("image", "fsck").ok()
-    assert vrun("run", loaded).ok().out == "hello\n"
+    assert vrun("run", "--rm", loaded).ok().out == "hello\n"
 
 
 def a_missing_layer_is_unpacked_again(vrun, loaded):
     shutil.rmtree(_layer(vrun, "etc/motd"))
     _damaged(vrun, "layer sha256:", "is missing")
     vrun("image", "fsck", "--quick").fails(rc=1)
-    assert vrun("run", loaded).ok().out == "hello\n", "run mends it as well"
+    assert vrun("run", "--rm", loaded).ok().out == "hello\n", "run mends it as well"
     vrun("image", "fsck").ok()
 
 
@@ -89,7 +89,7 @@ def damaged_documents_are_named_and_taken_away(vrun, loaded):
     seen = vrun.inspect(loaded)
     (vrun.data / "images/blobs/sha256" / seen["Digest"][7:]).write_text("{}")
     _damaged(vrun, f"image {seen['Digest']}", "vrun pull localhost/small:1 fetches it again")
-    vrun("run", loaded).fails("localhost/small:1", rc=125)
+    vrun("run", "--rm", loaded).fails("localhost/small:1", rc=125)
     assert loaded not in vrun.names(), "what is damaged is warned of"
     vrun("image", "prune").fails("nothing is removed while it is not known what image 'localhost/small:1' needs", "fsck --repair", rc=125)
     vrun("image", "fsck", "--repair").fails(rc=1)

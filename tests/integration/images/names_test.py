@@ -65,7 +65,7 @@ def shared_layers_stay_for_the_other_image(vrun, loaded, work):
 
 def _running_guest(vrun, image):
     """A guest that ends when its stdin does."""
-    guest = vrun.start("run", "--name", "busy", image, "sh", "-c", "echo up; cat; cat /etc/motd", stdin=subprocess.PIPE,
+    guest = vrun.start("run", "--rm", "--name", "busy", image, "sh", "-c", "echo up; cat; cat /etc/motd", stdin=subprocess.PIPE,
                        stdout=subprocess.PIPE)
     assert guest.stdout.readline() == b"up\n"
     return guest

@@ -104,9 +104,9 @@ def a_commit_is_an_image_with_one_more_layer(guest, vrun, loaded):
     seen = vrun.inspect("localhost/made:2")
     assert id.decode().strip() == seen["Id"] and seen["Author"] == "me"
     assert len(seen["RootFS"]["Layers"]) == 3 and seen["Config"]["Env"][-1] == "A=b"
-    assert vrun("run", "localhost/made:2").ok().out == "committed\n"
+    assert vrun("run", "--rm", "localhost/made:2").ok().out == "committed\n"
     script = ("ls /etc /old; stat -c '%u %g %Y %h' /etc/again; stat -c %s /sparse; cat /link; ls /long | cat; stat -c %F:%a /pipe")
-    out = vrun("run", "localhost/made:2", "sh", "-c", script).ok().out
+    out = vrun("run", "--rm", "localhost/made:2", "sh", "-c", script).ok().out
     assert "passwd" not in out and "fresh" in out and "file\n" not in out
     assert "1000 1001 1234567890 2\n" in out and f"{(50 << 20) + 3}\n" in out and "n" * 200 in out
     assert "fifo:640" in out

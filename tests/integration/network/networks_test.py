@@ -479,7 +479,7 @@ def the_verbs_make_show_and_remove_networks(host):
     (("create", "x", "--mtu", "100"), "mtu 100: not from 1280 to 65535", ""),
     (("rm", "wbe"), "network 'wbe': there is none of this name", "did you mean 'web'?"),
     (("inspect", "nothing"), "network 'nothing': there is none", "vrun network ls"),
-    (("connect", "web", "ghost"), "guest 'ghost' is not running", "while it runs"),
+    (("connect", "web", "ghost"), "no such guest 'ghost'", "vrun ps"),
     (("lss",), "unknown verb 'network lss'", "did you mean network ls?"),
 ])
 def a_wrong_word_gets_one_clear_error(host, words, text, hint):

@@ -113,7 +113,7 @@ def podman_and_skopeo_pull_what_vrun_pushed(vrun, registry, work):
     assert json.loads(registries.run("skopeo", "inspect", "--tls-verify=false", f"docker://{target}"))["Digest"] == digest
     registries.run("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{target}", f"dir:{work}/copied")
     assert {layer["digest"][7:] for layer in manifest["layers"]} <= {p.name for p in (work / "copied").iterdir()}
-    podman = ["podman", "--root", work / "podman", "--runroot", work / "podman-run", "--storage-driver", "vfs"]
+    podman = ["podman", "--root", work / "podman", "--runroot", work / "pr", "--storage-driver", "vfs"]
     registries.run(*podman, "pull", "-q", "--tls-verify=false", target)
     try:
         assert registries.run(*podman, "image", "inspect", target, "--format", "{{.Digest}}").strip() == digest
@@ -247,4 +247,4 @@ def progress_is_lines_json_or_bars(vrun, registry):
 
 def a_guest_runs_from_a_pulled_image(vrun, registry):
     vrun("pull", registry.image).ok()
-    assert vrun("run", registry.image, "cat", "/etc/motd").ok().out == "made for a test\n"
+    assert vrun("run", "--rm", registry.image, "cat", "/etc/motd").ok().out == "made for a test\n"

@@ -201,7 +201,12 @@ def the_fields_of_other_platforms_are_ignored(rt, bundle):
 def _damage(folder, text):
     """Spoils every file of a container but the intent record, which was complete before anything was made."""
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and "intent" not in path.name:
+        if path.name in ("intent", "group"):
+            continue
+        if path.is_symlink():  # a link's text is content here
+            path.unlink()
+            path.write_bytes(text)
+        elif path.is_file():
             path.write_bytes(text)
 
 
@@ -222,7 +227,7 @@ def a_damaged_state_file_is_an_error_and_delete_force_cleans_up(rt, bundle, numb
 def a_missing_state_file_does_not_stop_delete_force(rt, bundle):
     id = rt.start(bundle.args("sleep", "100"))
     for path in (rt.root / id).iterdir():
-        if path.is_file() and "intent" not in path.name:
+        if (path.is_file() or path.is_symlink()) and path.name not in ("intent", "group"):
             path.unlink()
     rt("delete", "--force", id)
     assert rt("list", "--quiet").ok().out == ""

@@ -35,10 +35,6 @@ namespace {
 // After SIGKILL, and for writing an end down.
 constexpr int kSettleMs = 20000;
 
-bool exists(const std::string& path) {
-  return sys::stat(At::cwd(), path, AT_SYMLINK_NOFOLLOW).has_value();
-}
-
 // What vrun did last to the guest, so that its end can be explained.
 void note_killer(const Guests& guests, const GuestRecord& record, int signal, std::string_view by) {
   const Result<Fd> file = sys::open(At::cwd(), guests.monitor_dir(record) + "/killers",
@@ -149,7 +145,10 @@ Result<LockedGuest> lock_by_name(const Guests& guests, const std::string& id,
 }
 
 Result<LockedGuest> lock_monitored(const Guests& guests, const std::string& id) {
-  return lock_by_name(guests, id, TRY(name_of_monitored(guests, id)));
+  Result<LockedGuest> locked = lock_by_name(guests, id, TRY(name_of_monitored(guests, id)));
+  if (locked || locked.error().code() != Code::kNotFound) return locked;
+  // A rename may have been killed before it was written down here.
+  return guests.lock(TRY(guests.find(id)).record);
 }
 
 Result<Next> end_and_decide(const Guests& guests, LockedGuest& locked, std::optional<int> status,
@@ -210,8 +209,8 @@ Result<void> repair_monitored(const Guests& guests) {
     if (!is_orphan(path + "/" + id)) continue;
     Result<void> repaired = repair_guest(guests, id);
     if (repaired) continue;
-    if (repaired.error().code() == Code::kNotFound && !exists(path + "/" + id + "/name")) {
-      // Killed before it had a name, or while it was removed.
+    if (repaired.error().code() == Code::kNotFound) {
+      // Killed before it had a name, or while it was removed: no guest has this id.
       TRY(fs::remove_tree(*dir, id));
       continue;
     }

@@ -1,6 +1,7 @@
 #include "runtime/serve.hpp"
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 
@@ -30,18 +31,21 @@ Result<Incoming> receive(const Serving& serving) {
   return Error(Code::kInternal, "the container stage sent half a message");
 }
 
-Result<void> answer(const Serving& serving, int error) {
-  Message message{};
-  message.kind = MessageKind::kAnswer;
-  message.error = error;
-  return sys::send(serving.wire.get(),
-                   std::span(reinterpret_cast<const char*>(&message), offsetof(Message, text)));
-}
-
 Error ended(const Serving& serving) {
   Result<sys::Exit> exit = sys::wait(serving.child.pidfd.get());
   if (!exit) return std::move(exit).error();
   return died(*exit, *serving.builder);
+}
+
+Result<void> answer(const Serving& serving, int error) {
+  Message message{};
+  message.kind = MessageKind::kAnswer;
+  message.error = error;
+  Result<void> sent =
+      sys::send(serving.wire.get(),
+                std::span(reinterpret_cast<const char*>(&message), offsetof(Message, text)));
+  if (sent || sent.error().sys_errno() != EPIPE) return sent;
+  return ended(serving);  // somebody killed it: that is what went wrong
 }
 
 // The pid behind a pidfd, in our pid namespace (proc(5), fdinfo).

@@ -93,7 +93,9 @@ Result<void> start(const Context& context, const std::string& id) {
   if (!gate && gate.error().sys_errno() == ECONNREFUSED) return wrong_state(id, Status::kStopped);
   Starting starting{spec, info, TRY(std::move(gate))};
   constexpr std::string_view kGo = "s";
-  TRY(sys::send(starting.gate.get(), kGo));
+  Result<void> sent = sys::send(starting.gate.get(), kGo);
+  if (!sent && sent.error().sys_errno() == EPIPE) return wrong_state(id, Status::kStopped);
+  TRY(std::move(sent));
   Result<void> started = follow(starting);
   // Started or failed for good: nobody waits at the gate any more.
   static_cast<void>(sys::unlink(folder.dir(), kGateName));

@@ -12,7 +12,7 @@ import pytest
 from harness import host, leaks, runtime
 
 OUTCOMES = ("already exists", "does not exist", "not running", "running", "stopped", "created", "not stopped", "busy",
-            "no such", "in use", "ended before", "killed", "cannot start", "being")
+            "no such", "in use", "ended before", "ended while", "never completed", "killed", "cannot start", "being")
 
 
 def _quiet(rt, *args):

@@ -163,7 +163,7 @@ Result<int> everyday_events(const EverydayCall& call) {
   while (TRY(tail.read(wanted))) {
     int timeout_ms = -1;
     if (!wanted.until.empty()) {
-      if (engine::now_text() >= wanted.until) return 0;
+      if (now_text() >= wanted.until) return 0;
       constexpr int kLookMs = 200;
       timeout_ms = kLookMs;
     }

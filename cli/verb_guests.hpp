@@ -32,7 +32,7 @@ Result<int> everyday_events(const EverydayCall& call);
 
 // "3 minutes" of so many seconds.
 std::string time_words(std::int64_t seconds);
-// Seconds since the epoch of a time that engine::now_text() wrote; 0 if it is none.
+// Seconds since the epoch of a time that now_text() wrote; 0 if it is none.
 std::int64_t epoch_of(const std::string& time);
 // "Up 3 minutes (healthy)", "Exited (137) 2 hours ago: killed by signal 9 (KILL) of `vrun stop`".
 std::string status_words(const engine::Guest& guest, std::int64_t now);

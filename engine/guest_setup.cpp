@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "cgroups/group.hpp"
 #include "engine/environment.hpp"
+#include "engine/guest_dir.hpp"
 #include "engine/rights.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
@@ -92,19 +93,6 @@ std::string absolute_volume(const std::string& text, const std::string& cwd) {
 
 }  // namespace
 
-std::string now_text() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  tm utc{};
-  ::gmtime_r(&now.tv_sec, &utc);
-  std::string text(48, '\0');
-  const int n = std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
-                              utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                              utc.tm_min, utc.tm_sec, now.tv_nsec);
-  text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  return text;
-}
-
 Result<void> settle_request(RunRequest& request, const Host& host) {
   request.tty = wants_terminal(request);
   request.interactive = request.interactive.value_or(!request.detach);
@@ -120,6 +108,18 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
     }
   }
   return {};
+}
+
+GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request) {
+  GuestRecord record;
+  record.id = make_guest_id();
+  record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
+  record.tenant = guests.tenant();
+  record.image = image.name;
+  record.manifest_digest = image.digest.str();
+  record.created = now_text();
+  record.request = std::move(request);
+  return record;
 }
 
 Result<images::Image> find_image(const RunRequest& request, const Guests& guests) {

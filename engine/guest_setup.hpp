@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "base/clock.hpp"
 #include "base/fd.hpp"
 #include "base/host.hpp"
 #include "base/result.hpp"
@@ -22,8 +23,8 @@ namespace vrun::engine {
 // paths become absolute, "as my terminal is" becomes yes or no.
 Result<void> settle_request(RunRequest& request, const Host& host);
 
-// RFC 3339, UTC, with nanoseconds: texts compare like times.
-std::string now_text();
+// A guest that does not exist yet, with an id and a name of its own.
+GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request);
 
 // The one place where the name of an image becomes an image.
 Result<images::Image> find_image(const RunRequest& request, const Guests& guests);

@@ -23,18 +23,6 @@
 namespace vrun::engine {
 namespace {
 
-GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request) {
-  GuestRecord record;
-  record.id = make_guest_id();
-  record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
-  record.tenant = guests.tenant();
-  record.image = image.name;
-  record.manifest_digest = image.digest.str();
-  record.created = now_text();
-  record.request = std::move(request);
-  return record;
-}
-
 // What the spec wants and what has to live until the program runs.
 struct Making {
   oci::ImageConfig config;

@@ -44,14 +44,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_policies(request));
   images::Image image = TRY(find_image(request, guests));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
-  GuestRecord record;
-  record.id = make_guest_id();
-  record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
-  record.tenant = guests.tenant();
-  record.image = image.name;
-  record.manifest_digest = image.digest.str();
-  record.created = now_text();
-  record.request = std::move(request);
+  GuestRecord record = new_record(image, guests, std::move(request));
   GuestFacts facts =
       TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
   facts.network_path = TRY(shared_network_path(guests, record.request));

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "base/clock.hpp"
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "cgroups/intel_rdt.hpp"
@@ -18,20 +19,6 @@
 
 namespace vrun::runtime {
 namespace {
-
-// "2026-01-31T10:20:30.123456789Z"
-std::string now_text() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  tm utc{};
-  ::gmtime_r(&now.tv_sec, &utc);
-  std::string text(32, '\0');
-  const int n = std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
-                              utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                              utc.tm_min, utc.tm_sec, now.tv_nsec);
-  text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  return text;
-}
 
 Result<void> fill_hook_states(const Plan& plan, const Record& record, Pid pid) {
   if (!plan.hook_state_creating) return {};

@@ -31,10 +31,11 @@ def the_example_does_what_it_says(rt, work, script):
     env = {**os.environ, "PATH": f"{Path(rt.path).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "VRUN_DATA_DIR": str(work / "data"),
            "VRUN_RUN_DIR": str(work / "run"), "HOME": str(work)}
     (work / "here").mkdir()
+    before = {name for _, name in socket.if_nameindex()}
     done = subprocess.run(["sh", "-e", "-c", script], cwd=work / "here", env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
                           timeout=12 * runtime.DEADLINE)
     # A tenant's default network stays when its guests are gone; here its name space is the tests' own.
     for _, name in socket.if_nameindex():
-        if name.startswith("vr-"):
+        if name.startswith("vr-") and name not in before:
             subprocess.run(["ip", "link", "del", name], check=True)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)

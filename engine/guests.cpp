@@ -1,11 +1,13 @@
 #include "engine/guests.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fcntl.h>
 #include <sys/file.h>
 
 #include "base/fs.hpp"
+#include "base/halves.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -28,6 +30,13 @@ bool exists(const std::string& path) {
 bool is_held(const std::string& lock) {
   const Result<Fd> file = sys::open(At::cwd(), lock, O_RDONLY | O_NOFOLLOW);
   return file && ::flock(file->get(), LOCK_SH | LOCK_NB) != 0;
+}
+
+// `dir`: of the tenant's guests.
+Result<GuestRecord> read_record(const Fd& dir, const std::string& name) {
+  const std::string path = name + "/guest.json";
+  const std::string text = TRY(fs::read_file(dir, path, kRecordBytes, fs::Kind::kRegularOnly));
+  return parse_guest_record(text, path);
 }
 
 Error unknown(std::string_view wanted, const std::vector<Guest>& all) {
@@ -89,22 +98,22 @@ std::string Guests::monitor_dir(const GuestRecord& record) const {
 }
 
 Result<GuestRecord> Guests::read(const std::string& name) const {
-  const std::string path = places_.guests(tenant_) + "/" + name + "/guest.json";
-  const std::string text =
-      TRY(fs::read_file(At::cwd(), path, kRecordBytes, fs::Kind::kRegularOnly));
-  return parse_guest_record(text, path);
+  const Fd dir = TRY(sys::open_dir(At::cwd(), places_.guests(tenant_)));
+  return read_record(dir, name);
 }
 
 Guest Guests::look(GuestRecord record) const {
+  const Result<runtime::Info> info = runtime::state(context_, record.id);
+  return look(std::move(record), info ? &*info : nullptr);
+}
+
+Guest Guests::look(GuestRecord record, const runtime::Info* info) const {
   Guest guest;
   guest.record = std::move(record);
   guest.status = guest.record.last.started.empty() ? GuestStatus::kCreated : GuestStatus::kExited;
   const std::string monitor = monitor_dir(guest.record);
-  if (!exists(monitor)) {
-    // A guest of `run --rm` in the foreground has no monitor but the command itself.
-    if (!guest.record.request.remove) return guest;
-  }
-  const Result<runtime::Info> info = runtime::state(context_, guest.record.id);
+  // A guest of `run --rm` in the foreground has no monitor but the command itself.
+  if (info == nullptr && !guest.record.request.remove && !exists(monitor)) return guest;
   if (info) guest.pid = info->pid;
   if (info && info->status == runtime::Status::kRunning) guest.status = GuestStatus::kRunning;
   if (info && info->status == runtime::Status::kPaused) guest.status = GuestStatus::kPaused;
@@ -140,25 +149,50 @@ Result<Guest> Guests::find(std::string_view name_or_id) const {
   return *matches[0];
 }
 
+std::optional<Guest> Guests::look_at(const Fd& dir, const std::string& name,
+                                     const std::map<std::string, runtime::Info>& containers) const {
+  if (name.starts_with('.')) return std::nullopt;  // being removed
+  Result<GuestRecord> record = read_record(dir, name);
+  if (!record) {
+    // Made or removed at this moment: nothing to say.
+    if (record.error().code() != Code::kNotFound) log::warning(record.error().text());
+    return std::nullopt;
+  }
+  const auto container = containers.find(record->id);
+  // Not there: it does not run, or it was started since.
+  if (container == containers.end()) return look(*std::move(record));
+  return look(*std::move(record), &container->second);
+}
+
 Result<std::vector<Guest>> Guests::list() const {
   std::vector<Guest> guests;
   Result<Fd> dir = sys::open_dir(At::cwd(), places_.guests(tenant_));
   if (!dir && dir.error().code() == Code::kNotFound) return guests;
   if (!dir) return std::move(dir).error();
-  for (const std::string& name : TRY(sys::list_dir(dir->get()))) {
-    if (name.starts_with('.')) continue;  // being removed
-    Result<GuestRecord> record = read(name);
-    if (!record) {
-      // Made or removed at this moment: nothing to say.
-      if (record.error().code() != Code::kNotFound) log::warning(record.error().text());
-      continue;
-    }
-    guests.push_back(look(*std::move(record)));
+  // All at once: what is the same for every guest (the cgroup layout) is looked at only once.
+  std::map<std::string, runtime::Info> containers;
+  for (runtime::Info& info : TRY(runtime::list(context_))) {
+    std::string id = info.id;
+    containers.emplace(std::move(id), std::move(info));
   }
-  std::sort(guests.begin(), guests.end(), [](const Guest& a, const Guest& b) {
-    return a.record.created != b.record.created ? a.record.created > b.record.created
-                                                : a.record.name < b.record.name;
+  const std::vector<std::string> names = TRY(sys::list_dir(dir->get()));
+  std::vector<std::optional<Guest>> found(names.size());
+  for_each_half(names.size(), [&](std::size_t first, std::size_t end) {
+    for (std::size_t i = first; i < end; ++i)
+      found[i] = look_at(*dir, names[i], containers);
   });
+  // Sorted before they are moved: a guest is some kilobytes of text.
+  std::vector<Guest*> order;
+  for (std::optional<Guest>& guest : found) {
+    if (guest) order.push_back(&*guest);
+  }
+  std::sort(order.begin(), order.end(), [](const Guest* a, const Guest* b) {
+    return a->record.created != b->record.created ? a->record.created > b->record.created
+                                                  : a->record.name < b->record.name;
+  });
+  guests.reserve(order.size());
+  for (Guest* guest : order)
+    guests.push_back(std::move(*guest));
   return guests;
 }
 

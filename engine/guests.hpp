@@ -15,6 +15,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -97,6 +98,12 @@ class Guests {
       : places_(std::move(places)), tenant_(std::move(tenant)), context_(std::move(context)) {}
   Result<GuestRecord> read(const std::string& name) const;
   Guest look(GuestRecord record) const;
+  // `info`: what the runtime says of it, null: it knows no such container.
+  Guest look(GuestRecord record, const runtime::Info* info) const;
+
+  // The guest of one directory below `dir`; none when there is none.
+  std::optional<Guest> look_at(const Fd& dir, const std::string& name,
+                               const std::map<std::string, runtime::Info>& containers) const;
 
   Places places_;
   std::string tenant_;

@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <cerrno>
-#include <thread>
 
 #include <fcntl.h>
-#include <sched.h>
 #include <unistd.h>
 
+#include "base/halves.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "runtime/container.hpp"
@@ -56,22 +55,6 @@ std::optional<Info> look_at(const Context& context, const Fd& root, const std::s
   Result<Info> info = read_info(*folder, *loaded, context.host);
   if (!info) return std::nullopt;
   return *std::move(info);
-}
-
-// Half of many containers each: what this costs is system calls, and those run side by side.
-template <typename Work>
-void for_each_half(std::size_t count, const Work& work) {
-  constexpr std::size_t kWorthAThread = 64;
-  const std::size_t half = count < kWorthAThread ? 0 : count / 2;
-  std::thread other;
-  if (half != 0) {
-    other = std::thread([&] {
-      ::unshare(CLONE_FILES);  // one table of descriptors for both is a lock between them
-      work(0, half);
-    });
-  }
-  work(half, count);
-  if (other.joinable()) other.join();
 }
 
 }  // namespace

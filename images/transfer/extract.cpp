@@ -286,6 +286,7 @@ Result<void> Extractor::copy_content(int file, std::uint64_t size, archive* read
   const void* data = nullptr;
   std::size_t bytes = 0;
   la_int64_t offset = 0;
+  std::uint64_t end = 0;  // of what was written so far
   while (true) {
     const int status = archive_read_data_block(reader, &data, &bytes, &offset);
     if (status == ARCHIVE_EOF) return {};
@@ -293,6 +294,13 @@ Result<void> Extractor::copy_content(int file, std::uint64_t size, archive* read
         status == ARCHIVE_FATAL && feed.has_ended() && static_cast<std::uint64_t>(offset) == size;
     if (cut_after_content_) return {};
     if (status != ARCHIVE_OK) return feed.failure(reader, "read content");
+    // The map of a sparse file is the layer's word; only its size was counted against the limit.
+    const auto start = static_cast<std::uint64_t>(offset);
+    if (offset < 0 || start < end || start > size || bytes > size - start) {
+      return Error(Code::kInvalid, "the content does not fit in the file's " +
+                                       std::to_string(size) + " bytes, or is out of order");
+    }
+    end = start + bytes;
     const char* from = static_cast<const char*>(data);
     while (bytes > 0) {
       const ssize_t n = ::pwrite(file, from, bytes, offset);

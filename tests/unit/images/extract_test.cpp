@@ -347,6 +347,23 @@ TEST_F(Extract, a_sparse_file_takes_no_room) {
   EXPECT_EQ(outer_.read("layer/hole").substr(1048576), "end");
 }
 
+TEST_F(Extract, a_sparse_file_cannot_hold_more_than_it_says) {
+  // The map says 4096 bytes at 0 and 100 bytes at 8192, the size 10: only the size meets the limit.
+  for (const std::string map : {"1\n0\n4096\n", "1\n8192\n100\n", "2\n0\n8\n4\n4\n"}) {
+    std::string content = map;
+    content.resize(512, '\0');
+    content += std::string(4096, 'b');
+    EXPECT_THAT(error_of(Tar()
+                             .pax({{"GNU.sparse.major", "1"},
+                                   {"GNU.sparse.minor", "0"},
+                                   {"GNU.sparse.name", "bomb"},
+                                   {"GNU.sparse.realsize", "10"}})
+                             .file("GNUSparseFile.0/bomb", content)),
+                HasSubstr("does not fit"))
+        << map;
+  }
+}
+
 TEST_F(Extract, overlong_names_are_refused) {
   EXPECT_THAT(error_of(Tar().file(std::string(256, 'n'))), HasSubstr("name longer than 255"));
   std::string path;

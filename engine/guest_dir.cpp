@@ -37,11 +37,41 @@ std::string random_digits() {
 }
 
 // Under its new name nobody takes it for a guest; its lock, still held, keeps others from removing
-// it too.
-Result<void> remove_guest(const Fd& parent, const std::string& name) {
-  const std::string going = std::string(kRemoving) + name + "-" + random_digits();
+// it too. Answers the new name.
+Result<std::string> take_away(const Fd& parent, const std::string& name) {
+  std::string going = std::string(kRemoving) + name + "-" + random_digits();
   TRY(sys::rename(parent, name, parent, going));
-  return fs::remove_tree(parent, going);
+  return going;
+}
+
+Result<void> remove_guest(const Fd& parent, const std::string& name) {
+  return fs::remove_tree(parent, TRY(take_away(parent, name)));
+}
+
+struct Dead {
+  std::string name;
+  Fd lock;
+};
+
+// What commands that died left below `parent`: half-made and half-removed guests.
+Result<std::vector<Dead>> find_dead(const Fd& parent, const std::string& guests_dir) {
+  std::vector<Dead> dead;
+  const Fd making = TRY(sys::open_dir(At::cwd(), guests_dir));
+  TRY(sys::lock(making.get(), LOCK_EX, "guests"));
+  for (const std::string& name : TRY(sys::list_dir(parent.get()))) {
+    // One system call for each guest: this is done before every start.
+    const std::string kept = name + "/" + kKept;
+    const bool removing = name.starts_with(kRemoving);
+    if (!removing && ::faccessat(parent.get(), kept.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+      continue;
+    }
+    Result<Fd> dir = sys::open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!dir || ::flock(dir->get(), LOCK_EX | LOCK_NB) != 0) continue;  // gone, or alive
+    // Looked at again: it may have been kept since.
+    if (!removing && ::faccessat(dir->get(), kKept, F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
+    dead.push_back({name, *std::move(dir)});
+  }
+  return dead;
 }
 
 Result<void> fill(const Fd& dir, const GuestRecord& record) {
@@ -170,32 +200,27 @@ Result<void> write_guest_files(const Fd& guest_dir, const GuestFiles& files) {
 }
 
 Result<void> sweep_guests(const std::string& guests_dir,
-                          const std::function<Result<bool>(const std::string&)>& end_guest) {
+                          const std::function<Result<bool>(const std::string&)>& end_guest,
+                          const std::function<Result<void>()>& give_back) {
   Result<Fd> opened = sys::open_dir(At::cwd(), guests_dir);
   if (!opened) {
     if (opened.error().code() == Code::kNotFound) return {};
     return std::move(opened).error();
   }
   const Fd parent = *std::move(opened);
-  std::vector<std::pair<std::string, Fd>> dead;
-  {
-    const Fd making = TRY(sys::open_dir(At::cwd(), guests_dir));
-    TRY(sys::lock(making.get(), LOCK_EX, "guests"));
-    for (const std::string& name : TRY(sys::list_dir(parent.get()))) {
-      Result<Fd> dir = sys::open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      if (!dir || ::flock(dir->get(), LOCK_EX | LOCK_NB) != 0) continue;  // gone, or alive
-      const bool kept = ::faccessat(dir->get(), kKept, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-      if (kept && !name.starts_with(kRemoving)) continue;
-      dead.emplace_back(name, *std::move(dir));
-    }
-  }
+  std::vector<std::string> going;
+  const std::vector<Dead> dead = TRY(find_dead(parent, guests_dir));
   for (const auto& [name, lock] : dead) {
     if (name.starts_with(kRemoving)) {
-      TRY(fs::remove_tree(parent, name));
+      going.push_back(name);
     } else if (TRY(end_guest(name))) {
-      TRY(remove_guest(parent, name));
+      going.push_back(TRY(take_away(parent, name)));
     }
   }
+  // Before the trees go: who kills us leaves one of them, and the next sweep comes by here again.
+  if (!going.empty()) TRY(give_back());
+  for (const std::string& name : going)
+    TRY(fs::remove_tree(parent, name));
   return {};
 }
 

@@ -454,10 +454,11 @@ Result<int> guest_health(const Guests& guests, const std::string& id) {
 void repair(const Guests& guests) {
   Result<void> done = repair_monitored(guests);
   if (done) {
-    done = sweep_guests(guests.places().guests(guests.tenant()),
-                        [&](const std::string& name) { return end_unkept(guests, name); });
+    done = sweep_guests(
+        guests.places().guests(guests.tenant()),
+        [&](const std::string& name) { return end_unkept(guests, name); },
+        [&] { return release_orphaned_ranges(ids_dir(guests.places())); });
   }
-  if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {
     log::warning(std::move(done).error().during("cleaning up after a killed command").text());
   }

@@ -68,6 +68,8 @@ struct Exit {
 Result<Exit> wait(int pidfd);
 // Without blocking: empty while it runs.
 Result<std::optional<Exit>> try_wait(int pidfd);
+// Of a process that is not our child and has been reaped, where the kernel keeps it (Linux 6.15).
+std::optional<Exit> kept_exit(int pidfd);
 
 Result<void> set_namespace(int fd, std::uint64_t type);
 Result<void> unshare(std::uint64_t flags);

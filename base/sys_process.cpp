@@ -9,6 +9,7 @@
 
 #include "base/clone_exec.hpp"
 #include "base/fault_injection.hpp"
+#include "base/pidfd_info.hpp"
 #include "base/sys.hpp"
 
 #ifndef P_PIDFD
@@ -77,6 +78,15 @@ Result<Exit> wait(int pidfd) {
 
 Result<std::optional<Exit>> try_wait(int pidfd) {
   return wait_with(pidfd, WNOHANG);
+}
+
+std::optional<Exit> kept_exit(int pidfd) {
+  PidfdInfo info{};
+  info.mask = kPidfdInfoExit;
+  if (::ioctl(pidfd, kPidfdGetInfo, &info) != 0) return std::nullopt;
+  if ((info.mask & kPidfdInfoExit) == 0) return std::nullopt;
+  if (WIFSIGNALED(info.exit_code)) return Exit{true, WTERMSIG(info.exit_code)};
+  return Exit{false, WEXITSTATUS(info.exit_code)};
 }
 
 Result<void> set_namespace(int fd, std::uint64_t type) {

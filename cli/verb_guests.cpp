@@ -35,7 +35,6 @@ Result<void> echo(const GuestRecord& record) {
 Result<int> create(const EverydayCall& call) {
   const Guests guests = TRY(guests_of(call));
   TRY(engine::need_root(call.host));
-  engine::repair(guests);
   engine::RunRequest request = to_request(call.arguments);
   request.detach = true;  // no terminal of ours is meant
   engine::CreatedGuest created = TRY(engine::create_guest(guests, std::move(request)));
@@ -91,7 +90,6 @@ Result<int> start_attached(const EverydayCall& call) {
 Result<int> start(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
   const Guests guests = TRY(guests_of(call));
-  engine::repair(guests);
   if (call.arguments.on("attach") || call.arguments.on("interactive")) {
     return start_attached(call);
   }
@@ -138,7 +136,6 @@ Result<int> rm(const EverydayCall& call) {
   const bool force = call.arguments.on("force");
   const auto how = force ? engine::Force::kYes : engine::Force::kNo;
   const Guests guests = TRY(guests_of(call));
-  engine::repair(guests);
   int failed = 0;
   for (const std::string_view word : call.arguments.words()) {
     const auto remove = [&]() -> Result<void> {
@@ -160,9 +157,13 @@ Result<int> rm(const EverydayCall& call) {
 
 Result<int> wait(const EverydayCall& call) {
   const Guests guests = TRY(guests_of(call));
+  std::vector<engine::Wait> waits;
   for (const std::string_view word : call.arguments.words()) {
     const engine::Guest guest = TRY(guests.find(word));
-    const int code = TRY(engine::wait_for_guest(guests, guest.record));
+    waits.push_back(TRY(engine::Wait::begin(guests, guest.record)));
+  }
+  for (engine::Wait& wait : waits) {
+    const int code = TRY(wait.finish(guests));
     TRY(say(std::to_string(code)));
   }
   return 0;
@@ -177,7 +178,6 @@ Result<int> rename(const EverydayCall& call) {
 
 Result<int> attach(const EverydayCall& call) {
   const Guests guests = TRY(guests_of(call));
-  engine::repair(guests);
   const engine::Guest guest = TRY(guests.find(call.arguments.word(0)));
   if (!guest.runs()) {
     return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running (" +
@@ -252,7 +252,9 @@ Result<int> everyday_guest(std::string_view verb, const EverydayCall& call) {
 }
 
 Result<Guests> guests_of(const EverydayCall& call) {
-  return Guests::open(call.places, engine::kDefaultTenant, call.host);
+  Guests guests = TRY(Guests::open(call.places, engine::kDefaultTenant, call.host));
+  if (!call.host.rootless()) engine::repair(guests);
+  return guests;
 }
 
 Result<int> for_each_guest(

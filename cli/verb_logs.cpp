@@ -3,8 +3,8 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/verb_guests.hpp"
-#include "engine/guest_life.hpp"
 #include "engine/guest_logs.hpp"
+#include "engine/terminal_text.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -36,7 +36,7 @@ class Output {
   Result<void> add(const engine::LogRecord& record, bool timestamps) {
     if (timestamps && fresh_) pending_ += std::string(record.time) + " ";
     if (terminal_) {
-      pending_ += engine::harmless(record.text);
+      pending_ += shown_.take(record.text, record.whole);
     } else {
       pending_ += record.text;
     }
@@ -50,10 +50,16 @@ class Output {
     const std::string text = std::exchange(pending_, "");
     return sys::write_all(fd_, text);
   }
+  // What is left of a last line without an end, too.
+  Result<void> end() {
+    pending_ += shown_.take("", true);
+    return flush();
+  }
 
  private:
   int fd_;
   bool terminal_, fresh_ = true;
+  engine::TerminalText shown_;
   std::string pending_;
 };
 
@@ -62,7 +68,6 @@ class Output {
 Result<int> everyday_logs(const EverydayCall& call) {
   const engine::Guests guests = TRY(guests_of(call));
   const engine::LogsRequest request = TRY(request_of(call));
-  if (request.follow) engine::repair(guests);  // without a monitor nothing would follow
   const engine::Guest guest = TRY(guests.find(call.arguments.word(0)));
   const bool timestamps = call.arguments.on("timestamps");
   Output out(STDOUT_FILENO);
@@ -80,8 +85,8 @@ Result<int> everyday_logs(const EverydayCall& call) {
   }));
   // A reader that has gone (head) has seen enough.
   if (!written) return 0;
-  TRY(out.flush());
-  TRY(err.flush());
+  TRY(out.end());
+  TRY(err.end());
   return 0;
 }
 

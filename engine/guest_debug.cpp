@@ -149,7 +149,6 @@ Result<int> debug_guest(const Guests& guests, const GuestRecord& record,
         .hint(guest.status == GuestStatus::kPaused ? "vrun unpause " + record.name
                                                    : "vrun start " + record.name);
   }
-  repair(guests);
   Tools tools = TRY(prepare(guests, guest, request));
   // The pid is still the guest's: its namespaces are taken by number.
   const Fd init = TRY(runtime::open_init(guests.context(), record.id));

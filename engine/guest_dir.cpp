@@ -37,15 +37,11 @@ std::string random_digits() {
 }
 
 // Under its new name nobody takes it for a guest; its lock, still held, keeps others from removing
-// it too. Answers the new name.
-Result<std::string> take_away(const Fd& parent, const std::string& name) {
-  std::string going = std::string(kRemoving) + name + "-" + random_digits();
-  TRY(sys::rename(parent, name, parent, going));
-  return going;
-}
-
+// it too.
 Result<void> remove_guest(const Fd& parent, const std::string& name) {
-  return fs::remove_tree(parent, TRY(take_away(parent, name)));
+  const std::string going = std::string(kRemoving) + name + "-" + random_digits();
+  TRY(sys::rename(parent, name, parent, going));
+  return fs::remove_tree(parent, going);
 }
 
 struct Dead {
@@ -200,27 +196,21 @@ Result<void> write_guest_files(const Fd& guest_dir, const GuestFiles& files) {
 }
 
 Result<void> sweep_guests(const std::string& guests_dir,
-                          const std::function<Result<bool>(const std::string&)>& end_guest,
-                          const std::function<Result<void>()>& give_back) {
+                          const std::function<Result<bool>(const std::string&)>& end_guest) {
   Result<Fd> opened = sys::open_dir(At::cwd(), guests_dir);
   if (!opened) {
     if (opened.error().code() == Code::kNotFound) return {};
     return std::move(opened).error();
   }
   const Fd parent = *std::move(opened);
-  std::vector<std::string> going;
   const std::vector<Dead> dead = TRY(find_dead(parent, guests_dir));
   for (const auto& [name, lock] : dead) {
     if (name.starts_with(kRemoving)) {
-      going.push_back(name);
+      TRY(fs::remove_tree(parent, name));
     } else if (TRY(end_guest(name))) {
-      going.push_back(TRY(take_away(parent, name)));
+      TRY(remove_guest(parent, name));
     }
   }
-  // Before the trees go: who kills us leaves one of them, and the next sweep comes by here again.
-  if (!going.empty()) TRY(give_back());
-  for (const std::string& name : going)
-    TRY(fs::remove_tree(parent, name));
   return {};
 }
 

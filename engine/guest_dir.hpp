@@ -75,11 +75,8 @@ Result<void> mark_kept(const Fd& guest_dir);
 Result<void> remove_kept(const std::string& guests_dir, const std::string& name);
 
 // Removes the directories of commands that died, after `end_guest(name)` has ended what is left of
-// the guest; where that answers false (the guest still runs) the directory stays. `give_back()` is
-// called when one goes or a removal is completed: what belonged to guests without a directory is
-// nobody's then.
+// the guest; where that answers false (the guest still runs) the directory stays.
 Result<void> sweep_guests(const std::string& guests_dir,
-                          const std::function<Result<bool>(const std::string&)>& end_guest,
-                          const std::function<Result<void>()>& give_back);
+                          const std::function<Result<bool>(const std::string&)>& end_guest);
 
 }  // namespace vrun::engine

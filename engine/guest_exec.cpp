@@ -66,6 +66,7 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
   options.env = request.env;
   options.cwd = request.workdir;
   options.terminal = request.tty;
+  options.pid_file = request.pid_file;
   options.detach = request.detach;
   if (request.tty) options.env.emplace_back("TERM=xterm");
   if (request.privileged) options.capabilities = process::capability_names();

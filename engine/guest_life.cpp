@@ -18,11 +18,11 @@
 #include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_end.hpp"
-#include "engine/guest_exec.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/health_check.hpp"
 #include "engine/health_probe.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
@@ -79,6 +79,15 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
 }
 
 // Directory, ids, monitor's directory. The guest does not run and its lock is held.
+constexpr const char* kExitFile = "exit";
+
+// To those who wait for a guest that will be gone: they hold the file open.
+void tell_exit(const Guests& guests, const GuestRecord& record) {
+  const std::string path = guests.monitor_dir(record) + "/" + kExitFile;
+  const Result<Fd> file = sys::open(At::cwd(), path, O_WRONLY | O_NOFOLLOW);
+  if (file) static_cast<void>(sys::write_all(file->get(), std::to_string(record.last.code)));
+}
+
 Result<void> remove_all(const Guests& guests, const LockedGuest& locked) {
   const GuestRecord& record = locked.guest.record;
   TRY(runtime::remove(guests.context(), record.id, true));
@@ -157,6 +166,7 @@ Result<Next> end_and_decide(const Guests& guests, LockedGuest& locked, std::opti
   const Next next = what_follows(locked, action);
   switch (next.what) {
     case Next::What::kRemove:
+      tell_exit(guests, locked.guest.record);
       TRY(remove_all(guests, locked));
       break;
     case Next::What::kRestart:
@@ -386,15 +396,54 @@ Result<void> reset_restarts(const Guests& guests, const GuestRecord& record) {
   return locked.save();
 }
 
-Result<int> wait_for_guest(const Guests& guests, const GuestRecord& record) {
+Result<Wait> Wait::begin(const Guests& guests, const GuestRecord& record) {
+  Wait wait(record);
+  const LockedGuest locked = TRY(guests.lock(record));  // its end is told under the lock
+  if (Result<Fd> process = runtime::open_init(guests.context(), record.id)) {
+    wait.process_ = *std::move(process);
+  }
+  const Result<Fd> dir = sys::open_dir(At::cwd(), guests.monitor_dir(record));
+  if (dir && record.request.remove) {
+    wait.exit_ = TRY(sys::open(*dir, kExitFile, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  }
+  return wait;
+}
+
+Result<int> Wait::told() const {
+  std::array<char, 16> text{};
+  const ssize_t n = exit_ ? ::pread(exit_.get(), text.data(), text.size(), 0) : 0;
+  if (n > 0) {
+    const auto code = parse_u64(std::string_view(text.data(), static_cast<std::size_t>(n)));
+    if (code) return static_cast<int>(*code);
+  }
+  // Of a guest without a monitor its parent, a `vrun run` somewhere, has reaped the process.
+  const auto exit = process_ ? sys::kept_exit(process_.get()) : std::nullopt;
+  if (exit) return exit->code();
+  return Error(Code::kState, "guest " + quote(record_.name) + " was removed when it had ended")
+      .hint("its exit code is kept without --rm");
+}
+
+Result<int> Wait::finish(const Guests& guests) {
   while (true) {
-    TRY(wait_for_monitor(guests, record, -1));
+    TRY(wait_for_monitor(guests, record_, -1));
+    if (process_) {
+      std::array<pollfd, 1> ended{pollfd{process_.get(), POLLIN, 0}};
+      TRY(sys::poll(ended, -1));
+    }
     repair(guests);
-    Result<Guest> guest = guests.find(record.name);
-    const bool gone = !guest || guest->record.id != record.id;
-    if (gone) return record.last.code;  // --rm took it away before we could look
-    if (guest->runs() || guest->status == GuestStatus::kRestarting) continue;
-    return guest->record.last.code;
+    Result<Guest> guest = guests.find(record_.name);
+    const bool gone = !guest || guest->record.id != record_.id;
+    if (gone) return told();
+    // We saw it run, and nobody has written its end down: the command that runs it removes it now.
+    const bool going = process_ && record_.request.remove && guest->record.last.finished.empty();
+    if (!guest->runs() && guest->status != GuestStatus::kRestarting && !going) {
+      return guest->record.last.code;
+    }
+    constexpr int kSettleTime = 10;
+    TRY(sys::poll({}, kSettleTime));
+    if (going) continue;
+    Result<Wait> next = begin(guests, guest->record);  // another life
+    if (next) *this = *std::move(next);
   }
 }
 
@@ -446,19 +495,18 @@ Result<int> guest_health(const Guests& guests, const std::string& id) {
   }
   const Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
   const oci::ImageConfig image = TRY(read_image_config(dir));
-  ExecRequest request;
-  request.command = health_command(guest.record.request, image);
-  return exec_in_guest(guests, guest.record, request);
+  const std::int64_t timeout = TRY(health_rules(guest.record.request, image)).timeout_ms;
+  return check_by_program(guests, guest.record, health_command(guest.record.request, image),
+                          timeout);
 }
 
 void repair(const Guests& guests) {
   Result<void> done = repair_monitored(guests);
   if (done) {
-    done = sweep_guests(
-        guests.places().guests(guests.tenant()),
-        [&](const std::string& name) { return end_unkept(guests, name); },
-        [&] { return release_orphaned_ranges(ids_dir(guests.places())); });
+    done = sweep_guests(guests.places().guests(guests.tenant()),
+                        [&](const std::string& name) { return end_unkept(guests, name); });
   }
+  if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {
     log::warning(std::move(done).error().during("cleaning up after a killed command").text());
   }

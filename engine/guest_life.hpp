@@ -27,8 +27,22 @@ Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool p
 // A start by hand begins the counts of the restart policy anew.
 Result<void> reset_restarts(const Guests& guests, const GuestRecord& record);
 
-// Until it has ended and no policy starts it again; answers its exit code.
-Result<int> wait_for_guest(const Guests& guests, const GuestRecord& record);
+// One who waits for a guest's end. It begins before the waiting: a guest of --rm is gone when it
+// has ended, and its end is told only to who asked.
+class Wait {
+ public:
+  static Result<Wait> begin(const Guests& guests, const GuestRecord& record);
+  // Until it has ended and no policy starts it again; answers its exit code.
+  Result<int> finish(const Guests& guests);
+
+ private:
+  explicit Wait(GuestRecord record) : record_(std::move(record)) {}
+  Result<int> told() const;
+
+  GuestRecord record_;
+  Fd exit_;     // the file that the end is told in; none: nobody but the kernel tells
+  Fd process_;  // none: it does not run
+};
 
 // What `vrun guest-step TENANT ID ended STATUS [ACTION]` does, in the process that was the monitor:
 // writes the end down, then removes the guest (--rm), starts it again or leaves it. `status`: as
@@ -41,8 +55,8 @@ Result<int> guest_restarts(const Guests& guests, const std::string& id);
 Result<int> guest_health(const Guests& guests, const std::string& id);
 
 // What killed monitors and commands left: guests that run get a new monitor, ends are written down,
-// half-made directories are removed. Cheap when there is nothing to do. Called by every command
-// that changes something.
+// half-made directories are removed. Four system calls a guest when there is nothing to do. Called by
+// every command before it looks at guests.
 void repair(const Guests& guests);
 
 // After a boot: starts what its restart policy says, all that can be. Answers how many could not.

@@ -235,38 +235,4 @@ Result<std::string> parse_log_time(std::string_view text) {
   return std::string(date.data(), n) + fraction;
 }
 
-std::string harmless(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (byte == '\x1b' && i + 1 < text.size() && text[i + 1] == '[') {
-      // Colours change nothing but colours; every other sequence can move, ask or type.
-      const std::size_t end = text.find_first_not_of("0123456789;", i + 2);
-      if (end != std::string_view::npos && text[end] == 'm') {
-        out += text.substr(i, end - i + 1);
-        i = end;
-        continue;
-      }
-    }
-    const bool last_return = byte == '\r' && i + 1 == text.size();
-    // C1 controls in UTF-8: 0xC2 0x80 to 0xC2 0x9F.
-    const bool c1 = byte == 0xC2 && i + 1 < text.size() &&
-                    static_cast<unsigned char>(text[i + 1]) >= 0x80 &&
-                    static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    const bool plain = (byte >= 0x20 && byte != 0x7F && !c1) || byte == '\t' || last_return;
-    if (plain) {
-      out += text[i];
-      continue;
-    }
-    const auto escape = [&](unsigned char b) {
-      out += "\\x";
-      out += "0123456789abcdef"[b >> 4U];
-      out += "0123456789abcdef"[b & 15U];
-    };
-    escape(byte);
-    if (c1) escape(static_cast<unsigned char>(text[++i]));
-  }
-  return out;
-}
-
 }  // namespace vrun::engine

@@ -34,8 +34,4 @@ Result<void> read_logs(const Guests& guests, const GuestRecord& record, const Lo
 // to the form that records compare with.
 Result<std::string> parse_log_time(std::string_view text);
 
-// Text of a guest for a terminal: control characters but tab, CR at the end of a line and the SGR
-// colours are shown as \xNN.
-std::string harmless(std::string_view text);
-
 }  // namespace vrun::engine

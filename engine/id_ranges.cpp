@@ -1,11 +1,12 @@
 #include "engine/id_ranges.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -15,7 +16,6 @@ namespace vrun::engine {
 namespace {
 
 constexpr std::string_view kOwnName = "vrun";
-constexpr std::size_t kLongestOwner = 8192;
 
 struct SubidLine {
   std::string_view name;
@@ -91,8 +91,7 @@ Result<std::uint32_t> find_free(const Fd& dir, const IdSpace& space) {
 
 // Empty: nobody.
 std::string owner_of(const Fd& ranges, std::uint64_t start) {
-  return fs::read_file(ranges, std::to_string(start), kLongestOwner, fs::Kind::kRegularOnly)
-      .value_or("");
+  return sys::read_link(ranges, std::to_string(start)).value_or("");
 }
 
 }  // namespace
@@ -132,12 +131,7 @@ Result<IdRange> IdRange::take(const std::string& dir, const IdSpace& space,
                        start + std::uint64_t{kIdsPerGuest} <= space.end;
   if (!nobodys) start = TRY(find_free_among(used, space));
   const std::string name = std::to_string(start);
-  const Fd file = TRY(sys::open(ranges, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  Result<void> written = sys::write_all(file.get(), owner);
-  if (!written) {
-    static_cast<void>(sys::unlink(ranges, name));
-    return std::move(written).error().during("note the guest's ids");
-  }
+  TRY(sys::make_symlink(owner, ranges, name));
   return IdRange(std::move(unlocked), start);
 }
 
@@ -178,17 +172,18 @@ Result<void> rename_owner(const std::string& dir, std::uint32_t start, const std
   const bool noted = start != 0 && !owner_of(ranges, start).empty();
   TRY(rename());
   if (!noted) return {};
-  return fs::replace_file(ranges, std::to_string(start), owner);
+  const std::string fresh = "." + std::to_string(start);
+  static_cast<void>(sys::unlink(ranges, fresh));  // of a command that died here
+  TRY(sys::make_symlink(owner, ranges, fresh));
+  return sys::rename(ranges, fresh, ranges, std::to_string(start));
 }
 
 Result<void> release_orphaned_ranges(const std::string& dir) {
   const Fd ranges = TRY(open_locked(dir));
   for (const std::string& name : TRY(sys::list_dir(ranges.get()))) {
-    Result<std::string> owner = fs::read_file(ranges, name, kLongestOwner, fs::Kind::kRegularOnly);
-    if (!owner) continue;
-    Result<struct stat> guest = sys::stat(At::cwd(), *owner);
-    // Empty: its writer died between open and write, while it held the lock.
-    const bool gone = owner->empty() || (!guest && guest.error().sys_errno() == ENOENT);
+    // One system call for each: this is done before every start.
+    const bool dangling = ::faccessat(ranges.get(), name.c_str(), F_OK, 0) != 0 && errno == ENOENT;
+    const bool gone = dangling || name.starts_with('.');  // of a rename that was killed
     if (gone) TRY(sys::unlink(ranges, name));
   }
   return {};

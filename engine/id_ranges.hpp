@@ -1,7 +1,7 @@
 // Which ids outside belong to which guest: 65536 for each, never shared by two live guests.
 //
-// A range in use is a file in one directory (run/ids), named by its first id and holding the path
-// of the guest's directory. Everything happens under a lock of that directory, so any number of
+// A range in use is a link in one directory (run/ids), named by its first id, to the guest's
+// directory: a link to nowhere is nobody's. Everything happens under a lock of that directory, so any number of
 // commands may allocate at once. Files on disk keep the image's own ids, so a range needs no memory
 // beyond the guest's life.
 #pragma once

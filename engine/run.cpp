@@ -106,7 +106,6 @@ Result<int> run_direct(const RunRequest& request, const Guests& guests) {
   Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
   Prepared prepared = TRY(prepare(request, guests));
   TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
-  repair(guests);
   warn_of(prepared.record.request);
   TRY(bring_layers(store, prepared.image, guests.host()));
   Result<int> code = run_prepared(prepared, store, std::move(in_use), guests);
@@ -145,7 +144,6 @@ Result<int> run_guest(const RunRequest& request, const Guests& guests,
   TRY(settle_request(settled, guests.host()));
   TRY(need_root(guests.host()));
   if (is_direct(settled)) return run_direct(settled, guests);
-  repair(guests);
   CreatedGuest created = TRY(create_guest(guests, std::move(settled)));
   const GuestRecord& record = created.record;
   if (record.request.detach) return run_detached(guests, created);

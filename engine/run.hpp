@@ -15,7 +15,6 @@ namespace vrun::engine {
 //
 // A guest of --rm in the foreground without a terminal lives and dies with this command: on return
 // nothing is left of it, whatever happened. Every other one has a monitor and is kept until `rm`.
-// What earlier commands left when they were killed is repaired first.
 Result<int> run_guest(const RunRequest& request, const Guests& guests,
                       const std::string& detach_keys);
 

@@ -1,29 +1,14 @@
 #include "engine/monitor/kernel.hpp"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pidfd_info.hpp"
+
 namespace vrun::monitor {
-namespace {
-
-// struct pidfd_info (linux/pidfd.h, since 6.13; the exit code since 6.15), absent from the headers
-// of Debian 12.
-struct PidfdInfo {
-  uint64_t mask;
-  uint64_t cgroup_id;
-  uint32_t pid, tgid, ppid;
-  uint32_t ids[8];
-  int32_t exit_code;
-};
-static_assert(sizeof(PidfdInfo) == 64);
-constexpr uint64_t kInfoExit = 1U << 3U;
-constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);
-
-}  // namespace
 
 int64_t now_ms() {
   timespec now{};
@@ -53,9 +38,9 @@ Ending ending_of(int pidfd) {
   // a second or two with an init that looks now and then.
   for (int look = 0; look < 120; ++look) {
     PidfdInfo asked{};
-    asked.mask = kInfoExit;
-    if (::ioctl(pidfd, kGetInfo, &asked) != 0) break;
-    if ((asked.mask & kInfoExit) != 0) return {true, asked.exit_code & 0xff7f};
+    asked.mask = kPidfdInfoExit;
+    if (::ioctl(pidfd, kPidfdGetInfo, &asked) != 0) break;
+    if ((asked.mask & kPidfdInfoExit) != 0) return {true, asked.exit_code & 0xff7f};
     const timespec pause{0, look < 20 ? 2000000 : 50000000};
     ::nanosleep(&pause, nullptr);
   }

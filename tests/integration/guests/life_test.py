@@ -3,6 +3,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -231,6 +232,15 @@ def a_slow_health_check_counts_as_failed(vrun):
     vrun.wait_for("h", health="unhealthy")
 
 
+def checks_that_hang_leave_nothing_in_the_guest(vrun):
+    vrun.detached("sleep 1000", "--name", "h", "--health-cmd", "sleep 100 & sleep 1000", "--health-interval", "50ms",
+                  "--health-timeout", "200ms", "--health-retries", "4")
+    vrun.wait_for("h", health="unhealthy")  # four of them hung
+    def sleeping():
+        return [line for line in vrun("top", "h").ok().out.splitlines() if "sleep" in line]
+    assert len(sleeping()) <= 4, "the guest's own, and one check at work"
+
+
 def labels_and_filters_choose(vrun):
     vrun("create", "--name", "a", "--label", "tier=web", "base", "true").ok()
     vrun("create", "--name", "b", "--label", "tier=db", "base", "true").ok()
@@ -246,6 +256,34 @@ def labels_and_filters_choose(vrun):
 def wait_prints_the_exit_code(vrun):
     vrun.detached("sleep 0.3; exit 4", "--name", "w")
     assert vrun("wait", "w").ok().out == "4\n"
+
+
+def wait_learns_the_exit_code_of_guests_that_are_removed(vrun):
+    for name in ("a", "b"):
+        vrun.detached("while [ ! -e /go ]; do sleep 0.05; done; exit 4", "--rm", "--name", name)
+    waiting = vrun.start("wait", "a", "b", stdout=subprocess.PIPE, text=True)
+    marks = lambda: [f for f in (vrun.run_dir / "monitors/default").glob("*/exit")]
+    runtime.wait_for(lambda: len(marks()) == 2, "wait holds on to both")
+    vrun("exec", "a", "touch", "/go").ok()
+    vrun("kill", "b").ok()
+    out, _ = waiting.communicate(timeout=20)
+    assert out == "4\n137\n" and waiting.returncode == 0
+    vrun("wait", "a").fails("no such guest", rc=125)
+
+
+def wait_learns_the_exit_code_of_a_guest_in_the_foreground(vrun):
+    run = vrun.start("run", "--rm", "--network", "none", "--name", "f", "base", "sh", "-c",
+                     "while [ ! -e /go ]; do sleep 0.05; done; exit 5")
+    runtime.wait_for(lambda: vrun("exec", "f", "true").rc == 0, "it runs")
+    waiting = vrun.start("wait", "f", stdout=subprocess.PIPE, text=True)
+    time.sleep(0.3)  # it waits, and does not spin: its processor time says so
+    with open(f"/proc/{waiting.pid}/stat") as stat:
+        ticks = sum(int(x) for x in stat.read().rsplit(")", 1)[1].split()[11:13])
+    assert ticks < 10
+    vrun("exec", "f", "touch", "/go").ok()
+    out, _ = waiting.communicate(timeout=20)
+    assert run.wait(timeout=20) == 5
+    assert out == "5\n" or host.kernel() < (6, 15)
 
 
 def events_are_told_in_order(vrun):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import everyday, runtime
+from harness import everyday, host, runtime
 
 
 @pytest.fixture
@@ -66,6 +66,13 @@ def a_terminal_is_safe_from_what_a_guest_said(vrun):
     assert "\x1b[2J" in vrun("logs", "l").out, "a pipe gets the bytes as they are"
 
 
+def two_harmless_pieces_make_no_harmful_whole(vrun):
+    vrun("run", "--name", "c", "base", "sh", "-c", r"printf 'a\302'; sleep 0.4; printf '\2332Jend\n'").ok()
+    terminal = everyday.Terminal(vrun, "logs", "c")
+    assert "a\\xc2\\x9b2Jend" in terminal.expect("end")
+    assert terminal.wait() == 0
+
+
 def logs_are_bounded(vrun):
     vrun.detached(_count(40000), "--name", "b", "--log-opt", "max-size=64k", "--log-opt", "max-file=2")
     runtime.wait_for(lambda: "end" in vrun("logs", "--tail", "1", "b").out, "all is said")
@@ -111,9 +118,18 @@ def a_guest_whose_monitor_was_killed_still_tells_its_exit_code(vrun):
     assert code in ("6", "-1", "0") and vrun.state("x")["status"] == "exited"
 
 
+@pytest.mark.parametrize("words", [("ps",), ("ps", "-a"), ("logs", "x"), ("inspect", "x"), ("exec", "x", "true"), ("top", "x"),
+                                   ("stats", "--no-stream"), ("info",), ("port", "x")])
+def any_command_adopts_a_guest_whose_monitor_was_killed(vrun, words):
+    guest = vrun.detached("sleep 1000", "--name", "x")
+    vrun.kill_monitor("x")
+    vrun(*words).ok()
+    # Not by inspect, which adopts, too.
+    assert everyday.alive(int((vrun.run_dir / "monitors/default" / guest / "monitor").read_text()))
+
+
 def an_adopted_guest_tells_its_exit_code(vrun):
-    kernel = tuple(int(x) for x in os.uname().release.split(".")[:2])
-    if kernel < (6, 15):
+    if host.kernel() < (6, 15):
         pytest.skip("kernel >= 6.15 (PIDFD_INFO_EXIT)")
     vrun.detached("while [ ! -e /go ]; do sleep 0.05; done; exit 6", "--name", "x")
     vrun.kill_monitor("x")

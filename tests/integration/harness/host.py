@@ -190,12 +190,12 @@ FACTS = {
     "docker": lambda: shutil.which("dockerd") is not None,
     "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text(),
     "strace": lambda: shutil.which("strace") is not None,
-    "idmapped tmpfs": lambda: _kernel() >= (6, 3),  # the tests work in one
-    "kernel 6.7": lambda: _kernel() >= (6, 7),
+    "idmapped tmpfs": lambda: kernel() >= (6, 3),  # the tests work in one
+    "kernel 6.7": lambda: kernel() >= (6, 7),
 }
 
 
-def _kernel():
+def kernel():
     return tuple(int(x) for x in platform.release().split("-")[0].split(".")[:2])
 
 

@@ -36,18 +36,5 @@ TEST(GuestLogs, times_compare_as_texts) {
   EXPECT_FALSE(parse_log_time("2026-01-31Tx"));
 }
 
-TEST(GuestLogs, only_colours_reach_a_terminal) {
-  EXPECT_EQ(harmless("plain \ttext \xc3\xa9"), "plain \ttext \xc3\xa9");
-  EXPECT_EQ(harmless("\x1b[1;31mred\x1b[0m"), "\x1b[1;31mred\x1b[0m");
-  EXPECT_EQ(harmless("\x1b[2J"), "\\x1b[2J");
-  EXPECT_EQ(harmless("\x1b]0;t\x07"), "\\x1b]0;t\\x07");
-  EXPECT_EQ(harmless("\xc2\x9b"
-                     "2J"),
-            "\\xc2\\x9b2J");
-  EXPECT_EQ(harmless("over\rwrite\r"), "over\\x0dwrite\r");
-  EXPECT_EQ(harmless("\x1b["), "\\x1b[");
-  EXPECT_EQ(harmless("\x7f"), "\\x7f");
-}
-
 }  // namespace
 }  // namespace vrun::engine

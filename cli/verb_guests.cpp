@@ -136,6 +136,8 @@ Result<int> kill(const EverydayCall& call) {
 
 Result<int> rm(const EverydayCall& call) {
   const bool force = call.arguments.on("force");
+  const auto volumes =
+      call.arguments.on("volumes") ? engine::OwnVolumes::kRemove : engine::OwnVolumes::kKeep;
   const auto how = force ? engine::Force::kYes : engine::Force::kNo;
   const Guests guests = TRY(guests_of(call));
   engine::repair(guests);
@@ -143,7 +145,7 @@ Result<int> rm(const EverydayCall& call) {
   for (const std::string_view word : call.arguments.words()) {
     const auto remove = [&]() -> Result<void> {
       const engine::Guest guest = TRY(guests.find(word));
-      return engine::remove_guest(guests, guest.record, how);
+      return engine::remove_guest(guests, guest.record, how, volumes);
     };
     Result<void> removed = remove();
     if (removed) {

@@ -22,6 +22,7 @@ Result<int> image_history(const EverydayCall& call);
 Result<int> tag_image(const EverydayCall& call);
 Result<int> remove_images(const EverydayCall& call);
 Result<int> prune_images(const EverydayCall& call);
+Result<int> prune_system(const EverydayCall& call);  // images, and volumes where asked for
 Result<int> disk_use(const EverydayCall& call);
 
 // Become vrun-image.

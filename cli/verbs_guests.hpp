@@ -60,10 +60,10 @@ inline constexpr std::array kRun{
     Flag{"ulimit", "", Kind::kList, "NAME=S[:HARD]", "a limit of each process: nofile=1024:4096"},
     Flag{"shm-size", "", Kind::kText, "SIZE", "of /dev/shm; default: 64m"},
     Flag{"volume", "v", Kind::kList, "SOURCE:TARGET",
-         "show a path of the host inside, owners mapped; with :ro read-only, with :noidmap as it "
-         "is"},
+         "a path of the host or a named volume inside, owners mapped; :ro read-only, :noidmap as "
+         "it is"},
     Flag{"mount", "", Kind::kList, "OPTIONS",
-         "the same in words: type=bind,source=/srv,target=/srv,readonly; type=tmpfs,target=/t"},
+         "the same in words: type=bind,source=/srv,target=/srv,readonly; type=volume; type=tmpfs"},
     Flag{"tmpfs", "", Kind::kList, "TARGET[:OPTS]",
          "an empty directory in memory: /cache:size=64m,mode=1777"},
     Flag{"device", "", Kind::kList, "PATH[:IN[:rwm]]", "a device of the host inside"},
@@ -112,6 +112,7 @@ inline constexpr std::array kKill{
 };
 inline constexpr std::array kRm{
     Flag{"force", "f", Kind::kSwitch, "", "kill it first; a guest that is not there is no fault"},
+    Flag{"volumes", "v", Kind::kSwitch, "", "also the volumes that are its own, without a name"},
 };
 inline constexpr std::array kPs{
     Flag{"all", "a", Kind::kSwitch, "", "also guests that do not run"},
@@ -224,7 +225,7 @@ inline constexpr std::array kGuestVerbs{
     EverydayVerb{.name = "rm",
                  .arguments = "GUEST...",
                  .summary = "remove guests with all they wrote",
-                 .text = "",
+                 .text = "Volumes stay, but for those of its own of a guest with --rm.",
                  .flag_set = EverydayFlags::kRm,
                  .least = 1,
                  .most = kAny},

@@ -102,8 +102,7 @@ Result<Tools> prepare(const Guests& guests, const Guest& guest, const DebugReque
     wanted.args = {"sh"};
   }
   GuestRecord record = tool_record(guests, guest.record, image, std::move(wanted));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestFacts facts = TRY(read_facts(record, guests));
   facts.cgroups_path = group_inside(guests, guest, record.id);
   facts.files_dir = fs::join(guests.path_of(guest.record), "files");
   facts.terminal = request.tty;

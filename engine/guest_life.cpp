@@ -23,11 +23,13 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/health_probe.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/volume_store.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -79,9 +81,14 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
 }
 
 // Directory, ids, monitor's directory. The guest does not run and its lock is held.
-Result<void> remove_all(const Guests& guests, const LockedGuest& locked) {
+Result<void> remove_all(const Guests& guests, const LockedGuest& locked,
+                        OwnVolumes volumes = OwnVolumes::kKeep) {
   const GuestRecord& record = locked.guest.record;
   TRY(runtime::remove(guests.context(), record.id, true));
+  // Before the record, which alone says whose they are.
+  if (volumes == OwnVolumes::kRemove || record.request.remove) {
+    TRY(remove_own_volumes(guests, record));
+  }
   TRY(release_range(ids_dir(guests.places()), record.first_id, locked.path()));
   TRY(remove_kept(guests.places().guests(guests.tenant()), record.name));
   TRY(remove_monitor_dir(guests, record));
@@ -227,6 +234,7 @@ Result<bool> end_unkept(const Guests& guests, const std::string& name) {
   const bool debug_shell = !guest->record.label(kDebugLabel).empty();
   if (guest->runs() && !debug_shell) return false;
   TRY(runtime::remove(guests.context(), guest->record.id, true));
+  TRY(remove_own_volumes(guests, guest->record));
   return true;
 }
 
@@ -324,12 +332,13 @@ Result<void> kill_guest(const Guests& guests, const GuestRecord& record, int sig
   return send(guests, record, signal, by);
 }
 
-Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force) {
+Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force,
+                          OwnVolumes volumes) {
   {
     LockedGuest locked = TRY(guests.lock(record));
     const bool idle = !locked.guest.runs() && locked.guest.status != GuestStatus::kRestarting &&
                       !open_monitor(guests, record);
-    if (idle) return remove_all(guests, locked);
+    if (idle) return remove_all(guests, locked, volumes);
     if (force == Force::kNo && locked.guest.status != GuestStatus::kExited) {
       return Error(Code::kState,
                    "guest " + quote(record.name) + " is " + to_text(locked.guest.status))
@@ -341,7 +350,7 @@ Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force
   Result<LockedGuest> locked = guests.lock(record);
   if (!locked && locked.error().code() == Code::kNotFound) return {};  // it had --rm
   if (!locked) return std::move(locked).error();
-  return remove_all(guests, *locked);
+  return remove_all(guests, *locked, volumes);
 }
 
 Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
@@ -457,6 +466,7 @@ void repair(const Guests& guests) {
     done = sweep_guests(guests.places().guests(guests.tenant()),
                         [&](const std::string& name) { return end_unkept(guests, name); });
   }
+  if (done) done = sweep_volumes(guests);
   if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {
     log::warning(std::move(done).error().during("cleaning up after a killed command").text());

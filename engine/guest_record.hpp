@@ -27,6 +27,15 @@ struct LastExit {
   bool operator==(const LastExit&) const = default;
 };
 
+// A volume of the guest (volume_store.hpp) and where it is inside.
+struct VolumeUse {
+  std::string name, target;
+  bool anonymous = false;  // the guest's own: it goes with `rm --volumes` and --rm
+  bool read_only = false, no_id_map = false;
+  bool no_copy = false;  // it stays empty, whatever the image has there
+  bool operator==(const VolumeUse&) const = default;
+};
+
 // What the user wants: `vrun restore` and the restart policy go by it.
 enum class Desired : std::uint8_t { kStopped, kRunning };
 
@@ -37,6 +46,7 @@ struct GuestRecord {
   std::string created;  // RFC 3339, UTC
   // As asked at first and changed since by `update` and `network connect`: there is one truth.
   RunRequest request;
+  std::vector<VolumeUse> volumes;
   std::uint32_t first_id = 0;  // of its uid and gid range
   Desired desired = Desired::kStopped;
   std::uint32_t restarts = 0;    // by its policy, since it was last started by hand

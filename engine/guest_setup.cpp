@@ -15,6 +15,7 @@
 #include "cgroups/group.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_dir.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/rights.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
@@ -91,6 +92,18 @@ std::string absolute_volume(const std::string& text, const std::string& cwd) {
   return fs::clean(fs::join(cwd, source)) + text.substr(source.size());
 }
 
+// What the host has to have for it.
+Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, GuestFacts& facts) {
+  AskedMount asked = TRY(std::move(parsed));
+  if (asked.is_volume) return {};  // volume_mounts() has it
+  if (asked.mount.type == "bind") {
+    Result<struct stat> source = sys::stat(At::cwd(), asked.mount.source);
+    if (!source) return std::move(source).error().during(flag).hint("create it first");
+  }
+  facts.volumes.push_back(std::move(asked.mount));
+  return {};
+}
+
 }  // namespace
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
@@ -110,7 +123,8 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
   return {};
 }
 
-GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request) {
+Result<GuestRecord> new_record(const images::Image& image, const Guests& guests,
+                               RunRequest request) {
   GuestRecord record;
   record.id = make_guest_id();
   record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
@@ -119,6 +133,7 @@ GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequ
   record.manifest_digest = image.digest.str();
   record.created = now_text();
   record.request = std::move(request);
+  TRY(settle_volumes(image.config, record));
   return record;
 }
 
@@ -150,33 +165,19 @@ Result<void> bring_layers(const images::Store& store, const images::Image& image
   return images::ensure_layers(store, image, importer, host);
 }
 
-Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name,
-                              const std::string& cgroup_name, const std::string& tenant,
-                              const Host& host) {
+Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
+  const RunRequest& request = record.request;
   GuestFacts facts;
-  facts.name = name;
-  facts.cgroups_path = cgroups::guest_path(tenant, cgroup_name, host);
+  facts.name = record.name;
+  facts.cgroups_path = cgroups::guest_path(guests.tenant(), record.id, guests.host());
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";
   facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();
-  for (const std::string& text : request.volumes) {
-    oci::Mount volume = TRY(parse_volume(text, facts.cwd));
-    Result<struct stat> source = sys::stat(At::cwd(), volume.source);
-    if (!source) {
-      return std::move(source).error().during("--volume " + quote(text)).hint("create it first");
-    }
-    facts.volumes.push_back(std::move(volume));
-  }
-  for (const std::string& text : request.mounts) {
-    oci::Mount mount = TRY(parse_mount(text));
-    if (mount.type == "bind") {
-      Result<struct stat> source = sys::stat(At::cwd(), mount.source);
-      if (!source) {
-        return std::move(source).error().during("--mount " + quote(text)).hint("create it first");
-      }
-    }
-    facts.volumes.push_back(std::move(mount));
-  }
+  facts.volumes = volume_mounts(guests, record);
+  for (const std::string& text : request.volumes)
+    TRY(take_mount("--volume " + quote(text), parse_volume(text, facts.cwd), facts));
+  for (const std::string& text : request.mounts)
+    TRY(take_mount("--mount " + quote(text), parse_mount(text), facts));
   for (const std::string& text : request.devices) {
     DeviceGrant grant = TRY(parse_device(text));
     facts.volumes.push_back(std::move(grant.mount));

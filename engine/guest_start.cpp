@@ -16,6 +16,7 @@
 #include "engine/guest_files.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/policies.hpp"
 #include "engine/run.hpp"
 #include "images/overlay.hpp"
@@ -54,9 +55,10 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   record.first_id = ids.start();
   const auto mapping = mapping_of(record.request, ids);
   making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestFacts facts = TRY(read_facts(record, guests));
   facts.network_path = TRY(shared_network_path(guests, record.request));
+  TRY(make_volumes(guests, record));
+  TRY(fill_volumes(guests, record, making.root, mapping));
   facts.uids = facts.gids = mapping;
   facts.account = TRY(account_of(making.root, making.config, record.request));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
@@ -255,11 +257,16 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(check_flags(image.config, request));
   TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
   TRY(bring_layers(store, image, guests.host()));
-  GuestRecord record = new_record(image, guests, std::move(request));
+  GuestRecord record = TRY(new_record(image, guests, std::move(request)));
   // The facts that can be wrong are looked at before there is a guest.
-  TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  TRY(read_facts(record, guests));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
+  Result<void> volumes = make_volumes(guests, record);
+  if (!volumes) {
+    static_cast<void>(remove_own_volumes(guests, record));
+    return std::move(volumes).error();
+  }
   warn_of(record.request);
   note_event(guests.places(), record, "create");
   return CreatedGuest{std::move(record), std::move(dir)};

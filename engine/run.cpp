@@ -6,6 +6,7 @@
 #include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
+#include "base/undo.hpp"
 #include "engine/attach.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
@@ -14,6 +15,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
 #include "images/overlay.hpp"
@@ -44,9 +46,8 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_policies(request));
   images::Image image = TRY(find_image(request, guests));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
-  GuestRecord record = new_record(image, guests, std::move(request));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestRecord record = TRY(new_record(image, guests, std::move(request)));
+  GuestFacts facts = TRY(read_facts(record, guests));
   facts.network_path = TRY(shared_network_path(guests, record.request));
   // What is wrong with the flags is said before anything is made.
   TRY(check_flags(image.config, record.request));
@@ -74,6 +75,9 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   facts.uids = facts.gids = mapping;
   Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
   facts.account = TRY(account_of(root, prepared.image.config, record.request));
+  Undo drop_volumes([&] { static_cast<void>(remove_own_volumes(guests, record)); });
+  TRY(make_volumes(guests, record));
+  TRY(fill_volumes(guests, record, root, mapping));
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
   const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
@@ -93,9 +97,13 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
     // It could not be removed: its processes may live, and nobody else may have their ids.
     ids.keep();
     guest.keep();
+    drop_volumes.commit();
     return code;
   }
   ids.release();
+  drop_volumes.commit();
+  if (Result<void> emptied = remove_own_volumes(guests, record); !emptied)
+    log::warning(emptied.error().text());
   Result<void> removed = guest.remove();
   if (code && !removed) return std::move(removed).error().during("remove guest " + record.name);
   return code;

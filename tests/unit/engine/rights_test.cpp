@@ -62,13 +62,13 @@ TEST(Rights, security_options) {
 TEST(Rights, mounts_in_words) {
   const auto bind = parse_mount("type=bind,src=/a//b,dst=/c,readonly,bind-propagation=rslave");
   ASSERT_TRUE(bind);
-  EXPECT_EQ(bind->source, "/a/b");
-  EXPECT_EQ(bind->destination, "/c");
-  EXPECT_THAT(bind->options, ElementsAre("rbind", "rslave", "nodev", "rro", "ridmap"));
+  EXPECT_EQ(bind->mount.source, "/a/b");
+  EXPECT_EQ(bind->mount.destination, "/c");
+  EXPECT_THAT(bind->mount.options, ElementsAre("rbind", "rslave", "nodev", "rro", "ridmap"));
   const auto tmpfs = parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777");
   ASSERT_TRUE(tmpfs);
-  EXPECT_THAT(tmpfs->options, Contains("size=1m"));
-  for (const char* text : {"type=bind,source=a,target=/c", "type=bind,target=/c", "target=/c",
+  EXPECT_THAT(tmpfs->mount.options, Contains("size=1m"));
+  for (const char* text : {"type=bind,source=a,target=/c", "type=bind,target=/c",
                            "type=bind,source=/a", "type=bind,source=/a,target=/c,colour=red",
                            "type=bind,source=/a,target=/c,bind-propagation=x"})
     EXPECT_FALSE(parse_mount(text)) << text;

@@ -10,6 +10,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/complain.hpp"
+#include "cli/verb_images.hpp"
 #include "engine/attach.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
@@ -157,6 +158,7 @@ Result<int> rm(const EverydayCall& call) {
     complain("vrun", std::move(removed).error().during("rm"));
   }
   engine::repair(guests);  // what the guests' own killed starts had taken, ids above all
+  collect_by_policy(call);
   return failed;
 }
 

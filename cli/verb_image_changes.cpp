@@ -229,10 +229,18 @@ Result<int> remove_images(const EverydayCall& call) {
   } else if ((*removed)->blobs + (*removed)->layers > 0) {
     TRY(print_out("Deleted: " + words_of(**removed)));
   }
-  if (Result<void> due = images::collect_if_due(shelf.store, shelf.shipped); !due) {
+  collect_by_policy(call);
+  return 0;
+}
+
+void collect_by_policy(const EverydayCall& call) {
+  const auto collect = [&]() -> Result<void> {
+    const images::Store store = TRY(images::Store::open(call.places.data));
+    return images::collect_if_due(store, TRY(catalog_of(call).shipped()));
+  };
+  if (Result<void> due = collect(); !due) {
     log::warning("collecting what nobody needs: " + due.error().text());
   }
-  return 0;
 }
 
 Result<int> prune_images(const EverydayCall& call) {

@@ -114,7 +114,7 @@ Result<int> run(const Guests& guests, const Guest& guest, Tools& tools) {
   TRY(bring_layers(store, tools.image, guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), tools.record));
   GuestFacts& facts = tools.facts;
-  facts.uids = {{.container_id = 0, .host_id = guest.record.first_id, .size = kIdsPerGuest}};
+  facts.uids = {{.container_id = 0, .host_id = guest.record.outside_root(), .size = kIdsPerGuest}};
   if (guest.record.request.userns == "host") facts.uids[0] = {0, 0, 0xFFFFFFFFU};
   facts.gids = facts.uids;
   Fd root = TRY(make_root(store, {tools.image.config, dir.dir(), facts.uids, false}));

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -29,6 +30,8 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/seccomp_kill.hpp"
+#include "engine/standstill.hpp"
 #include "engine/volume_store.hpp"
 
 namespace vrun::engine {
@@ -53,6 +56,9 @@ EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional
   facts.action = action;
   facts.memory_limit = record.request.memory;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
+  const bool by_filter = status && WIFSIGNALED(*status) && WTERMSIG(*status) == SIGSYS;
+  const Result<Pid> number = runtime::init_number(guests.context(), record.id);
+  if (by_filter && number) facts.syscall = killed_for(*number);
   if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
   facts.killers =
       fs::read_file(At::cwd(), guests.monitor_dir(record) + "/killers", 65536).value_or("");
@@ -466,6 +472,7 @@ void repair(const Guests& guests) {
     done = sweep_guests(guests.places().guests(guests.tenant()),
                         [&](const std::string& name) { return end_unkept(guests, name); });
   }
+  if (done) done = end_standstills(guests);
   if (done) done = sweep_volumes(guests);
   if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {

@@ -86,8 +86,8 @@ constexpr auto json_fields(const GuestRecord*) {
       field("tenant", &G::tenant, {.required = true}), field("image", &G::image),
       field("manifest", &G::manifest_digest), field("created", &G::created),
       field("request", &G::request), field("volumes", &G::volumes), field("firstId", &G::first_id),
-      field("desired", &G::desired, {.always = true}), field("restarts", &G::restarts),
-      field("quickEnds", &G::quick_ends), field("last", &G::last));
+      field("joinedId", &G::joined_id), field("desired", &G::desired, {.always = true}),
+      field("restarts", &G::restarts), field("quickEnds", &G::quick_ends), field("last", &G::last));
 }
 
 std::string GuestRecord::label(std::string_view key) const {

@@ -48,11 +48,16 @@ struct GuestRecord {
   RunRequest request;
   std::vector<VolumeUse> volumes;
   std::uint32_t first_id = 0;  // of its uid and gid range
+  // The same of the guest whose user namespace its last life was in (--pid container:GUEST); 0: its
+  // own.
+  std::uint32_t joined_id = 0;
   Desired desired = Desired::kStopped;
   std::uint32_t restarts = 0;    // by its policy, since it was last started by hand
   std::uint32_t quick_ends = 0;  // lives in a row that were too short to count as one: the back-off
   LastExit last;
 
+  // What its root is outside, for a guest without --userns host.
+  std::uint32_t outside_root() const { return joined_id != 0 ? joined_id : first_id; }
   std::string short_id() const { return id.substr(0, 12); }
   // The value of --label NAME; empty when it has none.
   std::string label(std::string_view key) const;

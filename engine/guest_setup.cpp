@@ -17,6 +17,7 @@
 #include "engine/guest_dir.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/rights.hpp"
+#include "engine/seccomp_profile.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
@@ -90,6 +91,14 @@ std::string absolute_volume(const std::string& text, const std::string& cwd) {
       source == "." || source == ".." || source.starts_with("./") || source.starts_with("../");
   if (!relative) return text;
   return fs::clean(fs::join(cwd, source)) + text.substr(source.size());
+}
+
+Error refuse_label(const std::string& label) {
+  const bool enforced = sys::stat(At::cwd(), "/sys/fs/selinux/enforce").has_value();
+  return Error(Code::kUnsupported,
+               "--security-opt " + quote("label=" + label) +
+                   (enforced ? ": guests get no SELinux labels" : ": this host has no SELinux"))
+      .hint("leave it away, or say label=disable");
 }
 
 // What the host has to have for it.
@@ -184,7 +193,11 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
     facts.device_rules.push_back(std::move(grant.rule));
   }
   const Security security = TRY(parse_security(request));
-  if (!security.seccomp_file.empty()) facts.seccomp = TRY(read_seccomp(security.seccomp_file));
+  if (!security.seccomp_file.empty()) {
+    const std::vector<std::string> capabilities = TRY(capabilities_of(request));
+    facts.seccomp = TRY(read_seccomp(security.seccomp_file, capabilities));
+  }
+  if (!security.label.empty()) return refuse_label(security.label);
   if (request.init) facts.init_program = TRY(helper_path("vrun-init"));
   for (const std::string& text : request.tmpfs)
     facts.tmpfs.push_back(TRY(parse_tmpfs(text)));
@@ -203,8 +216,11 @@ IdSpace id_space() {
   return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
 }
 
-std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids) {
-  if (!shares_user(request)) return ids.mapping();
+std::vector<oci::IdMapping> mapping_of(const GuestRecord& record, const IdRange& ids) {
+  if (!shares_user(record.request)) {
+    if (record.joined_id == 0) return ids.mapping();
+    return {{.container_id = 0, .host_id = record.joined_id, .size = kIdsPerGuest}};
+  }
   return {{.container_id = 0, .host_id = 0, .size = 0xFFFFFFFFU}};
 }
 

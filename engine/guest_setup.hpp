@@ -39,8 +39,9 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests);
 IdSpace id_space();
 std::string ids_dir(const Places& places);
 
-// The guest's ids outside: its range, or with --userns host the host's own.
-std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids);
+// The guest's ids outside: its range, that of the guest it joins, or with --userns host the host's
+// own.
+std::vector<oci::IdMapping> mapping_of(const GuestRecord& record, const IdRange& ids);
 // Says on stderr what the flags give away.
 void warn_of(const RunRequest& request);
 

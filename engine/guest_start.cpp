@@ -17,6 +17,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_volumes.hpp"
+#include "engine/joined_guest.hpp"
 #include "engine/policies.hpp"
 #include "engine/run.hpp"
 #include "images/overlay.hpp"
@@ -53,9 +54,12 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
       TRY(IdRange::take(ids_dir(guests.places()), id_space(), locked.path(), record.first_id));
   ids.keep();  // until the guest is removed
   record.first_id = ids.start();
-  const auto mapping = mapping_of(record.request, ids);
+  const std::optional<JoinedGuest> joined = TRY(find_joined(guests, record.request));
+  record.joined_id = joined ? joined->root_id : 0;
+  const auto mapping = mapping_of(record, ids);
   making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
   GuestFacts facts = TRY(read_facts(record, guests));
+  if (joined) facts.joined = joined->paths;
   facts.network_path = TRY(shared_network_path(guests, record.request));
   TRY(make_volumes(guests, record));
   TRY(fill_volumes(guests, record, making.root, mapping));
@@ -96,7 +100,8 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
     options.create.stdio = making.pipes.stdio();
   }
   options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
-  TRY(runtime::run(guests.context(), options));
+  Result<int> run = runtime::run(guests.context(), options);
+  if (!run) return in_flag_words(std::move(run).error(), making.spec, record);
   return running;
 }
 

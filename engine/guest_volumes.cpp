@@ -152,7 +152,46 @@ Result<void> fill_one(const Guests& guests, const VolumeUse& use, const Fd& root
   return move_in(volume, data);
 }
 
+// The flag that asked for a mount at this place.
+std::string flag_for(const std::string& target, const GuestRecord& record) {
+  const RunRequest& request = record.request;
+  const auto is_it = [&](const Result<AskedMount>& asked) {
+    return asked && asked->mount.destination == target;
+  };
+  for (const std::string& text : request.volumes) {
+    if (is_it(parse_volume(text, "/"))) return "--volume " + quote(text);
+  }
+  for (const std::string& text : request.mounts) {
+    if (is_it(parse_mount(text))) return "--mount " + quote(text);
+  }
+  for (const std::string& text : request.tmpfs) {
+    const Result<oci::Mount> mount = parse_tmpfs(text);
+    if (mount && mount->destination == target) return "--tmpfs " + quote(text);
+  }
+  for (const VolumeUse& use : record.volumes) {
+    if (use.target == target) return "the volume that the image declares at " + quote(target);
+  }
+  for (const std::string& text : request.devices) {
+    const auto parts = split(text, ':');
+    const std::string inside(parts.size() > 1 && parts[1].starts_with('/') ? parts[1] : parts[0]);
+    if (fs::clean(inside) == target) return "--device " + quote(text);
+  }
+  return {};
+}
+
 }  // namespace
+
+Error in_flag_words(Error error, const oci::Spec& spec, const GuestRecord& record) {
+  constexpr std::string_view kMounts = "mounts[";
+  const std::string_view where = error.where();
+  if (!where.starts_with(kMounts)) return error;
+  const auto digits = where.substr(kMounts.size());
+  const auto index = parse_u64(digits.substr(0, digits.find(']')));
+  if (!index || *index >= spec.mounts.size()) return error;
+  const std::string flag = flag_for(spec.mounts[*index].destination, record);
+  if (flag.empty()) return error;
+  return std::move(error).at_instead(flag);
+}
 
 Result<void> settle_volumes(const oci::ImageConfig& image, GuestRecord& record) {
   Settling settling(record);
@@ -198,6 +237,25 @@ Result<void> fill_volumes(const Guests& guests, const GuestRecord& record, const
                                               quote(use.target) + " of the image");
   }
   return {};
+}
+
+std::vector<std::string> mount_points(const GuestRecord& record) {
+  std::vector<std::string> places{"/proc",      "/sys",          "/dev",
+                                  "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
+  for (const VolumeUse& use : record.volumes)
+    places.push_back(use.target);
+  const auto take = [&](const Result<AskedMount>& asked) {
+    if (asked) places.push_back(asked->mount.destination);
+  };
+  for (const std::string& text : record.request.volumes)
+    take(parse_volume(text, "/"));
+  for (const std::string& text : record.request.mounts)
+    take(parse_mount(text));
+  for (const std::string& text : record.request.tmpfs) {
+    const Result<oci::Mount> mount = parse_tmpfs(text);
+    if (mount) places.push_back(mount->destination);
+  }
+  return places;
 }
 
 Result<void> remove_own_volumes(const Guests& guests, const GuestRecord& record) {

@@ -32,6 +32,13 @@ std::vector<oci::Mount> volume_mounts(const Guests& guests, const GuestRecord& r
 Result<void> fill_volumes(const Guests& guests, const GuestRecord& record, const Fd& root,
                           const std::vector<oci::IdMapping>& ids);
 
+// An error about a mount of its specification ("mounts[11]"), in the words of the flag that asked
+// for it.
+Error in_flag_words(Error error, const oci::Spec& spec, const GuestRecord& record);
+
+// Every place where something is mounted in the guest.
+std::vector<std::string> mount_points(const GuestRecord& record);
+
 // The guest's own volumes; those that another guest has by now stay.
 Result<void> remove_own_volumes(const Guests& guests, const GuestRecord& record);
 

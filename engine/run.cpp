@@ -1,6 +1,7 @@
 #include "engine/run.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -10,14 +11,17 @@
 #include "engine/attach.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
+#include "engine/guest_end.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/guest_volumes.hpp"
+#include "engine/joined_guest.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
+#include "engine/seccomp_kill.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
@@ -48,6 +52,11 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   GuestRecord record = TRY(new_record(image, guests, std::move(request)));
   GuestFacts facts = TRY(read_facts(record, guests));
+  const std::optional<JoinedGuest> joined = TRY(find_joined(guests, record.request));
+  if (joined) {
+    facts.joined = joined->paths;
+    record.joined_id = joined->root_id;
+  }
   facts.network_path = TRY(shared_network_path(guests, record.request));
   // What is wrong with the flags is said before anything is made.
   TRY(check_flags(image.config, record.request));
@@ -62,6 +71,26 @@ bool is_direct(const RunRequest& request) {
          request.health == none && request.restart.empty();
 }
 
+// An end that the exit code alone does not explain gets a line.
+void tell_end(const LastExit& last, const std::string& name) {
+  const bool odd = (last.oom && last.code != 0) || last.signal == SIGSYS;
+  if (!odd) return;
+  log::warning("guest " + name + ": " + last.reason + (last.hint.empty() ? "" : "; " + last.hint));
+}
+
+void explain_direct_end(const Guests& guests, const GuestRecord& record, const sys::Exit& exit,
+                        Pid pid) {
+  EndFacts facts;
+  facts.status = exit.signaled ? exit.value : exit.value << 8;  // as waitpid(2) says it
+  facts.memory_limit = record.request.memory;
+  const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
+  if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
+  if (exit.signaled && exit.value == SIGSYS) facts.syscall = killed_for(pid);
+  LastExit last;
+  explain_end(facts, last);
+  tell_end(last, record.name);
+}
+
 Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_use,
                          const Guests& guests) {
   GuestFacts& facts = prepared.facts;
@@ -71,7 +100,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
   in_use.reset();  // from here on the guest's record keeps the image
   IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
-  const auto mapping = mapping_of(record.request, ids);
+  const auto mapping = mapping_of(record, ids);
   facts.uids = facts.gids = mapping;
   Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
   facts.account = TRY(account_of(root, prepared.image.config, record.request));
@@ -90,7 +119,11 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   options.create.overlay_root = &root;
   options.ends_by_user = true;
   options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  options.at_end = [&](const sys::Exit& exit, Pid pid) {
+    explain_direct_end(guests, record, exit, pid);
+  };
   Result<int> code = runtime::run(guests.context(), options);
+  if (!code) code = in_flag_words(std::move(code).error(), spec, record);
   static_cast<void>(detach_network(guests, record));
   root.reset();  // the last reference to the overlay, before its upper directory goes
   if (!code && runtime::state(guests.context(), record.id)) {
@@ -182,6 +215,9 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   request.detach_keys = stay.detach_keys;
   const AttachEnd end = TRY(attach(std::move(request)));
   if (end.detached) return 0;
+  // With --rm it is gone by now.
+  const Result<Guest> ended = guests.find(record.name);
+  if (ended && ended->record.id == record.id) tell_end(ended->record.last, record.name);
   return end.code < 0 ? 125 : end.code;
 }
 

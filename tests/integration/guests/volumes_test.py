@@ -1,4 +1,5 @@
 """Volumes: files that outlive guests, and those that go with them."""
+import contextlib
 import json
 import os
 import signal
@@ -151,7 +152,8 @@ def kill_leaves_no_half_volume(vrun):
             child.wait(ms / 1000)
         except subprocess.TimeoutExpired:
             pass
-        os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         vrun("run", "--rm", "base", "true").ok()  # cleans up
         runtime.wait_for(lambda: vrun("run", "--rm", "base", "true").ok() and not vrun("ps", "-aq").out.split(), "guests are gone")

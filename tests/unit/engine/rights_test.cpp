@@ -19,7 +19,14 @@ TEST(Rights, shares_are_private_or_host) {
   EXPECT_EQ(*parse_shares("--pid", ""), Shares::kOwn);
   EXPECT_EQ(*parse_shares("--pid", "private"), Shares::kOwn);
   EXPECT_EQ(*parse_shares("--pid", "host"), Shares::kHost);
-  EXPECT_EQ(parse_shares("--pid", "container:x").error().code(), Code::kUnsupported);
+  EXPECT_EQ(*parse_shares("--pid", "container:x"), Shares::kGuest);
+  EXPECT_EQ(parse_shares("--pid", "container:").error().code(), Code::kInvalid);
+  EXPECT_EQ(parse_shares("--uts", "container:x").error().code(), Code::kUnsupported);
+  RunRequest joining;
+  joining.ipc = "container:x";
+  EXPECT_FALSE(check_rights(joining)) << "with the processes only";
+  joining.pid = "container:x";
+  EXPECT_TRUE(check_rights(joining));
   EXPECT_EQ(parse_shares("--pid", "hsot").error().code(), Code::kInvalid);
 }
 

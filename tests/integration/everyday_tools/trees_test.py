@@ -144,6 +144,21 @@ def a_commit_runs_with_what_the_guest_changed(vrun):
     assert out == "changed\nhere\n"
 
 
+def removal_of_a_guest_gives_the_store_its_turn(vrun):
+    turn = vrun.data / "images/collected"
+    vrun("create", "--name", "web", "base").ok()
+    assert not turn.exists()
+    vrun("rm", "web").ok()
+    first = turn.stat().st_mtime_ns
+    vrun("create", "--name", "web", "base").ok()
+    vrun("rm", "web").ok()
+    assert turn.stat().st_mtime_ns == first, "once a day"
+    os.utime(turn, (0, 0))
+    vrun("create", "--name", "web", "base").ok()
+    vrun("rm", "web").ok()
+    assert turn.stat().st_mtime_ns > first
+
+
 def places_of_mounts_are_no_changes(vrun):
     vrun("run", "--name", "web", "-v", "/made/for/it", "-v", "/etc:/there", "base", "sh", "-c", "echo own >/kept").ok()
     assert vrun("diff", "web").ok().out == "A /kept\n"

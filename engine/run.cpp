@@ -7,6 +7,7 @@
 #include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
+#include "base/text.hpp"
 #include "base/undo.hpp"
 #include "engine/attach.hpp"
 #include "engine/events.hpp"
@@ -22,6 +23,7 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
 #include "engine/seccomp_kill.hpp"
+#include "engine/volume_store.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
@@ -244,12 +246,23 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
     text += "layer " + id.str() + "\n";
   text += "ids " + std::to_string(start) + " to " + std::to_string(start + kIdsPerGuest - 1) + "\n";
   text += "root overlay of the layers, writable below " + guests.path_of(record) + "\n";
+  // A volume that a run would make cannot be opened yet: it is in the specification, and its mount
+  // is not among the steps.
+  oci::Spec planned = spec;
+  for (const VolumeUse& use : record.volumes) {
+    const std::string data = volume_data(places, guests.tenant(), use.name);
+    const bool is_there = sys::stat(At::cwd(), data).has_value();
+    text +=
+        "volume " + use.name + (is_there ? "" : " (new)") + " at " + printable(use.target) + "\n";
+    if (!is_there)
+      std::erase_if(planned.mounts, [&](const auto& one) { return one.source == data; });
+  }
   text += "\nspecification:\n" + oci::to_json(spec, true) + "\n";
 
   runtime::CreateOptions options;
   options.id = record.id;
   options.bundle = "/";
-  options.spec = &spec;
+  options.spec = &planned;
   const std::string steps = TRY(runtime::plan_text(guests.context(), options));
   return text + "\nsteps:\n" + steps;
 }

@@ -125,6 +125,14 @@ def volume_verbs(vrun):
     assert vrun("volume", "prune", "-f", "-a", "--filter", "label=team").ok().out == "one\n"
 
 
+def a_plan_makes_no_volume(vrun):
+    out = vrun("plan", "-v", "box:/data", "-v", "/own", "base", "true").ok().out
+    assert "volume box (new) at /data" in out and "volumes/default/box/data" in out
+    assert _volumes(vrun) == []
+    vrun("volume", "create", "box").ok()
+    assert "volume box at /data" in vrun("plan", "-v", "box:/data", "base", "true").ok().out
+
+
 def mistakes_with_volumes(vrun):
     vrun("volume", "create", "../x").fails("not a name for a volume", rc=125)
     vrun("volume", "create", "-d", "nfs", "x").fails("there is only local", rc=125)

@@ -63,6 +63,10 @@ TEST(Rights, security_options) {
   EXPECT_TRUE(security->unconfined);
   EXPECT_EQ(security->apparmor, "web");
   request.security_opts = {"label=disable"};
+  EXPECT_EQ(parse_security(request)->label, "");
+  request.security_opts = {"label=type:container_t"};
+  EXPECT_EQ(parse_security(request)->label, "type:container_t") << "refused where the host is seen";
+  request.security_opts = {"label="};
   EXPECT_FALSE(parse_security(request)) << "never silently ignored";
 }
 

@@ -62,6 +62,10 @@ Error&& Error::at(std::string_view where) && {
   return std::move(*this);
 }
 
+Error&& Error::at_instead(std::string_view where) && {
+  data_->where = where;
+  return std::move(*this);
+}
 Error&& Error::hint(std::string_view text) && {
   if (data_->hint.empty()) data_->hint = text;
   return std::move(*this);

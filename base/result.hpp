@@ -39,6 +39,8 @@ class [[nodiscard]] Error {
   Error&& during(std::string_view action) &&;
   // Adds where in the input this was asked for, usually a JSON path: "mounts[2]".
   Error&& at(std::string_view where) &&;
+  // The same place in the words of another input: the flag that the path was made from.
+  Error&& at_instead(std::string_view where) &&;
   // Adds what the user can do. The innermost hint wins.
   Error&& hint(std::string_view text) &&;
   // Adds words of the kernel or of a program behind the reason.

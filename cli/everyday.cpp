@@ -16,6 +16,7 @@
 #include "cli/verb_network.hpp"
 #include "cli/verb_registry.hpp"
 #include "cli/verb_tools.hpp"
+#include "cli/verb_volumes.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -57,6 +58,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
+  if (is_volume_verb(name)) return everyday_volume(name, call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");

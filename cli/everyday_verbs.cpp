@@ -5,11 +5,12 @@
 
 #include "base/text.hpp"
 #include "cli/help.hpp"
-#include "cli/verbs_images.hpp"
-#include "cli/verbs_registry.hpp"
-#include "cli/verbs_network.hpp"
 #include "cli/verbs_guests.hpp"
+#include "cli/verbs_images.hpp"
+#include "cli/verbs_network.hpp"
+#include "cli/verbs_registry.hpp"
 #include "cli/verbs_tools.hpp"
+#include "cli/verbs_volumes.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -37,8 +38,8 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs =
-    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
+constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
+                               kNetworkVerbs, kVolumeVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -136,6 +137,18 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kCommit;
     case EverydayFlags::kDebug:
       return kDebug;
+    case EverydayFlags::kSystemPrune:
+      return kSystemPrune;
+    case EverydayFlags::kVolumeCreate:
+      return kVolumeCreate;
+    case EverydayFlags::kVolumeList:
+      return kVolumeList;
+    case EverydayFlags::kVolumeInspect:
+      return kVolumeInspect;
+    case EverydayFlags::kVolumeRemove:
+      return kVolumeRemove;
+    case EverydayFlags::kVolumePrune:
+      return kVolumePrune;
     case EverydayFlags::kNone:
       break;
   }

@@ -51,6 +51,12 @@ enum class EverydayFlags : std::uint8_t {
   kExport,
   kCommit,
   kDebug,
+  kSystemPrune,
+  kVolumeCreate,
+  kVolumeList,
+  kVolumeInspect,
+  kVolumeRemove,
+  kVolumePrune,
 };
 
 // One row for each verb; free of pointers (see Label).

@@ -10,6 +10,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/complain.hpp"
+#include "cli/verb_images.hpp"
 #include "engine/attach.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
@@ -134,13 +135,15 @@ Result<int> kill(const EverydayCall& call) {
 
 Result<int> rm(const EverydayCall& call) {
   const bool force = call.arguments.on("force");
+  const auto volumes =
+      call.arguments.on("volumes") ? engine::OwnVolumes::kRemove : engine::OwnVolumes::kKeep;
   const auto how = force ? engine::Force::kYes : engine::Force::kNo;
   const Guests guests = TRY(guests_of(call));
   int failed = 0;
   for (const std::string_view word : call.arguments.words()) {
     const auto remove = [&]() -> Result<void> {
       const engine::Guest guest = TRY(guests.find(word));
-      return engine::remove_guest(guests, guest.record, how);
+      return engine::remove_guest(guests, guest.record, how, volumes);
     };
     Result<void> removed = remove();
     if (removed) {
@@ -152,6 +155,7 @@ Result<int> rm(const EverydayCall& call) {
     complain("vrun", std::move(removed).error().during("rm"));
   }
   engine::repair(guests);  // what the guests' own killed starts had taken, ids above all
+  collect_by_policy(call);
   return failed;
 }
 

@@ -11,7 +11,9 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/table.hpp"
+#include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
+#include "engine/volume_store.hpp"
 #include "images/gc.hpp"
 #include "images/layers.hpp"
 #include "images/names.hpp"
@@ -150,6 +152,18 @@ Use use_of(const Fd& dir, const std::string& what, const std::set<std::string>& 
   return use;
 }
 
+Result<Use> volume_use(const EverydayCall& call) {
+  const engine::Guests guests = TRY(guests_of(call));
+  const engine::VolumeUsers users = TRY(engine::volume_users(guests));
+  Use use{"Volumes"};
+  for (const engine::Volume& volume : TRY(engine::list_volumes(guests))) {
+    ++use.count;
+    if (users.contains(volume.name)) ++use.active;
+  }
+  use.bytes = images::tree_bytes(At::cwd(), call.places.volumes(guests.tenant()));
+  return use;
+}
+
 Result<std::vector<Use>> uses(const EverydayCall& call) {
   const Shelf shelf = TRY(open_shelf(call));
   const images::Content needed = TRY(images::needed_content(shelf.store, shelf.shipped));
@@ -167,6 +181,7 @@ Result<std::vector<Use>> uses(const EverydayCall& call) {
   Use guests{"Guests", users.size(), users.size(), 0};
   guests.bytes = images::tree_bytes(At::cwd(), fs::join(call.places.data, "guests"));
   rows.push_back(guests);
+  rows.push_back(TRY(volume_use(call)));
   return rows;
 }
 
@@ -214,10 +229,18 @@ Result<int> remove_images(const EverydayCall& call) {
   } else if ((*removed)->blobs + (*removed)->layers > 0) {
     TRY(print_out("Deleted: " + words_of(**removed)));
   }
-  if (Result<void> due = images::collect_if_due(shelf.store, shelf.shipped); !due) {
+  collect_by_policy(call);
+  return 0;
+}
+
+void collect_by_policy(const EverydayCall& call) {
+  const auto collect = [&]() -> Result<void> {
+    const images::Store store = TRY(images::Store::open(call.places.data));
+    return images::collect_if_due(store, TRY(catalog_of(call).shipped()));
+  };
+  if (Result<void> due = collect(); !due) {
     log::warning("collecting what nobody needs: " + due.error().text());
   }
-  return 0;
 }
 
 Result<int> prune_images(const EverydayCall& call) {
@@ -234,6 +257,20 @@ Result<int> prune_images(const EverydayCall& call) {
   const std::optional<images::Removed> removed = TRY(images::collect(shelf.store, rule));
   if (!removed) return in_use();
   return print_out((rule.dry_run ? "would remove " : "removed ") + words_of(*removed));
+}
+
+Result<int> prune_system(const EverydayCall& call) {
+  const bool dry = call.arguments.on("dry-run");
+  const int code = TRY(prune_images(call));
+  if (code != 0 || !call.arguments.on("volumes")) return code;
+  const engine::Guests guests = TRY(guests_of(call));
+  TRY(engine::sweep_volumes(guests));
+  engine::VolumePrune rule;
+  rule.named = call.arguments.on("all");
+  rule.dry_run = dry;
+  for (const std::string& name : TRY(engine::prune_volumes(guests, rule)))
+    TRY(print_out((dry ? "would remove volume " : "removed volume ") + name + "\n"));
+  return 0;
 }
 
 Result<int> disk_use(const EverydayCall& call) {

@@ -38,7 +38,7 @@ constexpr std::array kFunctions{
     Row{"rmi", &remove_images},
     Row{"image rm", &remove_images},
     Row{"image prune", &prune_images},
-    Row{"system prune", &prune_images},
+    Row{"system prune", &prune_system},
     Row{"system df", &disk_use},
     Row{"image fsck", &check_store},
     Row{"save", &save_images},

@@ -22,7 +22,11 @@ Result<int> image_history(const EverydayCall& call);
 Result<int> tag_image(const EverydayCall& call);
 Result<int> remove_images(const EverydayCall& call);
 Result<int> prune_images(const EverydayCall& call);
+Result<int> prune_system(const EverydayCall& call);  // images, and volumes where asked for
 Result<int> disk_use(const EverydayCall& call);
+
+// The policy's turn (images/gc.hpp); a failure is a warning.
+void collect_by_policy(const EverydayCall& call);
 
 // Become vrun-image.
 Result<int> save_images(const EverydayCall& call);

@@ -35,7 +35,7 @@ std::vector<ProcessRow> rows_of(const std::vector<Pid>& pids, const Guest& guest
     if (!status || !stat) continue;
     const bool shifted = guest.record.request.userns != "host";
     auto row = parse_process({*status, *stat, words ? *words : ""},
-                             shifted ? guest.record.first_id : 0, ::sysconf(_SC_CLK_TCK));
+                             shifted ? guest.record.outside_root() : 0, ::sysconf(_SC_CLK_TCK));
     if (row) rows.push_back(*std::move(row));
   }
   std::sort(rows.begin(), rows.end(),

@@ -17,7 +17,9 @@
 #include "cli/verb_tools.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_tree.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/run.hpp"
+#include "engine/standstill.hpp"
 #include "images/tree_request.hpp"
 
 namespace vrun::cli {
@@ -66,7 +68,7 @@ Result<int> run_helper(const char* verb, const TreeRequest& request, int out = -
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   const Undo forget([&] { ::posix_spawnattr_destroy(&attributes); });
-  // Ctrl-C ends the helper also where we ignore it (Standstill).
+  // Ctrl-C ends the helper also where we ignore it (ignore_ending_signals).
   const sigset_t ends = ending_signals();
   ::posix_spawnattr_setsigdefault(&attributes, &ends);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
@@ -93,34 +95,11 @@ Error not_for_a_terminal() {
       .hint("write it into a pipe or a file");
 }
 
-// While it lives, a guest that ran stands still, and we do not die of what would leave it so.
-class Standstill {
- public:
-  static Result<Standstill> begin(const Guests& guests, const Guest& guest) {
-    const bool pauses = guest.status == engine::GuestStatus::kRunning;
-    for (const int signal : kEndingSignals)
-      std::signal(signal, SIG_IGN);
-    if (pauses) TRY(engine::pause_guest(guests, guest.record, true));
-    return Standstill(guests, guest.record, pauses);
-  }
-  Standstill(Standstill&& other) noexcept
-      : guests_(other.guests_),
-        record_(other.record_),
-        armed_(std::exchange(other.armed_, false)) {}
-  Standstill(const Standstill&) = delete;
-  Standstill& operator=(const Standstill&) = delete;
-  Standstill& operator=(Standstill&&) = delete;
-  ~Standstill() {
-    if (armed_) static_cast<void>(engine::pause_guest(guests_, record_, false));
-  }
-
- private:
-  Standstill(const Guests& guests, const engine::GuestRecord& record, bool armed)
-      : guests_(guests), record_(record), armed_(armed) {}
-  const Guests& guests_;
-  const engine::GuestRecord& record_;
-  bool armed_;
-};
+// What would end us while a guest stands still: the helper ends of it, and we go on to its end.
+void ignore_ending_signals() {
+  for (const int signal : kEndingSignals)
+    std::signal(signal, SIG_IGN);
+}
 
 }  // namespace
 
@@ -185,12 +164,14 @@ Result<int> everyday_diff(const EverydayCall& call) {
   request.upper = upper.get();
   request.manifest = guest.record.manifest_digest;
   request.json = format == "json";
+  request.mount_points = engine::mount_points(guest.record);
   return run_helper("diff", request);
 }
 
 Result<int> everyday_commit(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
   const Guests guests = TRY(guests_of(call));
+  engine::repair(guests);
   const Guest guest = TRY(guests.find(call.arguments.word(0)));
   TreeRequest request = request_for(call, guests);
   const Fd upper = TRY(engine::open_upper(guests, guest.record));
@@ -201,7 +182,9 @@ Result<int> everyday_commit(const EverydayCall& call) {
   request.author = call.arguments.text("author");
   request.message = call.arguments.text("message");
   request.changes = call.arguments.list("change");
-  const Standstill still = TRY(Standstill::begin(guests, guest));
+  request.mount_points = engine::mount_points(guest.record);
+  ignore_ending_signals();
+  const engine::Standstill still = TRY(engine::Standstill::begin(guests, guest));
   return run_helper("commit", request);
 }
 

@@ -60,10 +60,10 @@ inline constexpr std::array kRun{
     Flag{"ulimit", "", Kind::kList, "NAME=S[:HARD]", "a limit of each process: nofile=1024:4096"},
     Flag{"shm-size", "", Kind::kText, "SIZE", "of /dev/shm; default: 64m"},
     Flag{"volume", "v", Kind::kList, "SOURCE:TARGET",
-         "show a path of the host inside, owners mapped; with :ro read-only, with :noidmap as it "
-         "is"},
+         "a path of the host or a named volume inside, owners mapped; :ro read-only, :noidmap as "
+         "it is"},
     Flag{"mount", "", Kind::kList, "OPTIONS",
-         "the same in words: type=bind,source=/srv,target=/srv,readonly; type=tmpfs,target=/t"},
+         "the same in words: type=bind,source=/srv,target=/srv,readonly; type=volume; type=tmpfs"},
     Flag{"tmpfs", "", Kind::kList, "TARGET[:OPTS]",
          "an empty directory in memory: /cache:size=64m,mode=1777"},
     Flag{"device", "", Kind::kList, "PATH[:IN[:rwm]]", "a device of the host inside"},
@@ -83,13 +83,15 @@ inline constexpr std::array kRun{
     Flag{"cap-drop", "", Kind::kList, "CAPABILITY", "take one away, or ALL"},
     Flag{"no-new-privs", "", Kind::kSwitch, "", "set-id programs inside give no rights"},
     Flag{"security-opt", "", Kind::kList, "OPTION",
-         "no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE, label=LABEL"},
+         "no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE, label=disable"},
     Flag{"sysctl", "", Kind::kList, "NAME=VALUE", "a kernel knob of its own namespaces"},
     Flag{"privileged", "", Kind::kSwitch, "",
          "every capability, no filter, no masks, all devices; still its own user namespace"},
     Flag{"userns", "", Kind::kText, "host", "host: its root is the host's root"},
-    Flag{"pid", "", Kind::kText, "host", "host: sees and signals the host's processes"},
-    Flag{"ipc", "", Kind::kText, "host", "host: shares the host's memory segments and queues"},
+    Flag{"pid", "", Kind::kText, "host",
+         "host: sees and signals the host's processes; container:GUEST: those of another guest"},
+    Flag{"ipc", "", Kind::kText, "host",
+         "host: shares the host's memory segments and queues; container:GUEST: another guest's"},
     Flag{"uts", "", Kind::kText, "host", "host: has the host's name"},
     Flag{"cgroupns", "", Kind::kText, "private|host", "host: sees the host's groups"},
     Flag{"isolation", "", Kind::kText, "KIND", "container; vm comes with a later version",
@@ -112,6 +114,7 @@ inline constexpr std::array kKill{
 };
 inline constexpr std::array kRm{
     Flag{"force", "f", Kind::kSwitch, "", "kill it first; a guest that is not there is no fault"},
+    Flag{"volumes", "v", Kind::kSwitch, "", "also the volumes that are its own, without a name"},
 };
 inline constexpr std::array kPs{
     Flag{"all", "a", Kind::kSwitch, "", "also guests that do not run"},
@@ -224,7 +227,7 @@ inline constexpr std::array kGuestVerbs{
     EverydayVerb{.name = "rm",
                  .arguments = "GUEST...",
                  .summary = "remove guests with all they wrote",
-                 .text = "",
+                 .text = "Volumes stay, but for those of its own of a guest with --rm.",
                  .flag_set = EverydayFlags::kRm,
                  .least = 1,
                  .most = kAny},

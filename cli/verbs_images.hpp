@@ -27,6 +27,12 @@ inline constexpr std::array kPrune{
     Flag{"force", "f", Kind::kSwitch, "", "do not ask"},
     Flag{"dry-run", "", Kind::kSwitch, "", "say what would go; change nothing"},
 };
+inline constexpr std::array kSystemPrune{
+    Flag{"all", "a", Kind::kSwitch, "", "also the names of images that no guest uses"},
+    Flag{"volumes", "", Kind::kSwitch, "", "also volumes that no guest has"},
+    Flag{"force", "f", Kind::kSwitch, "", "do not ask"},
+    Flag{"dry-run", "", Kind::kSwitch, "", "say what would go; change nothing"},
+};
 inline constexpr std::array kFsck{
     Flag{"repair", "", Kind::kSwitch, "",
          "unpack damaged layers again, take away what cannot be mended"},
@@ -133,14 +139,15 @@ inline constexpr std::array kImageVerbs{
                  .flag_set = EverydayFlags::kFsck},
     EverydayVerb{.name = "system df",
                  .arguments = "",
-                 .summary = "how much disk images, layers and guests take",
+                 .summary = "how much disk images, layers, guests and volumes take",
                  .text = "",
                  .flag_set = EverydayFlags::kImageFormat},
     EverydayVerb{.name = "system prune",
                  .arguments = "",
-                 .summary = "remove what nothing needs: the images' part",
-                 .text = "",
-                 .flag_set = EverydayFlags::kPrune},
+                 .summary = "remove what nothing needs",
+                 .text = "Content of images that no name and no guest needs; with --volumes also "
+                         "volumes without a name that no guest has, with --all the named ones.",
+                 .flag_set = EverydayFlags::kSystemPrune},
 };
 
 }  // namespace vrun::cli

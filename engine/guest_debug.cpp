@@ -102,8 +102,7 @@ Result<Tools> prepare(const Guests& guests, const Guest& guest, const DebugReque
     wanted.args = {"sh"};
   }
   GuestRecord record = tool_record(guests, guest.record, image, std::move(wanted));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestFacts facts = TRY(read_facts(record, guests));
   facts.cgroups_path = group_inside(guests, guest, record.id);
   facts.files_dir = fs::join(guests.path_of(guest.record), "files");
   facts.terminal = request.tty;
@@ -115,7 +114,7 @@ Result<int> run(const Guests& guests, const Guest& guest, Tools& tools) {
   TRY(bring_layers(store, tools.image, guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), tools.record));
   GuestFacts& facts = tools.facts;
-  facts.uids = {{.container_id = 0, .host_id = guest.record.first_id, .size = kIdsPerGuest}};
+  facts.uids = {{.container_id = 0, .host_id = guest.record.outside_root(), .size = kIdsPerGuest}};
   if (guest.record.request.userns == "host") facts.uids[0] = {0, 0, 0xFFFFFFFFU};
   facts.gids = facts.uids;
   Fd root = TRY(make_root(store, {tools.image.config, dir.dir(), facts.uids, false}));

@@ -39,9 +39,11 @@ void explain_oom(const EndFacts& facts, LastExit& last) {
 }
 
 void explain_seccomp(const EndFacts& facts, LastExit& last) {
-  last.reason = "killed by its seccomp filter (" + words_of(SIGSYS) + ")";
-  if (!facts.syscall.empty()) last.reason += " for the system call " + facts.syscall;
-  last.hint = "allow the call in the profile of --security-opt seccomp=FILE";
+  last.reason =
+      facts.syscall.empty()
+          ? "killed by the seccomp filter (SIGSYS), the kernel's log does not name the call"
+          : "killed by the seccomp filter: system call " + quote(facts.syscall);
+  last.hint = "allow the call in a profile for --security-opt seccomp=FILE";
 }
 
 void explain_signal(const EndFacts& facts, LastExit& last) {
@@ -68,7 +70,11 @@ void explain_end(const EndFacts& facts, LastExit& last) {
   last.signal = 0;
   if (!facts.status) {
     last.code = -1;
-    last.reason = "ended while its monitor was dead: the exit status is not known";
+    last.reason =
+        "ended while its monitor was dead, before another vrun command gave it a new one: the "
+        "kernel "
+        "tells an exit code only to who watched, so it is not known";
+    last.hint = "do not kill vrun-monitor; `vrun stop` and `vrun kill` end guests";
     return;
   }
   if (WIFSIGNALED(*facts.status)) {

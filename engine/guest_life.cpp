@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -22,12 +23,16 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/health_check.hpp"
 #include "engine/health_probe.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/seccomp_kill.hpp"
+#include "engine/standstill.hpp"
+#include "engine/volume_store.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -51,6 +56,9 @@ EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional
   facts.action = action;
   facts.memory_limit = record.request.memory;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
+  const bool by_filter = status && WIFSIGNALED(*status) && WTERMSIG(*status) == SIGSYS;
+  const Result<Pid> number = runtime::init_number(guests.context(), record.id);
+  if (by_filter && number) facts.syscall = killed_for(*number);
   if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
   facts.killers =
       fs::read_file(At::cwd(), guests.monitor_dir(record) + "/killers", 65536).value_or("");
@@ -78,7 +86,6 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
   return {};
 }
 
-// Directory, ids, monitor's directory. The guest does not run and its lock is held.
 constexpr const char* kExitFile = "exit";
 
 // To those who wait for a guest that will be gone: they hold the file open.
@@ -88,9 +95,15 @@ void tell_exit(const Guests& guests, const GuestRecord& record) {
   if (file) static_cast<void>(sys::write_all(file->get(), std::to_string(record.last.code)));
 }
 
-Result<void> remove_all(const Guests& guests, const LockedGuest& locked) {
+// Directory, ids, monitor's directory. The guest does not run and its lock is held.
+Result<void> remove_all(const Guests& guests, const LockedGuest& locked,
+                        OwnVolumes volumes = OwnVolumes::kKeep) {
   const GuestRecord& record = locked.guest.record;
   TRY(runtime::remove(guests.context(), record.id, true));
+  // Before the record, which alone says whose they are.
+  if (volumes == OwnVolumes::kRemove || record.request.remove) {
+    TRY(remove_own_volumes(guests, record));
+  }
   TRY(release_range(ids_dir(guests.places()), record.first_id, locked.path()));
   TRY(remove_kept(guests.places().guests(guests.tenant()), record.name));
   TRY(remove_monitor_dir(guests, record));
@@ -237,6 +250,7 @@ Result<bool> end_unkept(const Guests& guests, const std::string& name) {
   const bool debug_shell = !guest->record.label(kDebugLabel).empty();
   if (guest->runs() && !debug_shell) return false;
   TRY(runtime::remove(guests.context(), guest->record.id, true));
+  TRY(remove_own_volumes(guests, guest->record));
   return true;
 }
 
@@ -334,12 +348,13 @@ Result<void> kill_guest(const Guests& guests, const GuestRecord& record, int sig
   return send(guests, record, signal, by);
 }
 
-Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force) {
+Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force,
+                          OwnVolumes volumes) {
   {
     LockedGuest locked = TRY(guests.lock(record));
     const bool idle = !locked.guest.runs() && locked.guest.status != GuestStatus::kRestarting &&
                       !open_monitor(guests, record);
-    if (idle) return remove_all(guests, locked);
+    if (idle) return remove_all(guests, locked, volumes);
     if (force == Force::kNo && locked.guest.status != GuestStatus::kExited) {
       return Error(Code::kState,
                    "guest " + quote(record.name) + " is " + to_text(locked.guest.status))
@@ -351,7 +366,7 @@ Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force
   Result<LockedGuest> locked = guests.lock(record);
   if (!locked && locked.error().code() == Code::kNotFound) return {};  // it had --rm
   if (!locked) return std::move(locked).error();
-  return remove_all(guests, *locked);
+  return remove_all(guests, *locked, volumes);
 }
 
 Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
@@ -506,6 +521,8 @@ void repair(const Guests& guests) {
     done = sweep_guests(guests.places().guests(guests.tenant()),
                         [&](const std::string& name) { return end_unkept(guests, name); });
   }
+  if (done) done = end_standstills(guests);
+  if (done) done = sweep_volumes(guests);
   if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {
     log::warning(std::move(done).error().during("cleaning up after a killed command").text());

@@ -19,7 +19,10 @@ Result<void> kill_guest(const Guests& guests, const GuestRecord& record, int sig
                         std::string_view by = "vrun kill");
 // kState while it runs, unless `force`: then it is killed first.
 enum class Force { kNo, kYes };
-Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force);
+// With kRemove the volumes that are its own go, too; those of a guest with --rm always go.
+enum class OwnVolumes { kKeep, kRemove };
+Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force force,
+                          OwnVolumes volumes = OwnVolumes::kKeep);
 Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
                           const std::string& new_name);
 Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool paused);

@@ -27,6 +27,15 @@ struct LastExit {
   bool operator==(const LastExit&) const = default;
 };
 
+// A volume of the guest (volume_store.hpp) and where it is inside.
+struct VolumeUse {
+  std::string name, target;
+  bool anonymous = false;  // the guest's own: it goes with `rm --volumes` and --rm
+  bool read_only = false, no_id_map = false;
+  bool no_copy = false;  // it stays empty, whatever the image has there
+  bool operator==(const VolumeUse&) const = default;
+};
+
 // What the user wants: `vrun restore` and the restart policy go by it.
 enum class Desired : std::uint8_t { kStopped, kRunning };
 
@@ -37,12 +46,18 @@ struct GuestRecord {
   std::string created;  // RFC 3339, UTC
   // As asked at first and changed since by `update` and `network connect`: there is one truth.
   RunRequest request;
+  std::vector<VolumeUse> volumes;
   std::uint32_t first_id = 0;  // of its uid and gid range
+  // The same of the guest whose user namespace its last life was in (--pid container:GUEST); 0: its
+  // own.
+  std::uint32_t joined_id = 0;
   Desired desired = Desired::kStopped;
   std::uint32_t restarts = 0;    // by its policy, since it was last started by hand
   std::uint32_t quick_ends = 0;  // lives in a row that were too short to count as one: the back-off
   LastExit last;
 
+  // What its root is outside, for a guest without --userns host.
+  std::uint32_t outside_root() const { return joined_id != 0 ? joined_id : first_id; }
   std::string short_id() const { return id.substr(0, 12); }
   // The value of --label NAME; empty when it has none.
   std::string label(std::string_view key) const;

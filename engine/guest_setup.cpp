@@ -15,7 +15,9 @@
 #include "cgroups/group.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_dir.hpp"
+#include "engine/guest_volumes.hpp"
 #include "engine/rights.hpp"
+#include "engine/seccomp_profile.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
@@ -91,6 +93,26 @@ std::string absolute_volume(const std::string& text, const std::string& cwd) {
   return fs::clean(fs::join(cwd, source)) + text.substr(source.size());
 }
 
+Error refuse_label(const std::string& label) {
+  const bool enforced = sys::stat(At::cwd(), "/sys/fs/selinux/enforce").has_value();
+  return Error(Code::kUnsupported,
+               "--security-opt " + quote("label=" + label) +
+                   (enforced ? ": guests get no SELinux labels" : ": this host has no SELinux"))
+      .hint("leave it away, or say label=disable");
+}
+
+// What the host has to have for it.
+Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, GuestFacts& facts) {
+  AskedMount asked = TRY(std::move(parsed));
+  if (asked.is_volume) return {};  // volume_mounts() has it
+  if (asked.mount.type == "bind") {
+    Result<struct stat> source = sys::stat(At::cwd(), asked.mount.source);
+    if (!source) return std::move(source).error().during(flag).hint("create it first");
+  }
+  facts.volumes.push_back(std::move(asked.mount));
+  return {};
+}
+
 }  // namespace
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
@@ -110,7 +132,8 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
   return {};
 }
 
-GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request) {
+Result<GuestRecord> new_record(const images::Image& image, const Guests& guests,
+                               RunRequest request) {
   GuestRecord record;
   record.id = make_guest_id();
   record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
@@ -119,6 +142,7 @@ GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequ
   record.manifest_digest = image.digest.str();
   record.created = now_text();
   record.request = std::move(request);
+  TRY(settle_volumes(image.config, record));
   return record;
 }
 
@@ -150,40 +174,30 @@ Result<void> bring_layers(const images::Store& store, const images::Image& image
   return images::ensure_layers(store, image, importer, host);
 }
 
-Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name,
-                              const std::string& cgroup_name, const std::string& tenant,
-                              const Host& host) {
+Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
+  const RunRequest& request = record.request;
   GuestFacts facts;
-  facts.name = name;
-  facts.cgroups_path = cgroups::guest_path(tenant, cgroup_name, host);
+  facts.name = record.name;
+  facts.cgroups_path = cgroups::guest_path(guests.tenant(), record.id, guests.host());
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";
   facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();
-  for (const std::string& text : request.volumes) {
-    oci::Mount volume = TRY(parse_volume(text, facts.cwd));
-    Result<struct stat> source = sys::stat(At::cwd(), volume.source);
-    if (!source) {
-      return std::move(source).error().during("--volume " + quote(text)).hint("create it first");
-    }
-    facts.volumes.push_back(std::move(volume));
-  }
-  for (const std::string& text : request.mounts) {
-    oci::Mount mount = TRY(parse_mount(text));
-    if (mount.type == "bind") {
-      Result<struct stat> source = sys::stat(At::cwd(), mount.source);
-      if (!source) {
-        return std::move(source).error().during("--mount " + quote(text)).hint("create it first");
-      }
-    }
-    facts.volumes.push_back(std::move(mount));
-  }
+  facts.volumes = volume_mounts(guests, record);
+  for (const std::string& text : request.volumes)
+    TRY(take_mount("--volume " + quote(text), parse_volume(text, facts.cwd), facts));
+  for (const std::string& text : request.mounts)
+    TRY(take_mount("--mount " + quote(text), parse_mount(text), facts));
   for (const std::string& text : request.devices) {
     DeviceGrant grant = TRY(parse_device(text));
     facts.volumes.push_back(std::move(grant.mount));
     facts.device_rules.push_back(std::move(grant.rule));
   }
   const Security security = TRY(parse_security(request));
-  if (!security.seccomp_file.empty()) facts.seccomp = TRY(read_seccomp(security.seccomp_file));
+  if (!security.seccomp_file.empty()) {
+    const std::vector<std::string> capabilities = TRY(capabilities_of(request));
+    facts.seccomp = TRY(read_seccomp(security.seccomp_file, capabilities));
+  }
+  if (!security.label.empty()) return refuse_label(security.label);
   if (request.init) facts.init_program = TRY(helper_path("vrun-init"));
   for (const std::string& text : request.tmpfs)
     facts.tmpfs.push_back(TRY(parse_tmpfs(text)));
@@ -202,8 +216,11 @@ IdSpace id_space() {
   return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
 }
 
-std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids) {
-  if (!shares_user(request)) return ids.mapping();
+std::vector<oci::IdMapping> mapping_of(const GuestRecord& record, const IdRange& ids) {
+  if (!shares_user(record.request)) {
+    if (record.joined_id == 0) return ids.mapping();
+    return {{.container_id = 0, .host_id = record.joined_id, .size = kIdsPerGuest}};
+  }
   return {{.container_id = 0, .host_id = 0, .size = 0xFFFFFFFFU}};
 }
 

@@ -9,8 +9,8 @@
 #include "base/host.hpp"
 #include "base/result.hpp"
 #include "engine/guest_spec.hpp"
-#include "engine/id_ranges.hpp"
 #include "engine/guests.hpp"
+#include "engine/id_ranges.hpp"
 #include "engine/places.hpp"
 #include "engine/request.hpp"
 #include "images/layout.hpp"
@@ -24,7 +24,8 @@ namespace vrun::engine {
 Result<void> settle_request(RunRequest& request, const Host& host);
 
 // A guest that does not exist yet, with an id and a name of its own.
-GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request);
+Result<GuestRecord> new_record(const images::Image& image, const Guests& guests,
+                               RunRequest request);
 
 // The one place where the name of an image becomes an image.
 Result<images::Image> find_image(const RunRequest& request, const Guests& guests);
@@ -32,16 +33,15 @@ Result<images::Image> find_image(const RunRequest& request, const Guests& guests
 Result<void> bring_layers(const images::Store& store, const images::Image& image, const Host& host);
 
 // What the flags say about the guest that needs the host's files, but changes nothing.
-Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name,
-                              const std::string& cgroup_name, const std::string& tenant,
-                              const Host& host);
+Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests);
 
 // /etc/subuid and /etc/subgid say which ids belong to others.
 IdSpace id_space();
 std::string ids_dir(const Places& places);
 
-// The guest's ids outside: its range, or with --userns host the host's own.
-std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids);
+// The guest's ids outside: its range, that of the guest it joins, or with --userns host the host's
+// own.
+std::vector<oci::IdMapping> mapping_of(const GuestRecord& record, const IdRange& ids);
 // Says on stderr what the flags give away.
 void warn_of(const RunRequest& request);
 

@@ -122,6 +122,12 @@ std::vector<oci::Mount> mounts_of(const RunRequest& request, const GuestFacts& f
   // Without a user namespace there is nothing to map to.
   for (oci::Mount& one : mounts) {
     if (shares_user(request)) std::erase(one.options, "ridmap");
+    const bool mapped =
+        std::find(one.options.begin(), one.options.end(), "ridmap") != one.options.end();
+    if (mapped && !facts.joined.user.empty()) {
+      one.uid_mappings = facts.uids;
+      one.gid_mappings = facts.gids;
+    }
   }
   return mounts;
 }
@@ -129,13 +135,14 @@ std::vector<oci::Mount> mounts_of(const RunRequest& request, const GuestFacts& f
 std::vector<oci::Namespace> namespaces_of(const RunRequest& request, const GuestFacts& facts) {
   using enum oci::NamespaceType;
   std::vector<oci::Namespace> list;
-  const auto own = [&](oci::NamespaceType type, const std::string& asked) {
-    if (asked != "host") list.push_back({.type = type, .path = {}});
+  const auto own = [&](oci::NamespaceType type, const std::string& asked,
+                       const std::string& path = {}) {
+    if (asked != "host") list.push_back({.type = type, .path = path});
   };
-  own(kUser, request.userns);
-  own(kPid, request.pid);
+  own(kUser, request.userns, facts.joined.user);
+  own(kPid, request.pid, facts.joined.pid);
   own(kMount, "");
-  own(kIpc, request.ipc);
+  own(kIpc, request.ipc, facts.joined.ipc);
   own(kUts, request.uts);
   own(kCgroup, request.cgroupns);
   if (request.network != "host") list.push_back({.type = kNetwork, .path = facts.network_path});
@@ -192,7 +199,7 @@ std::vector<std::string> to_strings(const std::array<std::string_view, N>& list)
 Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
                             const std::vector<std::string>& capabilities) {
   oci::Linux linux;
-  if (!shares_user(request)) {
+  if (!shares_user(request) && facts.joined.user.empty()) {
     linux.uid_mappings = facts.uids;
     linux.gid_mappings = facts.gids;
   }

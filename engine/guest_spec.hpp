@@ -20,6 +20,11 @@
 
 namespace vrun::engine {
 
+// Namespaces of another guest that this one lives in; empty: none.
+struct JoinedNamespaces {
+  std::string user, pid, ipc;
+};
+
 // What the engine found out or decided about a guest before its spec can be written.
 struct GuestFacts {
   std::string name;
@@ -34,6 +39,7 @@ struct GuestFacts {
   std::optional<oci::Seccomp> seccomp;        // of --security-opt seccomp=FILE
   bool host_has_mqueue = true;                // for --ipc host
   std::string init_program;                   // of --init: a path of the host
+  JoinedNamespaces joined;                    // of --pid and --ipc container:NAME
   std::string network_path;                   // of --network container:NAME: its namespace
 };
 

@@ -16,6 +16,8 @@
 #include "engine/guest_files.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/guest_volumes.hpp"
+#include "engine/joined_guest.hpp"
 #include "engine/policies.hpp"
 #include "engine/run.hpp"
 #include "images/overlay.hpp"
@@ -52,11 +54,15 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
       TRY(IdRange::take(ids_dir(guests.places()), id_space(), locked.path(), record.first_id));
   ids.keep();  // until the guest is removed
   record.first_id = ids.start();
-  const auto mapping = mapping_of(record.request, ids);
+  const std::optional<JoinedGuest> joined = TRY(find_joined(guests, record.request));
+  record.joined_id = joined ? joined->root_id : 0;
+  const auto mapping = mapping_of(record, ids);
   making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestFacts facts = TRY(read_facts(record, guests));
+  if (joined) facts.joined = joined->paths;
   facts.network_path = TRY(shared_network_path(guests, record.request));
+  TRY(make_volumes(guests, record));
+  TRY(fill_volumes(guests, record, making.root, mapping));
   facts.uids = facts.gids = mapping;
   facts.account = TRY(account_of(making.root, making.config, record.request));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
@@ -94,7 +100,8 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
     options.create.stdio = making.pipes.stdio();
   }
   options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
-  TRY(runtime::run(guests.context(), options));
+  Result<int> run = runtime::run(guests.context(), options);
+  if (!run) return in_flag_words(std::move(run).error(), making.spec, record);
   return running;
 }
 
@@ -255,11 +262,16 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(check_flags(image.config, request));
   TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
   TRY(bring_layers(store, image, guests.host()));
-  GuestRecord record = new_record(image, guests, std::move(request));
+  GuestRecord record = TRY(new_record(image, guests, std::move(request)));
   // The facts that can be wrong are looked at before there is a guest.
-  TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  TRY(read_facts(record, guests));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
+  Result<void> volumes = make_volumes(guests, record);
+  if (!volumes) {
+    static_cast<void>(remove_own_volumes(guests, record));
+    return std::move(volumes).error();
+  }
   warn_of(record.request);
   note_event(guests.places(), record, "create");
   return CreatedGuest{std::move(record), std::move(dir)};

@@ -16,7 +16,7 @@ std::vector<oci::IdMapping> ids_of(const GuestRecord& record) {
   if (record.request.userns == "host") {
     return {{.container_id = 0, .host_id = 0, .size = 0xFFFFFFFFU}};
   }
-  return {{.container_id = 0, .host_id = record.first_id, .size = kIdsPerGuest}};
+  return {{.container_id = 0, .host_id = record.outside_root(), .size = kIdsPerGuest}};
 }
 
 // The pidfd says that the process was the same before and after: its number was not reused.

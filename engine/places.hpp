@@ -19,6 +19,7 @@ struct Places {
   // The OCI state root and the writable layers of one tenant's guests.
   std::string states(const std::string& tenant) const { return run + "/guests/" + tenant; }
   std::string guests(const std::string& tenant) const { return data + "/guests/" + tenant; }
+  std::string volumes(const std::string& tenant) const { return data + "/volumes/" + tenant; }
   // What the monitors of live guests keep.
   std::string monitors(const std::string& tenant) const { return run + "/monitors/" + tenant; }
 };

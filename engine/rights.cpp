@@ -66,23 +66,40 @@ Result<void> parse_one(const std::string& option, Security& security) {
     security.seccomp_file = value;
   } else if (key == "apparmor" && !value.empty()) {
     security.apparmor = value;
+  } else if (key == "label" && value == "disable") {
+    // Nothing to take away: no guest gets a label.
+  } else if (key == "label" && !value.empty()) {
+    security.label = value;
   } else {
     return bad("--security-opt", option, "unknown")
-        .hint("there are: no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE");
+        .hint(
+            "there are: no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE, "
+            "label=disable");
   }
   return {};
 }
 
 }  // namespace
 
+std::string shared_guest(const std::string& text) {
+  constexpr std::string_view kContainer = "container:";
+  return text.starts_with(kContainer) ? text.substr(kContainer.size()) : std::string();
+}
+
 Result<Shares> parse_shares(const std::string& flag, const std::string& text) {
   if (text.empty() || text == "private") return Shares::kOwn;
   if (text == "host") return Shares::kHost;
-  if (text.starts_with("container:") || text.starts_with("ns:")) {
-    return Error(Code::kUnsupported, flag + " " + quote(text) + ": not in this version")
-        .hint("there are: private, host");
+  const bool joins = flag == "--pid" || flag == "--ipc";
+  const char* hint =
+      joins ? "there are: private, host, container:GUEST" : "there are: private, host";
+  if (text.starts_with("container:")) {
+    if (joins && !shared_guest(text).empty()) return Shares::kGuest;
+    if (joins) return bad(flag, text, "names no guest").hint(hint);
+    return Error(Code::kUnsupported,
+                 flag + " " + quote(text) + ": only --pid, --ipc and --network join another guest")
+        .hint(hint);
   }
-  return bad(flag, text, "unknown").hint("there are: private, host");
+  return bad(flag, text, "unknown").hint(hint);
 }
 
 std::vector<std::string> warnings_of(const RunRequest& request) {
@@ -103,6 +120,9 @@ std::vector<std::string> warnings_of(const RunRequest& request) {
   warn(request.uts == "host", "--uts host: the guest has the host's name");
   warn(request.network == "host",
        "--network host: every port of the host, loopback included, is the guest's too");
+  warn(!shared_guest(request.ipc).empty(),
+       "--ipc container: memory segments, semaphores and message queues are shared; /dev/shm is "
+       "this guest's own");
   warn(request.cgroupns == "host", "--cgroupns host: the guest sees the names of all groups");
   return warnings;
 }
@@ -135,31 +155,6 @@ Result<Security> parse_security(const RunRequest& request) {
   for (const std::string& option : request.security_opts)
     TRY(parse_one(option, security));
   return security;
-}
-
-Result<oci::Seccomp> read_seccomp(const std::string& path) {
-  constexpr std::size_t kMost = 4U << 20U;
-  const std::string text = TRY(fs::read_file(At::cwd(), path, kMost, fs::Kind::kRegularOnly));
-  const json::Document document = TRY(json::Document::parse(text, path));
-  // Docker's own profile files decide by capability and architecture; an OCI object has decided.
-  const json::Value* rules = document.root().find("syscalls");
-  bool conditional = document.root().find("archMap") != nullptr;
-  if (rules != nullptr && rules->kind() == json::Kind::kArray) {
-    for (const json::Value& rule : rules->elements())
-      conditional =
-          conditional || rule.find("includes") != nullptr || rule.find("excludes") != nullptr;
-  }
-  if (conditional) {
-    return Error(Code::kUnsupported, "seccomp profile " + quote(path) +
-                                         ": conditions (archMap, includes, excludes) are not "
-                                         "understood")
-        .hint("give the object linux.seccomp of an OCI config: architectures and plain rules");
-  }
-  const oci::Spec spec = TRY(oci::parse_spec(
-      R"({"ociVersion":"1.3.0","root":{"path":"/"},"linux":{"seccomp":)" + text + "}}", path));
-  if (!spec.linux.seccomp)
-    return Error(Code::kInvalid, "seccomp profile " + quote(path) + ": null");
-  return *spec.linux.seccomp;
 }
 
 Result<DeviceGrant> parse_device(const std::string& text) {
@@ -207,6 +202,10 @@ Result<void> check_rights(const RunRequest& request) {
   TRY(parse_ulimits(request));
   TRY(parse_sysctls(request));
   TRY(parse_security(request));
+  if (!shared_guest(request.ipc).empty() && request.ipc != request.pid) {
+    return bad("--ipc", request.ipc, "only with --pid of the same guest")
+        .hint("add --pid " + request.ipc + ": the users of that guest are shared, and its end");
+  }
   if (request.uts == "host" && !request.hostname.empty()) {
     return Error(Code::kInvalid, "--hostname and --uts host: the name is the host's");
   }

@@ -12,9 +12,12 @@
 
 namespace vrun::engine {
 
-enum class Shares { kOwn, kHost };
-// --userns, --pid, --ipc, --uts, --cgroupns: empty, "private" or "host".
+enum class Shares { kOwn, kHost, kGuest };
+// --userns, --pid, --ipc, --uts, --cgroupns: empty, "private" or "host"; --pid and --ipc also
+// "container:GUEST".
 Result<Shares> parse_shares(const std::string& flag, const std::string& text);
+// GUEST of "container:GUEST"; else empty.
+std::string shared_guest(const std::string& text);
 inline bool shares_user(const RunRequest& request) {
   return request.userns == "host";
 }
@@ -30,10 +33,9 @@ struct Security {
   bool no_new_privileges = false;
   bool unconfined = false;  // no seccomp filter
   std::string seccomp_file, apparmor;
+  std::string label;  // of SELinux, as asked for: "type:container_t"
 };
 Result<Security> parse_security(const RunRequest& request);
-// An OCI seccomp object ("linux.seccomp" of a config).
-Result<oci::Seccomp> read_seccomp(const std::string& path);
 
 // --device: the node of the host as a mount, and the rule that lets it be used.
 struct DeviceGrant {

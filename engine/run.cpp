@@ -1,21 +1,29 @@
 #include "engine/run.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
+#include "base/text.hpp"
+#include "base/undo.hpp"
 #include "engine/attach.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
+#include "engine/guest_end.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/guest_volumes.hpp"
+#include "engine/joined_guest.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
+#include "engine/seccomp_kill.hpp"
+#include "engine/volume_store.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
@@ -44,9 +52,13 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_policies(request));
   images::Image image = TRY(find_image(request, guests));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
-  GuestRecord record = new_record(image, guests, std::move(request));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  GuestRecord record = TRY(new_record(image, guests, std::move(request)));
+  GuestFacts facts = TRY(read_facts(record, guests));
+  const std::optional<JoinedGuest> joined = TRY(find_joined(guests, record.request));
+  if (joined) {
+    facts.joined = joined->paths;
+    record.joined_id = joined->root_id;
+  }
   facts.network_path = TRY(shared_network_path(guests, record.request));
   // What is wrong with the flags is said before anything is made.
   TRY(check_flags(image.config, record.request));
@@ -61,6 +73,26 @@ bool is_direct(const RunRequest& request) {
          request.health == none && request.restart.empty();
 }
 
+// An end that the exit code alone does not explain gets a line.
+void tell_end(const LastExit& last, const std::string& name) {
+  const bool odd = (last.oom && last.code != 0) || last.signal == SIGSYS;
+  if (!odd) return;
+  log::warning("guest " + name + ": " + last.reason + (last.hint.empty() ? "" : "; " + last.hint));
+}
+
+void explain_direct_end(const Guests& guests, const GuestRecord& record, const sys::Exit& exit,
+                        Pid pid) {
+  EndFacts facts;
+  facts.status = exit.signaled ? exit.value : exit.value << 8;  // as waitpid(2) says it
+  facts.memory_limit = record.request.memory;
+  const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
+  if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
+  if (exit.signaled && exit.value == SIGSYS) facts.syscall = killed_for(pid);
+  LastExit last;
+  explain_end(facts, last);
+  tell_end(last, record.name);
+}
+
 Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_use,
                          const Guests& guests) {
   GuestFacts& facts = prepared.facts;
@@ -70,10 +102,13 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
   in_use.reset();  // from here on the guest's record keeps the image
   IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
-  const auto mapping = mapping_of(record.request, ids);
+  const auto mapping = mapping_of(record, ids);
   facts.uids = facts.gids = mapping;
   Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
   facts.account = TRY(account_of(root, prepared.image.config, record.request));
+  Undo drop_volumes([&] { static_cast<void>(remove_own_volumes(guests, record)); });
+  TRY(make_volumes(guests, record));
+  TRY(fill_volumes(guests, record, root, mapping));
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
   const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
@@ -86,16 +121,24 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   options.create.overlay_root = &root;
   options.ends_by_user = true;
   options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  options.at_end = [&](const sys::Exit& exit, Pid pid) {
+    explain_direct_end(guests, record, exit, pid);
+  };
   Result<int> code = runtime::run(guests.context(), options);
+  if (!code) code = in_flag_words(std::move(code).error(), spec, record);
   static_cast<void>(detach_network(guests, record));
   root.reset();  // the last reference to the overlay, before its upper directory goes
   if (!code && runtime::state(guests.context(), record.id)) {
     // It could not be removed: its processes may live, and nobody else may have their ids.
     ids.keep();
     guest.keep();
+    drop_volumes.commit();
     return code;
   }
   ids.release();
+  drop_volumes.commit();
+  if (Result<void> emptied = remove_own_volumes(guests, record); !emptied)
+    log::warning(emptied.error().text());
   Result<void> removed = guest.remove();
   if (code && !removed) return std::move(removed).error().during("remove guest " + record.name);
   return code;
@@ -172,6 +215,9 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   request.detach_keys = stay.detach_keys;
   const AttachEnd end = TRY(attach(std::move(request)));
   if (end.detached) return 0;
+  // With --rm it is gone by now.
+  const Result<Guest> ended = guests.find(record.name);
+  if (ended && ended->record.id == record.id) tell_end(ended->record.last, record.name);
   return end.code < 0 ? 125 : end.code;
 }
 
@@ -198,12 +244,23 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
     text += "layer " + id.str() + "\n";
   text += "ids " + std::to_string(start) + " to " + std::to_string(start + kIdsPerGuest - 1) + "\n";
   text += "root overlay of the layers, writable below " + guests.path_of(record) + "\n";
+  // A volume that a run would make cannot be opened yet: it is in the specification, and its mount
+  // is not among the steps.
+  oci::Spec planned = spec;
+  for (const VolumeUse& use : record.volumes) {
+    const std::string data = volume_data(places, guests.tenant(), use.name);
+    const bool is_there = sys::stat(At::cwd(), data).has_value();
+    text +=
+        "volume " + use.name + (is_there ? "" : " (new)") + " at " + printable(use.target) + "\n";
+    if (!is_there)
+      std::erase_if(planned.mounts, [&](const auto& one) { return one.source == data; });
+  }
   text += "\nspecification:\n" + oci::to_json(spec, true) + "\n";
 
   runtime::CreateOptions options;
   options.id = record.id;
   options.bundle = "/";
-  options.spec = &spec;
+  options.spec = &planned;
   const std::string steps = TRY(runtime::plan_text(guests.context(), options));
   return text + "\nsteps:\n" + steps;
 }

@@ -18,43 +18,88 @@ Result<std::string> check_target(std::string_view flag, std::string_view text,
       .hint("the target is absolute and not the root directory: /data");
 }
 
-Result<std::string> check_source(std::string_view text, std::string_view source,
-                                 const std::string& cwd) {
-  if (source.starts_with('/')) return fs::clean(source);
-  if (source.starts_with("./") || source.starts_with("../") || source == "." || source == "..") {
-    return fs::clean(fs::join(cwd, source));
+bool is_host_path(std::string_view source) {
+  return source.starts_with('/') || source.starts_with("./") || source.starts_with("../") ||
+         source == "." || source == "..";
+}
+
+Result<void> check_name(std::string_view flag, std::string_view text, std::string_view name) {
+  if (is_volume_name(name)) return {};
+  return Error(Code::kInvalid, std::string(flag) + " " + quote(text) + ": " + quote(name) +
+                                   " is not a name for a volume")
+      .hint(
+          "letters, digits and the characters _ . -, a letter or digit first; a directory of the "
+          "host begins with / or ./");
+}
+
+struct VolumeWords {
+  bool read_only = false, id_mapped = true, copy = true;
+};
+
+Result<VolumeWords> volume_options(std::string_view text, std::string_view options) {
+  VolumeWords words;
+  for (const std::string_view option : split(options, ',')) {
+    if (option == "ro") {
+      words.read_only = true;
+    } else if (option == "noidmap") {
+      words.id_mapped = false;
+    } else if (option == "nocopy") {
+      words.copy = false;
+    } else if (option != "rw") {
+      return Error(Code::kInvalid, "--volume " + quote(text) + ": unknown option " + quote(option))
+          .hint("there are ro, rw, noidmap and nocopy");
+    }
   }
-  return Error(Code::kUnsupported,
-               "--volume " + quote(text) + ": named volumes come with a later version")
-      .hint("a directory of the host begins with / or ./");
+  return words;
 }
 
 }  // namespace
 
-Result<oci::Mount> parse_volume(std::string_view text, const std::string& cwd) {
-  const auto parts = split(text, ':');
-  if (parts.size() < 2 || parts.size() > 3 || parts[0].empty()) {
-    return Error(Code::kInvalid, "--volume " + quote(text) + ": not SOURCE:TARGET[:OPTIONS]")
-        .hint("for example /srv/data:/data or ./site:/www:ro");
-  }
+bool is_volume_name(std::string_view name) {
+  constexpr std::size_t kLongest = 128;
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return !name.empty() && name.size() <= kLongest && is_plain(name[0]) &&
+         std::all_of(name.begin(), name.end(),
+                     [&](char c) { return is_plain(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+oci::Mount bind_of(std::string source, std::string target, bool read_only, bool id_mapped) {
   oci::Mount mount;
   mount.type = "bind";
-  mount.source = TRY(check_source(text, parts[0], cwd));
-  mount.destination = TRY(check_target("--volume", text, parts[1]));
+  mount.source = std::move(source);
+  mount.destination = std::move(target);
   mount.options = {"rbind", "rprivate", "nodev"};
-  bool id_mapped = true;
-  for (const std::string_view option : split(parts.size() == 3 ? parts[2] : "rw", ',')) {
-    if (option == "ro") {
-      mount.options.emplace_back("rro");
-    } else if (option == "noidmap") {
-      id_mapped = false;
-    } else if (option != "rw") {
-      return Error(Code::kInvalid, "--volume " + quote(text) + ": unknown option " + quote(option))
-          .hint("there are ro, rw and noidmap");
-    }
-  }
+  if (read_only) mount.options.emplace_back("rro");
   if (id_mapped) mount.options.emplace_back("ridmap");
   return mount;
+}
+
+Result<AskedMount> parse_volume(std::string_view text, const std::string& cwd) {
+  const auto parts = split(text, ':');
+  if (parts.size() > 3 || parts[0].empty()) {
+    return Error(Code::kInvalid, "--volume " + quote(text) + ": not SOURCE:TARGET[:OPTIONS]")
+        .hint("for example /srv/data:/data, ./site:/www:ro or NAME:/data");
+  }
+  AskedMount asked;
+  if (parts.size() == 1) {
+    asked.is_volume = true;
+    asked.mount = bind_of("", TRY(check_target("--volume", text, parts[0])), false, true);
+    return asked;
+  }
+  const VolumeWords words = TRY(volume_options(text, parts.size() == 3 ? parts[2] : "rw"));
+  asked.mount =
+      bind_of("", TRY(check_target("--volume", text, parts[1])), words.read_only, words.id_mapped);
+  asked.copy = words.copy;
+  if (is_host_path(parts[0])) {
+    asked.mount.source = fs::clean(fs::join(parts[0].starts_with('/') ? "/" : cwd, parts[0]));
+    return asked;
+  }
+  TRY(check_name("--volume", text, parts[0]));
+  asked.is_volume = true;
+  asked.volume = parts[0];
+  return asked;
 }
 
 namespace {
@@ -62,7 +107,7 @@ namespace {
 // The words of --mount, under their first names.
 struct MountWords {
   std::string type = "volume", source, target, propagation = "rprivate", size, mode;
-  bool read_only = false, id_mapped = true;
+  bool read_only = false, id_mapped = true, copy = true;
 };
 
 Result<MountWords> split_mount(std::string_view text) {
@@ -90,54 +135,63 @@ Result<MountWords> split_mount(std::string_view text) {
       words.mode = value;
     } else if (key == "noidmap") {
       words.id_mapped = false;
+    } else if (key == "volume-nocopy") {
+      words.copy = value == "false" || value == "0";
     } else {
       return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown " + quote(key))
           .hint(
-              "there are type, source, target, readonly, bind-propagation, noidmap, tmpfs-size, "
-              "tmpfs-mode");
+              "there are type, source, target, readonly, bind-propagation, noidmap, "
+              "volume-nocopy, tmpfs-size, tmpfs-mode");
     }
   }
   return words;
 }
 
-}  // namespace
-
-Result<oci::Mount> parse_mount(std::string_view text) {
-  const MountWords words = TRY(split_mount(text));
+oci::Mount memory_mount(const MountWords& words) {
   oci::Mount mount;
-  mount.destination = TRY(check_target("--mount", text, words.target));
-  mount.type = words.type;
-  if (words.type == "tmpfs") {
-    mount.source = "tmpfs";
-    mount.options = {"nosuid", "nodev", "noexec"};
-    if (!words.size.empty()) mount.options.push_back("size=" + words.size);
-    if (!words.mode.empty()) mount.options.push_back("mode=" + words.mode);
-    if (words.read_only) mount.options.emplace_back("ro");
-    return mount;
-  }
-  if (words.type == "volume") {
-    return Error(Code::kUnsupported,
-                 "--mount " + quote(text) + ": named volumes come with a later version")
-        .hint("there are type=bind and type=tmpfs");
-  }
-  if (words.type != "bind") {
-    return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown type " + quote(words.type))
-        .hint("there are: bind, tmpfs");
-  }
+  mount.type = mount.source = "tmpfs";
+  mount.options = {"nosuid", "nodev", "noexec"};
+  if (!words.size.empty()) mount.options.push_back("size=" + words.size);
+  if (!words.mode.empty()) mount.options.push_back("mode=" + words.mode);
+  if (words.read_only) mount.options.emplace_back("ro");
+  return mount;
+}
+
+Result<void> check_bind(std::string_view text, const MountWords& words) {
   constexpr std::array<std::string_view, 6> kPropagations{"private", "rprivate", "slave",
                                                           "rslave",  "shared",   "rshared"};
   if (std::find(kPropagations.begin(), kPropagations.end(), words.propagation) ==
       kPropagations.end()) {
     return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown bind-propagation");
   }
-  if (!words.source.starts_with('/')) {
-    return Error(Code::kInvalid, "--mount " + quote(text) + ": source is not an absolute path");
+  if (words.source.starts_with('/')) return {};
+  return Error(Code::kInvalid, "--mount " + quote(text) + ": source is not an absolute path");
+}
+
+}  // namespace
+
+Result<AskedMount> parse_mount(std::string_view text) {
+  const MountWords words = TRY(split_mount(text));
+  const std::string target = TRY(check_target("--mount", text, words.target));
+  AskedMount asked;
+  asked.copy = words.copy;
+  asked.mount = bind_of("", target, words.read_only, words.id_mapped);
+  if (words.type == "tmpfs") {
+    asked.mount = memory_mount(words);
+    asked.mount.destination = target;
+  } else if (words.type == "volume") {
+    asked.is_volume = true;
+    asked.volume = words.source;
+    if (!words.source.empty()) TRY(check_name("--mount", text, words.source));
+  } else if (words.type == "bind") {
+    TRY(check_bind(text, words));
+    asked.mount.source = fs::clean(words.source);
+    asked.mount.options[1] = words.propagation;
+  } else {
+    return Error(Code::kInvalid, "--mount " + quote(text) + ": unknown type " + quote(words.type))
+        .hint("there are: bind, volume, tmpfs");
   }
-  mount.source = fs::clean(words.source);
-  mount.options = {"rbind", words.propagation, "nodev"};
-  if (words.read_only) mount.options.emplace_back("rro");
-  if (words.id_mapped) mount.options.emplace_back("ridmap");
-  return mount;
+  return asked;
 }
 
 Result<oci::Mount> parse_tmpfs(std::string_view text) {

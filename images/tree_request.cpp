@@ -19,7 +19,8 @@ constexpr auto json_fields(const TreeRequest*) {
                       json::field("file", &R::file), json::field("keepOwners", &R::keep_owners),
                       json::field("followLink", &R::follow_link), json::field("name", &R::name),
                       json::field("author", &R::author), json::field("message", &R::message),
-                      json::field("changes", &R::changes), json::field("json", &R::json));
+                      json::field("changes", &R::changes),
+                      json::field("mountPoints", &R::mount_points), json::field("json", &R::json));
 }
 
 std::string to_json(const TreeRequest& request) {

@@ -40,7 +40,8 @@ struct TreeRequest {
   // commit
   std::string name, author, message;
   std::vector<std::string> changes;
-  bool json = false;  // diff
+  std::vector<std::string> mount_points;  // commit, diff: "/etc/hosts"; see changes_of()
+  bool json = false;                      // diff
   bool operator==(const TreeRequest&) const = default;
 };
 

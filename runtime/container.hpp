@@ -66,6 +66,9 @@ struct RunOptions {
   // the process has a terminal (no console socket is needed then).
   sys::Child* child = nullptr;
   Fd* console = nullptr;
+  // Called when the process of a run in the foreground has ended, while its group still counts what
+  // it used; with how it ended and the number it had.
+  std::function<void(const sys::Exit&, Pid)> at_end = nullptr;
   // Called when everything is made and the program has not begun, with the process's pid.
   std::function<Result<void>(Pid)> before_start = nullptr;
 };
@@ -131,6 +134,8 @@ Result<void> update_intel_rdt(const Context& context, const std::string& id,
 Result<cgroups::Stats> stats(const Context& context, const std::string& id);
 // The same also when its processes have ended: what the group counted until then.
 Result<cgroups::Stats> final_stats(const Context& context, const std::string& id);
+// The number that the container process has, or had.
+Result<Pid> init_number(const Context& context, const std::string& id);
 // A pidfd of the container process; Code::kState when it has ended.
 Result<Fd> open_init(const Context& context, const std::string& id);
 // Calls `on_oom` after each OOM kill and `on_tick` every `interval_ms` until the container ends (or

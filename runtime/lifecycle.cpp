@@ -178,6 +178,11 @@ Result<cgroups::Stats> final_stats(const Context& context, const std::string& id
   return TRY(group_of(container, context))->stats();
 }
 
+Result<Pid> init_number(const Context& context, const std::string& id) {
+  const Opened container = TRY(open(context, id, Folder::Lock::kNone));
+  return container.loaded.record.process.pid;
+}
+
 Result<Fd> open_init(const Context& context, const std::string& id) {
   const Opened container = TRY(open(context, id, Folder::Lock::kNone));
   return open_process(container.loaded.record);

@@ -59,6 +59,7 @@ Result<int> run(const Context& context, const RunOptions& options) {
   Result<sys::Exit> exit = foreground->wait(
       child.pidfd.get(), std::move(console),
       options.ends_by_user ? Foreground::Ending::kByUser : Foreground::Ending::kByGuest);
+  if (exit && options.at_end) options.at_end(*exit, pid);
   if (!options.keep) {
     Result<void> removed = remove_after_run(context, options.create.id);
     if (exit && !removed) return std::move(removed).error();

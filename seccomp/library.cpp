@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/sys.hpp"
+#include "seccomp/seccomp.hpp"
 
 namespace vrun::seccomp {
 namespace {
@@ -19,7 +20,7 @@ std::string rule_path(const Rule& rule) {
   return "linux.seccomp.syscalls[" + std::to_string(rule.source) + "]";
 }
 
-std::string syscall_name(int number) {
+std::string name_here(int number) {
   const std::unique_ptr<char, decltype(&::free)> name(
       seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number), &::free);
   return name ? name.get() : std::to_string(number);
@@ -44,7 +45,7 @@ Result<void> add_rules(scmp_filter_ctx context, const Rules& rules) {
                                               static_cast<unsigned>(rule.conditions.size()),
                                               rule.conditions.data());
     if (result == 0) continue;
-    const std::string call = syscall_name(rule.syscall);
+    const std::string call = name_here(rule.syscall);
     if (result == -EEXIST)
       return Error(Code::kInvalid, rule_path(rule) + ": contradicts an earlier rule for " + call);
     return Error::system(-result, "add the seccomp rule for " + call).at(rule_path(rule));
@@ -74,6 +75,17 @@ Result<Program> build_with_libseccomp(const Rules& rules) {
   TRY(add_architectures(context.get(), rules));
   TRY(add_rules(context.get(), rules));
   return export_program(context.get());
+}
+
+std::string syscall_name(std::uint32_t audit_arch, std::int64_t number) {
+  // libseccomp's names of architectures are the kernel's, but for x32, which is a bit of the
+  // number.
+  constexpr std::int64_t kX32Bit = 0x40000000;
+  const bool x32 = audit_arch == SCMP_ARCH_X86_64 && (number & kX32Bit) != 0;
+  const std::unique_ptr<char, decltype(&::free)> name(
+      seccomp_syscall_resolve_num_arch(x32 ? SCMP_ARCH_X32 : audit_arch, static_cast<int>(number)),
+      &::free);
+  return name ? name.get() : "";
 }
 
 }  // namespace vrun::seccomp

@@ -38,6 +38,10 @@ Result<Filter> compile(const oci::Seccomp& seccomp, const Host& host);
 // capabilities.
 Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilities);
 
+// The name of a system call by the number that the kernel reports with an AUDIT_ARCH_*; empty when
+// libseccomp does not know it.
+std::string syscall_name(std::uint32_t audit_arch, std::int64_t number);
+
 struct Support {
   std::vector<std::string> actions, operators, archs, known_flags, supported_flags;
 };

@@ -8,6 +8,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "images/gc.hpp"
+#include "images/transfer/new_image.hpp"
 #include "images/transfer/tell.hpp"
 
 namespace vrun::images {
@@ -38,17 +39,6 @@ Result<int> save(const ArchiveRequest& request) {
 Result<int> fsck(const ArchiveRequest& request) {
   const Store store = TRY(Store::open(request.data_dir));
   return check_store(store, request);
-}
-
-// The policy's turn (gc.hpp), after the command is done and no longer uses the store.
-void collect_by_policy(const ArchiveRequest& request) {
-  const Result<Store> store = Store::open(request.data_dir);
-  const Result<std::vector<Image>> shipped = Catalog(request.shipped).shipped();
-  if (!store || !shipped) return;
-  Result<void> done = collect_if_due(*store, *shipped);
-  if (done) return;
-  static_cast<void>(sys::write_all(
-      STDERR_FILENO, "vrun: warning: collecting what nobody needs: " + done.error().text() + "\n"));
 }
 
 using Function = Result<int> (*)(const ArchiveRequest&);
@@ -86,7 +76,7 @@ int run_archive_verb(std::string_view name, std::string_view request_json) {
     tell(std::move(done).error().during(verb->shown));
     return kOwnFailure;
   }
-  if (verb->adds) collect_by_policy(*request);
+  if (verb->adds) collect_by_policy(request->data_dir, request->shipped);
   return *done;
 }
 

@@ -6,6 +6,8 @@
 
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "images/catalog.hpp"
+#include "images/gc.hpp"
 #include "images/names.hpp"
 #include "images/transfer/import.hpp"
 
@@ -60,6 +62,16 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
   const oci::Digest& id = whole.manifest.config.digest;
   TRY(names.set(image.name ? *image.name : made_up_name(id), descriptor));
   return id.str();
+}
+
+void collect_by_policy(const std::string& data_dir, const std::string& shipped_dir) {
+  const Result<Store> store = Store::open(data_dir);
+  const Result<std::vector<Image>> shipped = Catalog(shipped_dir).shipped();
+  if (!store || !shipped) return;
+  Result<void> done = collect_if_due(*store, *shipped);
+  if (done) return;
+  static_cast<void>(sys::write_all(
+      STDERR_FILENO, "vrun: warning: collecting what nobody needs: " + done.error().text() + "\n"));
 }
 
 }  // namespace vrun::images

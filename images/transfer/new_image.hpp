@@ -29,4 +29,8 @@ std::string now_text();  // RFC 3339, UTC
 // A name for an image that came without one: nothing would keep it otherwise.
 oci::Reference made_up_name(const oci::Digest& config);
 
+// The policy's turn (gc.hpp), after a command that brought something and no longer uses the store.
+// A failure is a warning.
+void collect_by_policy(const std::string& data_dir, const std::string& shipped_dir);
+
 }  // namespace vrun::images

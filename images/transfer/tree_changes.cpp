@@ -54,8 +54,18 @@ Result<Found> look_up(const Below& below, const std::string& name) {
   return found;
 }
 
+// Made by its owner as it was, but for what lies in it.
+bool same_directory(const struct stat& upper, const Below& below) {
+  if (below.empty()) return false;
+  struct stat st {};
+  return ::fstat(below.front().get(), &st) == 0 && st.st_mode == upper.st_mode &&
+         st.st_uid == upper.st_uid && st.st_gid == upper.st_gid;
+}
+
 class Walk {
  public:
+  explicit Walk(const std::vector<std::string>& mount_points) : mount_points_(mount_points) {}
+
   Result<void> directory(const Fd& upper, const Below& below, const std::string& path, int depth) {
     if (depth > kDeepest) return Error(Code::kInvalid, quote(path) + ": nested too deep");
     std::vector<std::string> names = TRY(sys::list_dir(upper.get()));
@@ -79,8 +89,28 @@ class Walk {
       if (found.is_there) changes_.push_back({'D', path});
       return {};
     }
+    const bool is_place = !found.is_there && is_mount_point(path);
+    if (is_place && S_ISREG(st.st_mode) && st.st_size == 0) return {};
     changes_.push_back({found.is_there ? 'C' : 'A', path});
     if (!S_ISDIR(st.st_mode)) return {};
+    const std::size_t so_far = changes_.size();
+    TRY(below_entry(upper, found, name, path, depth));
+    const bool as_it_was = found.is_there ? same_directory(st, found.directories) : true;
+    const bool only_mounts = (is_place || leads_to_mount(path)) && as_it_was;
+    if (only_mounts && changes_.size() == so_far) changes_.pop_back();
+    return {};
+  }
+
+  bool is_mount_point(const std::string& path) const {
+    return std::find(mount_points_.begin(), mount_points_.end(), path) != mount_points_.end();
+  }
+  bool leads_to_mount(const std::string& path) const {
+    return std::any_of(mount_points_.begin(), mount_points_.end(),
+                       [&](const std::string& place) { return place.starts_with(path + "/"); });
+  }
+
+  Result<void> below_entry(const Fd& upper, const Found& found, const std::string& name,
+                           const std::string& path, int depth) {
     const Fd dir = TRY(sys::open(upper, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     if (!is_opaque(dir)) return directory(dir, found.directories, path, depth + 1);
     TRY(hidden(dir, found.directories, path));
@@ -104,16 +134,18 @@ class Walk {
     return {};
   }
 
+  const std::vector<std::string>& mount_points_;
   std::vector<Change> changes_;
 };
 
 }  // namespace
 
-Result<std::vector<Change>> changes_of(const Fd& upper, const std::vector<Fd>& layers) {
+Result<std::vector<Change>> changes_of(const Fd& upper, const std::vector<Fd>& layers,
+                                       const std::vector<std::string>& mount_points) {
   Below below;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
     below.push_back(TRY(sys::open(*layer, ".", O_RDONLY | O_DIRECTORY)));
-  Walk walk;
+  Walk walk(mount_points);
   TRY(walk.directory(upper, below, "", 0));
   std::vector<Change> changes = walk.take();
   std::stable_sort(changes.begin(), changes.end(),

@@ -16,6 +16,9 @@ struct Change {
 };
 
 // `layers`: bottom first. Sorted by path; a changed directory stands before what is in it.
-Result<std::vector<Change>> changes_of(const Fd& upper, const std::vector<Fd>& layers);
+// `mount_points`: places that were made for mounts of the guest. An empty file or directory there
+// that no layer has, and directories on the way that changed by nothing else, are no changes.
+Result<std::vector<Change>> changes_of(const Fd& upper, const std::vector<Fd>& layers,
+                                       const std::vector<std::string>& mount_points);
 
 }  // namespace vrun::images

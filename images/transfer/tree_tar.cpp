@@ -285,6 +285,7 @@ Result<void> TarOfTree::add_directory(At dir, const std::string& name, const std
 }
 
 Result<void> TarOfTree::add(At dir, const std::string& name, const std::string& path, int depth) {
+  if (options_.only != nullptr && depth > 0 && !options_.only->contains("/" + path)) return {};
   Result<Fd> opened = sys::open(dir, name, O_PATH | O_NOFOLLOW);
   if (!opened && opened.error().code() == Code::kNotFound && depth > 0)
     return {};  // gone meanwhile

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,9 @@ enum class TarForm {
 struct TarOptions {
   TarForm form = TarForm::kPlain;
   std::vector<IdShift> ids;  // the tree's ids outside -> inside; none: as they are
-  std::string top;           // the name of the tree's root in the tar; "": its entries only
+  // Nothing but these paths ("/etc/x") and what stands for something that is gone; none: all.
+  const std::set<std::string>* only = nullptr;
+  std::string top;  // the name of the tree's root in the tar; "": its entries only
 };
 
 struct TarCounts {

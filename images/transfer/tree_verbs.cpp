@@ -39,6 +39,14 @@ void warn(const TarCounts& counts) {
   static_cast<void>(sys::write_all(STDERR_FILENO, text));
 }
 
+Result<std::vector<Change>> changes_in(const Store& store, const Image& image, const Fd& upper,
+                                       const TreeRequest& request) {
+  std::vector<Fd> layers;
+  for (const oci::Digest& id : image.config.diff_ids)
+    layers.push_back(TRY(store.open_layer(id)));
+  return changes_of(upper, layers, request.mount_points);
+}
+
 Result<void> commit(const TreeRequest& request) {
   const Fd upper = TRY(given(request.upper, "upper directory"));
   const Store store = TRY(Store::open(request.data_dir));
@@ -46,6 +54,9 @@ Result<void> commit(const TreeRequest& request) {
   const Fd in_use = TRY(store.use());
   const oci::Digest manifest = TRY(oci::Digest::parse(request.manifest));
   Image below = TRY(read_stored(store, manifest, request.manifest));
+  std::set<std::string> changed;
+  for (const Change& change : TRY(changes_in(store, below, upper, request)))
+    changed.insert(change.path);
   NewImage image;
   image.config = std::move(below.config);
   image.layers = std::move(below.manifest.layers);
@@ -64,6 +75,7 @@ Result<void> commit(const TreeRequest& request) {
   const Fd tar = TRY(sys::open(spool.dir(), "layer.tar", O_RDWR | O_CREAT | O_EXCL, 0600));
   TarOptions options;
   options.form = TarForm::kLayer;
+  options.only = &changed;
   warn(TRY(write_tar(upper, ".", tar, options)));
   if (::lseek(tar.get(), 0, SEEK_SET) != 0) return Error::system(errno, "seek");
   const std::string id = TRY(add_image(store, spool, tar, std::move(image), request.tenant));
@@ -76,10 +88,7 @@ Result<void> diff(const TreeRequest& request) {
   const Fd in_use = TRY(store.use());
   const oci::Digest manifest = TRY(oci::Digest::parse(request.manifest));
   const Image image = TRY(read_stored(store, manifest, request.manifest));
-  std::vector<Fd> layers;
-  for (const oci::Digest& id : image.config.diff_ids)
-    layers.push_back(TRY(store.open_layer(id)));
-  const std::vector<Change> changes = TRY(changes_of(upper, layers));
+  const std::vector<Change> changes = TRY(changes_in(store, image, upper, request));
   std::string text;
   for (const Change& change : changes)
     text += std::string(1, change.kind) + " " + printable(change.path) + "\n";

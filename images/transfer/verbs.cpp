@@ -17,6 +17,7 @@
 #include "images/store.hpp"
 #include "images/transfer/credentials.hpp"
 #include "images/transfer/login.hpp"
+#include "images/transfer/new_image.hpp"
 #include "images/transfer/pull.hpp"
 #include "images/transfer/push.hpp"
 
@@ -67,7 +68,7 @@ Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
   return sys::write_all(STDOUT_FILENO, order.image.str() + "\n");
 }
 
-Result<void> pull_all(Call& call) {
+Result<void> pull_each(Call& call) {
   const Store store = TRY(Store::open(call.request.data_dir));
   TRY(store.sweep());
   const Fd in_use = TRY(store.use());  // until the names are set nothing is collected
@@ -75,6 +76,12 @@ Result<void> pull_all(Call& call) {
     Result<void> done = pull_one(call, store, name);
     if (!done) return std::move(done).error().during(quote(name));
   }
+  return {};
+}
+
+Result<void> pull_all(Call& call) {
+  TRY(pull_each(call));
+  collect_by_policy(call.request.data_dir, call.request.shipped_dir);
   return {};
 }
 

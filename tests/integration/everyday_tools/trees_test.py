@@ -144,6 +144,47 @@ def a_commit_runs_with_what_the_guest_changed(vrun):
     assert out == "changed\nhere\n"
 
 
+def removal_of_a_guest_gives_the_store_its_turn(vrun):
+    turn = vrun.data / "images/collected"
+    vrun("create", "--name", "web", "base").ok()
+    assert not turn.exists()
+    vrun("rm", "web").ok()
+    first = turn.stat().st_mtime_ns
+    vrun("create", "--name", "web", "base").ok()
+    vrun("rm", "web").ok()
+    assert turn.stat().st_mtime_ns == first, "once a day"
+    os.utime(turn, (0, 0))
+    vrun("create", "--name", "web", "base").ok()
+    vrun("rm", "web").ok()
+    assert turn.stat().st_mtime_ns > first
+
+
+def places_of_mounts_are_no_changes(vrun):
+    vrun("run", "--name", "web", "-v", "/made/for/it", "-v", "/etc:/there", "base", "sh", "-c", "echo own >/kept").ok()
+    assert vrun("diff", "web").ok().out == "A /kept\n"
+    vrun("commit", "web", "mine:3").ok()
+    vrun("rm", "-v", "web").ok()
+    assert vrun("run", "--rm", "mine:3", "sh", "-c", "cat /kept; ls -d /made /there").out == "own\n"
+
+
+def a_commit_that_is_killed_leaves_no_guest_standing(vrun):
+    vrun.detached(f"dd if=/dev/urandom of=/big bs=1M count=60 2>/dev/null; {IDLE}", "--name", "web")
+    vrun.wait_for_log("web", "up")
+    committing = vrun.start("commit", "web", "mine:4", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    runtime.wait_for(lambda: vrun.state("web")["status"] == "paused" or committing.poll() is not None, "the guest stands still")
+    os.killpg(committing.pid, signal.SIGKILL)
+    committing.communicate(timeout=60)
+    assert vrun.state("web")["status"] == "paused"
+    vrun("run", "--rm", "base", "true").ok()  # any command that changes something
+    assert vrun.state("web")["status"] == "running"
+    vrun("pause", "web").ok()
+    vrun("run", "--rm", "base", "true").ok()
+    assert vrun.state("web")["status"] == "paused", "who is paused by hand stays so"
+    vrun("commit", "web", "mine:4").ok()
+    assert vrun.state("web")["status"] == "paused"
+    vrun("unpause", "web").ok()
+
+
 def a_commit_that_is_ended_lets_the_guest_go_on(vrun):
     vrun.detached(f"dd if=/dev/urandom of=/big bs=1M count=60 2>/dev/null; {IDLE}", "--name", "web")
     vrun.wait_for_log("web", "up")

@@ -19,7 +19,14 @@ TEST(Rights, shares_are_private_or_host) {
   EXPECT_EQ(*parse_shares("--pid", ""), Shares::kOwn);
   EXPECT_EQ(*parse_shares("--pid", "private"), Shares::kOwn);
   EXPECT_EQ(*parse_shares("--pid", "host"), Shares::kHost);
-  EXPECT_EQ(parse_shares("--pid", "container:x").error().code(), Code::kUnsupported);
+  EXPECT_EQ(*parse_shares("--pid", "container:x"), Shares::kGuest);
+  EXPECT_EQ(parse_shares("--pid", "container:").error().code(), Code::kInvalid);
+  EXPECT_EQ(parse_shares("--uts", "container:x").error().code(), Code::kUnsupported);
+  RunRequest joining;
+  joining.ipc = "container:x";
+  EXPECT_FALSE(check_rights(joining)) << "with the processes only";
+  joining.pid = "container:x";
+  EXPECT_TRUE(check_rights(joining));
   EXPECT_EQ(parse_shares("--pid", "hsot").error().code(), Code::kInvalid);
 }
 
@@ -56,19 +63,23 @@ TEST(Rights, security_options) {
   EXPECT_TRUE(security->unconfined);
   EXPECT_EQ(security->apparmor, "web");
   request.security_opts = {"label=disable"};
+  EXPECT_EQ(parse_security(request)->label, "");
+  request.security_opts = {"label=type:container_t"};
+  EXPECT_EQ(parse_security(request)->label, "type:container_t") << "refused where the host is seen";
+  request.security_opts = {"label="};
   EXPECT_FALSE(parse_security(request)) << "never silently ignored";
 }
 
 TEST(Rights, mounts_in_words) {
   const auto bind = parse_mount("type=bind,src=/a//b,dst=/c,readonly,bind-propagation=rslave");
   ASSERT_TRUE(bind);
-  EXPECT_EQ(bind->source, "/a/b");
-  EXPECT_EQ(bind->destination, "/c");
-  EXPECT_THAT(bind->options, ElementsAre("rbind", "rslave", "nodev", "rro", "ridmap"));
+  EXPECT_EQ(bind->mount.source, "/a/b");
+  EXPECT_EQ(bind->mount.destination, "/c");
+  EXPECT_THAT(bind->mount.options, ElementsAre("rbind", "rslave", "nodev", "rro", "ridmap"));
   const auto tmpfs = parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777");
   ASSERT_TRUE(tmpfs);
-  EXPECT_THAT(tmpfs->options, Contains("size=1m"));
-  for (const char* text : {"type=bind,source=a,target=/c", "type=bind,target=/c", "target=/c",
+  EXPECT_THAT(tmpfs->mount.options, Contains("size=1m"));
+  for (const char* text : {"type=bind,source=a,target=/c", "type=bind,target=/c",
                            "type=bind,source=/a", "type=bind,source=/a,target=/c,colour=red",
                            "type=bind,source=/a,target=/c,bind-propagation=x"})
     EXPECT_FALSE(parse_mount(text)) << text;

@@ -172,7 +172,7 @@ TEST(TreeChanges, of_an_upper_directory_over_two_layers) {
   std::vector<Fd> layers;
   layers.push_back(*sys::open_dir(At::cwd(), folder / "low"));
   layers.push_back(*sys::open_dir(At::cwd(), folder / "top"));
-  const auto changes = changes_of(*sys::open_dir(At::cwd(), folder / "upper"), layers);
+  const auto changes = changes_of(*sys::open_dir(At::cwd(), folder / "upper"), layers, {});
   ASSERT_TRUE(changes) << changes.error().text();
   EXPECT_THAT(lines(*changes),
               ElementsAre("C /etc", "C /etc/a", "D /etc/c", "A /etc/d", "A /gone"));
@@ -188,9 +188,35 @@ TEST(TreeChanges, an_opaque_directory_deletes_what_it_has_not) {
   }
   std::vector<Fd> layers;
   layers.push_back(*sys::open_dir(At::cwd(), folder / "low"));
-  const auto changes = changes_of(*sys::open_dir(At::cwd(), folder / "upper"), layers);
+  const auto changes = changes_of(*sys::open_dir(At::cwd(), folder / "upper"), layers, {});
   ASSERT_TRUE(changes);
   EXPECT_THAT(lines(*changes), ElementsAre("C /dir", "A /dir/both", "D /dir/old"));
+}
+
+TEST(TreeChanges, places_made_for_mounts_are_no_changes) {
+  test::TemporaryFolder folder;
+  folder.write("low/etc/a", "1");
+  folder.write("low/var/b", "1");
+  folder.write("upper/etc/hosts", "");
+  folder.write("upper/var/hosts", "mine");
+  folder.write("upper/var/hostname", "");
+  folder.write("upper/deep/er/mark", "");
+  for (const char* dir : {"low/etc", "low/var", "upper/etc", "upper/var"})
+    ::chmod((folder / dir).c_str(), 0755);
+  ::mkdir((folder / "upper/data").c_str(), 0755);
+  ::mkdir((folder / "upper/other").c_str(), 0755);
+  std::vector<Fd> layers;
+  layers.push_back(*sys::open_dir(At::cwd(), folder / "low"));
+  const auto of = [&](const std::vector<std::string>& places) {
+    const auto changes = changes_of(*sys::open_dir(At::cwd(), folder / "upper"), layers, places);
+    return changes ? lines(*changes) : std::vector<std::string>{changes.error().text()};
+  };
+  const std::vector<std::string> places{"/etc/hosts", "/var/hosts", "/deep/er/mark", "/data"};
+  // What has content at such a place was written there, and /var has more of its own.
+  EXPECT_THAT(of(places), ElementsAre("A /other", "C /var", "A /var/hostname", "A /var/hosts"));
+  ::chmod((folder / "upper/etc").c_str(), 0700);
+  EXPECT_THAT(of(places),
+              ElementsAre("C /etc", "A /other", "C /var", "A /var/hostname", "A /var/hosts"));
 }
 
 TEST(Sniffing, compressions_are_told_by_their_first_bytes) {

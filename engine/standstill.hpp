@@ -1,0 +1,38 @@
+// A guest that stands still while it is copied, and goes on whatever happens to who copies it.
+//
+// guests/TENANT/NAME/standstill is locked (flock) by who paused the guest, for as long as it lives.
+// The file with a free lock was left by a killed one: the next command that changes something lets
+// the guest go on.
+#pragma once
+
+#include <utility>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "engine/guests.hpp"
+
+namespace vrun::engine {
+
+class Standstill {
+ public:
+  // One that does not run, or was paused before, is left as it is.
+  static Result<Standstill> begin(const Guests& guests, const Guest& guest);
+  Standstill(Standstill&& other) noexcept
+      : guests_(other.guests_), record_(other.record_), mark_(std::move(other.mark_)) {}
+  Standstill(const Standstill&) = delete;
+  Standstill& operator=(const Standstill&) = delete;
+  Standstill& operator=(Standstill&&) = delete;
+  ~Standstill();
+
+ private:
+  Standstill(const Guests& guests, const GuestRecord& record, Fd mark)
+      : guests_(guests), record_(record), mark_(std::move(mark)) {}
+  const Guests& guests_;
+  const GuestRecord& record_;
+  Fd mark_;  // none: nothing to undo
+};
+
+// Lets go on what killed commands left standing.
+Result<void> end_standstills(const Guests& guests);
+
+}  // namespace vrun::engine

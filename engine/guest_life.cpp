@@ -28,6 +28,7 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/rootless_network.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -457,6 +458,7 @@ void repair(const Guests& guests) {
     done = sweep_guests(guests.places().guests(guests.tenant()),
                         [&](const std::string& name) { return end_unkept(guests, name); });
   }
+  if (done && guests.host().nested()) done = sweep_uplinks(guests);
   if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {
     log::warning(std::move(done).error().during("cleaning up after a killed command").text());

@@ -182,6 +182,10 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
     facts.volumes.push_back(std::move(grant.mount));
     facts.device_rules.push_back(std::move(grant.rule));
   }
+  // Without root the guest's ids are those that we have: its root is the user.
+  for (oci::Mount& volume : facts.volumes) {
+    if (host.nested()) std::erase(volume.options, "ridmap");
+  }
   const Security security = TRY(parse_security(request));
   if (!security.seccomp_file.empty()) facts.seccomp = TRY(read_seccomp(security.seccomp_file));
   if (request.init) facts.init_program = TRY(helper_path("vrun-init"));
@@ -200,6 +204,10 @@ IdSpace id_space() {
     return fs::read_file(At::cwd(), path, kMost).value_or("");
   };
   return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
+}
+
+std::vector<oci::IdMapping> layer_ids(const Host& host, const std::vector<oci::IdMapping>& guest) {
+  return host.nested() ? std::vector<oci::IdMapping>() : guest;
 }
 
 std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids) {

@@ -9,8 +9,8 @@
 #include "base/host.hpp"
 #include "base/result.hpp"
 #include "engine/guest_spec.hpp"
-#include "engine/id_ranges.hpp"
 #include "engine/guests.hpp"
+#include "engine/id_ranges.hpp"
 #include "engine/places.hpp"
 #include "engine/request.hpp"
 #include "images/layout.hpp"
@@ -41,6 +41,9 @@ IdSpace id_space();
 std::string ids_dir(const Places& places);
 
 // The guest's ids outside: its range, or with --userns host the host's own.
+// What make_root() maps the layers' ids to: nothing where the guest has the ids of our own user
+// namespace, in which nobody may make id-mapped mounts.
+std::vector<oci::IdMapping> layer_ids(const Host& host, const std::vector<oci::IdMapping>& guest);
 std::vector<oci::IdMapping> mapping_of(const RunRequest& request, const IdRange& ids);
 // Says on stderr what the flags give away.
 void warn_of(const RunRequest& request);

@@ -1,4 +1,3 @@
-#include "engine/rootless.hpp"
 #include "engine/guest_debug.hpp"
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "engine/guest_life.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_spec.hpp"
+#include "engine/rootless.hpp"
 #include "images/store.hpp"
 #include "runtime/container.hpp"
 

@@ -156,6 +156,7 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
   GuestFacts facts;
   facts.name = name;
   facts.cgroups_path = cgroups::guest_path(tenant, cgroup_name, host);
+  facts.no_cgroup = host.nested() && facts.cgroups_path.empty();
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";
   facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();

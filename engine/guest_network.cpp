@@ -107,6 +107,12 @@ bool shares_network(const RunRequest& request) {
 Result<std::string> shared_network_path(const Guests& guests, const RunRequest& request) {
   const Mode mode = TRY(mode_of(request));
   if (mode.kind != Mode::Kind::kContainer) return std::string();
+  if (guests.host().nested()) {
+    return Error(Code::kUnsupported, "--network " + quote(request.network) +
+                                         ": without root a guest cannot join another's network, "
+                                         "which belongs to that one's user namespace")
+        .hint("run it with sudo, or publish a port of the other guest and use --network host");
+  }
   const Guest other = TRY(guests.find(mode.container));
   if (other.runs()) {
     return guests.host().proc + "/" + std::to_string(other.pid.value) + "/ns/net";

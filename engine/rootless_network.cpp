@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -81,14 +81,18 @@ Result<void> end_process(const Fd& process) {
     std::array<pollfd, 1> ended{pollfd{process.get(), POLLIN, 0}};
     if (TRY(sys::poll(ended, kEndMs)) > 0) break;
   }
-  static_cast<void>(sys::try_wait(process.get()));  // ours, or somebody else's to reap
   return {};
 }
 
 // ---- pasta ----
 
 Error pasta_failed(const std::string& output) {
-  Error error(Code::kSystem, "network without root: pasta: " + printable(trim(output)));
+  std::vector<std::string> lines;
+  for (const std::string_view line : split(trim(output), '\n')) {
+    // Where no syslog listens each line comes with a complaint about that.
+    if (!line.starts_with("Failed to send ")) lines.emplace_back(line);
+  }
+  Error error(Code::kSystem, "network without root: pasta: " + printable(join(lines, "; ")));
   return std::move(error).hint(
       "a port below 1024 needs root or sysctl net.ipv4.ip_unprivileged_port_start; "
       "--network none starts the guest without a network");
@@ -178,13 +182,48 @@ Result<void> forward(const std::string& socket, const network::Publish& port) {
   return {};
 }
 
-Result<Fd> wait_until_ready(pid_t child, const Fd& ready, const Fd& output) {
-  Fd process = TRY(sys::pidfd_open(Pid(child)));
+struct Pipe {
+  Fd read, write;
+  static Result<Pipe> make() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::system(errno, "make a pipe");
+    return Pipe{Fd(ends[0]), Fd(ends[1])};
+  }
+};
+
+// Its parent ends at once: a monitor waits for all of its children at the guest's end, and this
+// one does not end by itself.
+Result<Pid> fork_slirp(std::vector<std::string>& words, const Fd& dir, const Fd& ready,
+                       const Fd& output) {
+  const Pipe number = TRY(Pipe::make());
+  const pid_t between = ::fork();
+  if (between < 0) return Error::system(errno, "start slirp4netns");
+  if (between == 0) {
+    const pid_t child = ::fork();
+    if (child == 0) exec_slirp(words, dir, ready, output);
+    const auto bytes = std::span(reinterpret_cast<const char*>(&child), sizeof child);
+    const bool told = child > 0 && sys::write_all(number.write.get(),
+                                                  std::string_view(bytes.data(), bytes.size()));
+    ::_exit(told ? 0 : 125);
+  }
+  int status = 0;
+  while (::waitpid(between, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_t child = 0;
+  if (status != 0 || ::read(number.read.get(), &child, sizeof child) != sizeof child) {
+    return Error(Code::kSystem, "start slirp4netns: no process");
+  }
+  return Pid(child);
+}
+
+Result<Fd> wait_until_ready(Pid child, const Fd& ready, const Fd& output) {
+  // It may have failed already, and be gone.
+  Result<Fd> opened = sys::pidfd_open(child);
   std::array<pollfd, 1> readable{pollfd{ready.get(), POLLIN, 0}};
   std::array<char, 1> byte{};
   const bool told = TRY(sys::poll(readable, kReadyMs)) > 0;
-  if (told && sys::read(ready.get(), byte).value_or(0) == 1) return process;
-  TRY(end_process(process));
+  if (opened && told && sys::read(ready.get(), byte).value_or(0) == 1) return opened;
+  if (opened) TRY(end_process(*opened));
   return Error(Code::kSystem,
                "network without root: slirp4netns: " + printable(trim(text_of(output))))
       .hint("--network none starts the guest without a network");
@@ -192,20 +231,15 @@ Result<Fd> wait_until_ready(pid_t child, const Fd& ready, const Fd& output) {
 
 Result<void> start_slirp(std::vector<std::string> words, const AttachRequest& request,
                          const std::string& uplinks, const Fd& dir, const std::string& id) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::system(errno, "make a pipe");
-  const Fd ready(ends[0]);
-  Fd told(ends[1]);
+  Pipe ready = TRY(Pipe::make());
   const Fd output = TRY(sys::memfd("slirp4netns"));
   const std::string socket = id.substr(0, 12) + ".api";
-  words.insert(words.end() - 2, {"--ready-fd", std::to_string(told.get())});
+  words.insert(words.end() - 2, {"--ready-fd", std::to_string(ready.write.get())});
   if (!request.ports.empty()) words.insert(words.end() - 2, {"--api-socket", socket});
-  const pid_t child = ::fork();
-  if (child < 0) return Error::system(errno, "start slirp4netns");
-  if (child == 0) exec_slirp(words, dir, told, output);
-  told.reset();
-  const Fd process = TRY(wait_until_ready(child, ready, output));
-  Result<void> done = note_process(dir, id, Pid(child));
+  const Pid child = TRY(fork_slirp(words, dir, ready.write, output));
+  ready.write.reset();
+  const Fd process = TRY(wait_until_ready(child, ready.read, output));
+  Result<void> done = note_process(dir, id, child);
   for (const network::Publish& port : request.ports) {
     if (done) done = forward(fs::join(uplinks, socket), port);
   }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/helper.hpp"
+#include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
@@ -97,10 +98,18 @@ Error not_for_a_terminal() {
 class Standstill {
  public:
   static Result<Standstill> begin(const Guests& guests, const Guest& guest) {
-    const bool pauses = guest.status == engine::GuestStatus::kRunning;
+    bool pauses = guest.status == engine::GuestStatus::kRunning;
     for (const int signal : kEndingSignals)
       std::signal(signal, SIG_IGN);
-    if (pauses) TRY(engine::pause_guest(guests, guest.record, true));
+    if (pauses) {
+      Result<void> paused = engine::pause_guest(guests, guest.record, true);
+      // Without root and a delegated cgroup nothing can stand still.
+      const bool goes_on =
+          !paused && guests.host().nested() && paused.error().code() == Code::kUnsupported;
+      if (!paused && !goes_on) return std::move(paused).error();
+      if (goes_on) log::warning("the guest goes on meanwhile: " + paused.error().text());
+      pauses = !goes_on;
+    }
     return Standstill(guests, guest.record, pauses);
   }
   Standstill(Standstill&& other) noexcept

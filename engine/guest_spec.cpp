@@ -227,7 +227,8 @@ Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
   const bool can_set = !shares_network(request) && !shares_user(request) && request.pid != "host";
   if (can_set && !asked) {
     // ping without CAP_NET_RAW, for every group of the guest.
-    linux.sysctl.emplace_back("net.ipv4.ping_group_range", "0 65535");
+    const bool root_only = facts.gids.size() == 1 && facts.gids[0].size == 1;
+    linux.sysctl.emplace_back("net.ipv4.ping_group_range", root_only ? "0 0" : "0 65535");
   }
   return linux;
 }

@@ -110,6 +110,7 @@ def fresh(work, space=None):
         kept = it("ps", "-aq").out.split()
         if kept:
             it("rm", "-f", *kept).ok()
+        it("ps").ok()  # notes of the dead go when nobody is left in the namespace
         end = everyday.time.monotonic() + 5
         while (left := it.left()) and everyday.time.monotonic() < end:
             everyday.time.sleep(0.05)

@@ -30,8 +30,8 @@ class UserVrun(everyday.Vrun):
     def use(self, words=()):
         """From now on vrun is run below these words (before the user is one)."""
         net = ["/usr/bin/nsenter", f"--net=/proc/{self.space.pid}/ns/net"] if self.space else []
-        become = ["/usr/bin/setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
-        Path(self.program).write_text("#!/bin/sh\nexec " + " ".join([*map(str, words), *net, *become, self.real]) + ' "$@"\n')
+        self.become = ["/usr/bin/setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
+        Path(self.program).write_text("#!/bin/sh\nexec " + " ".join([*map(str, words), *net, *self.become, self.real]) + ' "$@"\n')
         os.chmod(self.program, 0o755)
 
     def with_programs(self, *names):

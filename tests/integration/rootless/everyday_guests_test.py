@@ -109,6 +109,7 @@ def a_killed_foreground_command_leaves_nothing(vrun):
     it.stdout.close()
     for name in vrun("ps", "-q").ok().out.split():  # a guest outlives its command
         vrun("kill", name).ok()
+    runtime.wait_for(lambda: not vrun("ps", "-q").out, "the guest has ended")
     _quiet(vrun, "true").ok()
     assert vrun("ps", "-aq").ok().out == ""
 

@@ -1,6 +1,7 @@
 #include "cli/everyday.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "cli/verb_registry.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verb_volumes.hpp"
+#include "engine/rootless.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -84,6 +86,23 @@ Result<void> check_filled(const EverydayVerb& verb, const Arguments& arguments) 
   return {};
 }
 
+// Verbs that put files of images on disk, and so say what one id alone means.
+bool brings_layers(std::string_view verb) {
+  constexpr std::array<std::string_view, 6> kVerbs{"run",  "create", "pull",
+                                                   "load", "import", "start"};
+  return std::find(kVerbs.begin(), kVerbs.end(), verb) != kVerbs.end();
+}
+
+// What an unprivileged user does is done as root of a user namespace. The doctor tries that itself.
+Result<engine::NamespaceMember> enter(const EverydayVerb& verb, const engine::Places& places,
+                                      Host& host) {
+  if (verb.name.view() == "doctor") return engine::NamespaceMember();
+  engine::NamespaceMember member = TRY(engine::NamespaceMember::enter(places, host));
+  const std::string warning = engine::single_id_warning(host);
+  if (!warning.empty() && brings_layers(verb.name.view())) log::warning(warning);
+  return member;
+}
+
 int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std::string> words) {
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
@@ -99,9 +118,11 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   if (auto filled = check_filled(verb, *arguments); !filled) {
     return fail(during(std::move(filled).error()));
   }
-  const Host host = Host::current();
+  Host host = Host::current();
   Result<engine::Places> places = engine::Places::find(host, globals.text("data-dir"));
   if (!places) return fail(std::move(places).error());
+  Result<engine::NamespaceMember> member = enter(verb, *places, host);
+  if (!member) return fail(during(std::move(member).error()));
   Result<int> done = call_verb(verb, {*arguments, *std::move(places), host});
   if (done) return *done;
   return fail(done.error(), engine::exit_code_of(done.error()));

@@ -16,6 +16,7 @@
 #include "engine/guest_start.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/rootless.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -234,6 +235,7 @@ Result<int> step(const std::vector<std::string_view>& words) {
   if (words.size() < 3) return Error(Code::kInvalid, "guest-step is not for people");
   const Host host = Host::current();
   const engine::Places places = TRY(engine::Places::find(host));
+  const engine::NamespaceMember member = TRY(engine::NamespaceMember::note(places, host));
   const Guests guests = TRY(Guests::open(places, std::string(words[0]), host));
   const std::string id(words[1]);
   if (words[2] == "ended") {

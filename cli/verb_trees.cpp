@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/helper.hpp"
+#include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"

@@ -22,7 +22,10 @@ Finding kernel(const HostFacts& facts) {
 
 Finding privilege(const HostFacts& facts) {
   if (!facts.rootless) return good("root", "yes");
-  return {"root", Grade::kFault, "guests need root in this version", "run it with sudo"};
+  if (facts.entry_failure.empty()) {
+    return good("root", "no: guests live in a user namespace of this user");
+  }
+  return {"root", Grade::kFault, facts.entry_failure, facts.entry_remedy};
 }
 
 Finding cgroups(const HostFacts& facts) {
@@ -62,19 +65,24 @@ Finding controllers(const HostFacts& facts) {
 
 Finding delegation(const HostFacts& facts) {
   if (facts.group_failure.empty()) return good("own groups", "can be made");
+  if (facts.rootless) {
+    return {"own groups", Grade::kNote,
+            "no cgroup is delegated to this user: guests run, but without limits, pause, stats",
+            "run vrun below a delegated unit: systemd-run --user --scope -p Delegate=yes vrun ..."};
+  }
   return {"own groups", Grade::kFault, facts.group_failure,
-          facts.rootless ? "run it with sudo"
-                         : "/sys/fs/cgroup must be writable: in a service say Delegate=yes, in a "
-                           "container mount it read-write"};
+          "/sys/fs/cgroup must be writable: in a service say Delegate=yes, in a container mount it "
+          "read-write"};
 }
 
 Finding user_namespaces(const HostFacts& facts) {
   const char* subject = "user namespaces";
-  if (facts.user_namespace_failure.empty()) {
+  const bool off = facts.max_user_namespaces == 0;
+  const std::string& failure = facts.user_namespace_failure;
+  if (failure.empty() && !off) {
     return good(subject, "at most " + std::to_string(facts.max_user_namespaces));
   }
-  const bool off = facts.max_user_namespaces == 0;
-  return {subject, Grade::kFault, facts.user_namespace_failure,
+  return {subject, Grade::kFault, failure.empty() ? "none can be made" : failure,
           off ? "sysctl -w user.max_user_namespaces=65536, and the same in "
                 "/etc/sysctl.d/90-vrun.conf"
               : "user namespaces with mapped ids must be allowed (sysctl user.max_user_namespaces, "
@@ -83,6 +91,17 @@ Finding user_namespaces(const HostFacts& facts) {
 
 Finding ids(const HostFacts& facts) {
   const char* subject = "ids for guests";
+  constexpr std::uint32_t kUsual = 65536;  // nobody is 65534
+  if (facts.rootless && facts.own_ids >= kUsual) {
+    return good(subject, std::to_string(facts.own_ids) + ", which all guests of this user share");
+  }
+  if (facts.rootless) {
+    return {
+        subject, Grade::kNote,
+        "only " + std::to_string(facts.own_ids) + ": files of others belong to the guest's root",
+        "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, and "
+        "apt install uidmap"};
+  }
   constexpr std::uint64_t kComfortable = 64;
   if (facts.free_id_ranges >= kComfortable) {
     return good(subject, "ranges for " + std::to_string(facts.free_id_ranges) + " guests");
@@ -110,6 +129,7 @@ Finding data(const HostFacts& facts) {
 }
 
 Finding id_maps(const HostFacts& facts) {
+  if (facts.rootless) return good("id-mapped mounts", "not needed without root");
   if (facts.id_map_failure.empty()) return good("id-mapped mounts", "work there");
   return {"id-mapped mounts", Grade::kFault, facts.id_map_failure,
           "use a data directory on ext4, xfs or btrfs (tmpfs since Linux 6.3): --data-dir DIR"};
@@ -126,6 +146,17 @@ Finding simple(const char* subject, bool there, const char* yes, Grade grade, co
                const char* remedy) {
   if (there) return good(subject, yes);
   return {subject, grade, no, remedy};
+}
+
+Finding network(const HostFacts& facts) {
+  if (facts.rootless) {
+    return simple("network", facts.has_uplink, "by pasta or slirp4netns", Grade::kNote,
+                  "neither pasta nor slirp4netns: guests have loopback only", "apt install passt");
+  }
+  return simple("nftables", facts.has_nftables, "works", Grade::kNote,
+                "the kernel has no nf_tables: published ports and networks with a way out do not "
+                "work",
+                "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES");
 }
 
 Finding kvm(const HostFacts& facts) {
@@ -182,10 +213,7 @@ std::vector<Finding> judge(const HostFacts& facts) {
           overlay(facts),
           simple("seccomp", facts.has_seccomp, "filters work", Grade::kFault,
                  "the kernel has no seccomp filters", "a kernel with CONFIG_SECCOMP_FILTER=y"),
-          simple("nftables", facts.has_nftables, "works", Grade::kNote,
-                 "the kernel has no nf_tables: published ports and networks with a way out do not "
-                 "work",
-                 "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES"),
+          network(facts),
           kvm(facts),
           simple("criu", facts.has_criu, "found", Grade::kNote,
                  "not found: checkpoint and restore do not work", "apt install criu"),

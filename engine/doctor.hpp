@@ -20,8 +20,11 @@ inline constexpr std::array<const char*, 4> kHelpers{"vrun-image", "vrun-net", "
 
 struct HostFacts {
   unsigned kernel_major = 0, kernel_minor = 0;
-  std::string kernel;  // "6.1.0-28-amd64"
-  bool rootless = false;
+  std::string kernel;     // "6.1.0-28-amd64"
+  bool rootless = false;  // in a user namespace of the user's, if entry_failure is empty
+  std::string entry_failure, entry_remedy;
+  std::uint32_t own_ids = 0;  // in that namespace
+  bool has_uplink = false;    // pasta or slirp4netns
 
   bool has_cgroup_tree = false, one_cgroup_tree = false;
   std::string cgroup_words;

@@ -27,7 +27,9 @@
 #include "engine/guest_setup.hpp"
 #include "engine/guests.hpp"
 #include "engine/id_ranges.hpp"
+#include "engine/rootless.hpp"
 #include "images/overlay.hpp"
+#include "network/rootless.hpp"
 #include "rootfs/id_map.hpp"
 
 namespace vrun::engine {
@@ -94,8 +96,8 @@ Result<void> try_id_map(const std::string& dir) {
   return sys::mount_setattr(mount.get(), attributes, 0, dir);
 }
 
-// An overlay as a guest's: of a layer and a writable directory, id-mapped.
-Result<void> try_overlay(const std::string& dir) {
+// An overlay as a guest's: of a layer and a writable directory, id-mapped if there are `ids`.
+Result<void> try_overlay(const std::string& dir, const std::vector<oci::IdMapping>& ids) {
   const std::string name = ".vrun-doctor-" + std::to_string(::getpid());
   const Fd parent = TRY(sys::open_dir(At::cwd(), dir));
   TRY(sys::make_dir(parent, name, 0700));
@@ -103,11 +105,8 @@ Result<void> try_overlay(const std::string& dir) {
   const Fd top = TRY(sys::open_dir(parent, name));
   for (const char* part : {"layer", "upper", "work"})
     TRY(sys::make_dir(top, part, 0755));
-  images::OverlayRequest request{.layers = {},
-                                 .writable = top,
-                                 .uids = some_mapping(),
-                                 .gids = some_mapping(),
-                                 .keep_after_crash = false};
+  images::OverlayRequest request{
+      .layers = {}, .writable = top, .uids = ids, .gids = ids, .keep_after_crash = false};
   request.layers.push_back(TRY(sys::open(top, "layer", O_PATH | O_DIRECTORY)));
   TRY(images::mount_overlay(request));
   return {};
@@ -122,12 +121,14 @@ void look_at_data(const Places& places, HostFacts& facts) {
     facts.data_free =
         static_cast<std::uint64_t>(about.f_bavail) * static_cast<std::uint64_t>(about.f_bsize);
   }
-  if (facts.rootless) {
-    facts.id_map_failure = facts.overlay_failure = "cannot be tried without root";
-    return;
+  if (!facts.rootless) {
+    facts.id_map_failure = text_of(try_id_map(dir));
+    facts.overlay_failure = text_of(try_overlay(dir, some_mapping()));
+  } else if (facts.entry_failure.empty()) {
+    facts.overlay_failure = text_of(try_overlay(dir, {}));
+  } else {
+    facts.overlay_failure = "cannot be tried without a user namespace";
   }
-  facts.id_map_failure = text_of(try_id_map(dir));
-  facts.overlay_failure = text_of(try_overlay(dir));
 }
 
 // NFT_MSG_GETGEN, which changes nothing: answered by every kernel with nf_tables (and it loads the
@@ -192,9 +193,18 @@ void look_at_ids(const Host& host, HostFacts& facts) {
 
 }  // namespace
 
-HostFacts look_at_host(const Places& places, const Host& host) {
+HostFacts look_at_host(const Places& places, const Host& caller) {
   HostFacts facts;
-  facts.rootless = host.rootless();
+  Host host = caller;
+  const Result<NamespaceMember> member = NamespaceMember::enter(places, host);
+  facts.rootless = caller.rootless() || caller.nested();
+  if (!member) {
+    facts.entry_failure = member.error().text();
+    facts.entry_remedy = member.error().hint();
+  }
+  facts.own_ids = host.nested_ids;
+  const network::RootlessTools uplinks = network::RootlessTools::find(host);
+  facts.has_uplink = !uplinks.pasta.empty() || !uplinks.slirp4netns.empty();
   look_at_kernel(facts);
   cgroups::HostView groups = cgroups::look_at(host);
   facts.has_cgroup_tree = groups.has_tree;

@@ -10,6 +10,7 @@
 #include "engine/guest_life.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_spec.hpp"
+#include "engine/rootless.hpp"
 #include "images/store.hpp"
 #include "runtime/container.hpp"
 
@@ -116,8 +117,11 @@ Result<int> run(const Guests& guests, const Guest& guest, Tools& tools) {
   GuestFacts& facts = tools.facts;
   facts.uids = {{.container_id = 0, .host_id = guest.record.outside_root(), .size = kIdsPerGuest}};
   if (guest.record.request.userns == "host") facts.uids[0] = {0, 0, 0xFFFFFFFFU};
+  const Host& host = guests.host();
+  if (host.nested()) facts.uids = namespace_ids(host);
   facts.gids = facts.uids;
-  Fd root = TRY(make_root(store, {tools.image.config, dir.dir(), facts.uids, false}));
+  Fd root =
+      TRY(make_root(store, {tools.image.config, dir.dir(), layer_ids(host, facts.uids), false}));
   facts.account = TRY(account_of(root, tools.image.config, tools.record.request));
   oci::Spec spec = TRY(build_spec(tools.image.config, tools.record.request, facts));
   join(guest, spec);

@@ -30,6 +30,7 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/rootless_network.hpp"
 #include "engine/seccomp_kill.hpp"
 #include "engine/standstill.hpp"
 #include "engine/volume_store.hpp"
@@ -523,6 +524,7 @@ void repair(const Guests& guests) {
   }
   if (done) done = end_standstills(guests);
   if (done) done = sweep_volumes(guests);
+  if (done && guests.host().nested()) done = sweep_uplinks(guests);
   if (done) done = release_orphaned_ranges(ids_dir(guests.places()));
   if (!done) {
     log::warning(std::move(done).error().during("cleaning up after a killed command").text());

@@ -58,8 +58,8 @@ Result<int> guest_restarts(const Guests& guests, const std::string& id);
 Result<int> guest_health(const Guests& guests, const std::string& id);
 
 // What killed monitors and commands left: guests that run get a new monitor, ends are written down,
-// half-made directories are removed. Four system calls a guest when there is nothing to do. Called by
-// every command before it looks at guests.
+// half-made directories are removed. Four system calls a guest when there is nothing to do. Called
+// by every command before it looks at guests.
 void repair(const Guests& guests);
 
 // After a boot: starts what its restart policy says, all that can be. Answers how many could not.

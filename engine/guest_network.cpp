@@ -6,6 +6,8 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/rootless.hpp"
+#include "engine/rootless_network.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
@@ -105,6 +107,12 @@ bool shares_network(const RunRequest& request) {
 Result<std::string> shared_network_path(const Guests& guests, const RunRequest& request) {
   const Mode mode = TRY(mode_of(request));
   if (mode.kind != Mode::Kind::kContainer) return std::string();
+  if (guests.host().nested()) {
+    return Error(Code::kUnsupported, "--network " + quote(request.network) +
+                                         ": without root a guest cannot join another's network, "
+                                         "which belongs to that one's user namespace")
+        .hint("run it with sudo, or publish a port of the other guest and use --network host");
+  }
   const Guest other = TRY(guests.find(mode.container));
   if (other.runs()) {
     return guests.host().proc + "/" + std::to_string(other.pid.value) + "/ns/net";
@@ -114,10 +122,12 @@ Result<std::string> shared_network_path(const Guests& guests, const RunRequest& 
 }
 
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid) {
+  TRY(note_guest(guests.places(), guests.host(), record.id, pid));
   const Mode mode = TRY(mode_of(record.request));
   if (mode.kind != Mode::Kind::kNetworks) return {};
   const network::AttachRequest request =
       TRY(to_attach(record.request, record, fs::join(guests.path_of(record), "files")));
+  if (guests.host().nested()) return attach_uplink(guests, record, request, pid);
   const Fd netns = TRY(sys::open(
       At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
   network::Networks networks = TRY(networks_of(guests));
@@ -156,11 +166,16 @@ Result<std::vector<network::Publish>> ports_of(const Guests& guests, const Guest
 
 Result<void> rename_network(const Guests& guests, const std::string& old_name,
                             const GuestRecord& record) {
+  if (guests.host().nested()) return {};  // nobody else knows it by name
   network::Networks networks = TRY(networks_of(guests));
   return networks.rename(old_name, record.name, fs::join(guests.path_of(record), "files/hosts"));
 }
 
 Result<void> detach_network(const Guests& guests, const GuestRecord& record) {
+  if (guests.host().nested()) {
+    forget_guest(guests.places(), guests.host(), record.id);
+    return detach_uplink(guests, record.id);
+  }
   network::Networks networks = TRY(networks_of(guests));
   return networks.detach(record.name, network::Links::kLeave);
 }

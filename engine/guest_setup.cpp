@@ -179,6 +179,7 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
   GuestFacts facts;
   facts.name = record.name;
   facts.cgroups_path = cgroups::guest_path(guests.tenant(), record.id, guests.host());
+  facts.no_cgroup = guests.host().nested() && facts.cgroups_path.empty();
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";
   facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();
@@ -191,6 +192,10 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
     DeviceGrant grant = TRY(parse_device(text));
     facts.volumes.push_back(std::move(grant.mount));
     facts.device_rules.push_back(std::move(grant.rule));
+  }
+  // Without root the guest's ids are those that we have: its root is the user.
+  for (oci::Mount& volume : facts.volumes) {
+    if (guests.host().nested()) std::erase(volume.options, "ridmap");
   }
   const Security security = TRY(parse_security(request));
   if (!security.seccomp_file.empty()) {
@@ -214,6 +219,10 @@ IdSpace id_space() {
     return fs::read_file(At::cwd(), path, kMost).value_or("");
   };
   return IdSpace::from_subid(read("/etc/subuid"), read("/etc/subgid"));
+}
+
+std::vector<oci::IdMapping> layer_ids(const Host& host, const std::vector<oci::IdMapping>& guest) {
+  return host.nested() ? std::vector<oci::IdMapping>() : guest;
 }
 
 std::vector<oci::IdMapping> mapping_of(const GuestRecord& record, const IdRange& ids) {

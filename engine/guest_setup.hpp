@@ -39,6 +39,9 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests);
 IdSpace id_space();
 std::string ids_dir(const Places& places);
 
+// What make_root() maps the layers' ids to: nothing where the guest has the ids of our own user
+// namespace, in which nobody may make id-mapped mounts.
+std::vector<oci::IdMapping> layer_ids(const Host& host, const std::vector<oci::IdMapping>& guest);
 // The guest's ids outside: its range, that of the guest it joins, or with --userns host the host's
 // own.
 std::vector<oci::IdMapping> mapping_of(const GuestRecord& record, const IdRange& ids);

@@ -79,6 +79,9 @@ std::vector<oci::Mount> base_mounts(const RunRequest& request, const GuestFacts&
       mount("/dev/pts", "devpts", "devpts",
             {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
       shared_memory(request)};
+  // Group tty of the guest, where it has more groups than its root's.
+  const bool root_only = facts.gids.size() == 1 && facts.gids[0].size == 1;
+  if (root_only) std::erase(mounts[2].options, "gid=5");
   if (request.ipc != "host") {
     mounts.push_back(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
   } else if (facts.host_has_mqueue) {
@@ -96,6 +99,7 @@ std::vector<oci::Mount> base_mounts(const RunRequest& request, const GuestFacts&
   } else {
     mounts.push_back(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
   }
+  if (facts.no_cgroup) return mounts;
   mounts.push_back(
       mount("/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}));
   return mounts;
@@ -230,7 +234,8 @@ Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
   const bool can_set = !shares_network(request) && !shares_user(request) && request.pid != "host";
   if (can_set && !asked) {
     // ping without CAP_NET_RAW, for every group of the guest.
-    linux.sysctl.emplace_back("net.ipv4.ping_group_range", "0 65535");
+    const bool root_only = facts.gids.size() == 1 && facts.gids[0].size == 1;
+    linux.sysctl.emplace_back("net.ipv4.ping_group_range", root_only ? "0 0" : "0 65535");
   }
   return linux;
 }

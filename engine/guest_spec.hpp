@@ -29,6 +29,7 @@ struct JoinedNamespaces {
 struct GuestFacts {
   std::string name;
   std::string cgroups_path;
+  bool no_cgroup = false;  // there is none for it: without root and delegation
   std::vector<oci::IdMapping> uids, gids;
   std::string files_dir;  // has hosts, hostname and resolv.conf for this guest
   bool terminal = false;

@@ -19,6 +19,7 @@
 #include "engine/guest_volumes.hpp"
 #include "engine/joined_guest.hpp"
 #include "engine/policies.hpp"
+#include "engine/rootless.hpp"
 #include "engine/run.hpp"
 #include "images/overlay.hpp"
 
@@ -50,14 +51,17 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   Making making;
   making.config = TRY(read_image_config(locked.dir()));
   const images::Store store = TRY(images::Store::open(guests.places().data));
-  IdRange ids =
-      TRY(IdRange::take(ids_dir(guests.places()), id_space(), locked.path(), record.first_id));
+  const Host& host = guests.host();
+  IdRange ids = host.nested() ? IdRange::whole(namespace_ids(host))
+                              : TRY(IdRange::take(ids_dir(guests.places()), id_space(),
+                                                  locked.path(), record.first_id));
   ids.keep();  // until the guest is removed
   record.first_id = ids.start();
   const std::optional<JoinedGuest> joined = TRY(find_joined(guests, record.request));
   record.joined_id = joined ? joined->root_id : 0;
   const auto mapping = mapping_of(record, ids);
-  making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
+  making.root =
+      TRY(make_root(store, {making.config, locked.dir(), layer_ids(host, mapping), true}));
   GuestFacts facts = TRY(read_facts(record, guests));
   if (joined) facts.joined = joined->paths;
   facts.network_path = TRY(shared_network_path(guests, record.request));
@@ -65,6 +69,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   TRY(fill_volumes(guests, record, making.root, mapping));
   facts.uids = facts.gids = mapping;
   facts.account = TRY(account_of(making.root, making.config, record.request));
+  TRY(check_account(facts.account, host));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, record.request, facts));
@@ -204,7 +209,7 @@ Result<void> read_answer(const Fd& from) {
 
 // Runs `become`, which returns only with an error, in a child of its own session.
 template <typename Become>
-Result<Fd> in_child(Become become) {
+Result<Fd> in_child(const Guests& guests, Become become) {
   Pipe answer = TRY(make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return Error::system(errno, "start a monitor");
@@ -212,6 +217,8 @@ Result<Fd> in_child(Become become) {
     ::setsid();  // the caller's terminal must not reach the guest
     answer.read.reset();
     Result<Fd> report = sys::duplicate(answer.write.get());
+    Result<NamespaceMember> member = NamespaceMember::note(guests.places(), guests.host());
+    if (member) member->keep();
     const Error error = become(std::move(answer.write));
     if (report) static_cast<void>(sys::write_all(report->get(), to_wire(error)));
     ::_exit(125);
@@ -295,7 +302,7 @@ Error start_and_monitor(const Guests& guests, const std::string& name, BecomeReq
 }
 
 Result<LaunchedGuest> launch_guest(const Guests& guests, const GuestRecord& record, Launch launch) {
-  Result<Fd> child = in_child([&](Fd notify) {
+  Result<Fd> child = in_child(guests, [&](Fd notify) {
     BecomeRequest request;
     request.client = std::move(launch.client);
     request.client_flags = launch.client_flags;
@@ -312,7 +319,7 @@ void reap_monitor(const LaunchedGuest& launched) {
 }
 
 Result<void> adopt_guest(const Guests& guests, const GuestRecord& record) {
-  TRY(in_child([&](Fd notify) -> Error {
+  TRY(in_child(guests, [&](Fd notify) -> Error {
     Result<MonitorCall> call = call_for_running(guests, record);
     if (!call) return std::move(call).error();
     call->notify = std::move(notify);
@@ -327,6 +334,8 @@ Result<void> launch_waiting(const Guests& guests, const GuestRecord& record,
   if (pid < 0) return Error::system(errno, "start a monitor");
   if (pid > 0) return {};
   ::setsid();
+  Result<NamespaceMember> member = NamespaceMember::note(guests.places(), guests.host());
+  if (member) member->keep();
   Result<MonitorPlace> place = claim_monitor(guests, record);
   if (place) {
     static_cast<void>(become_waiting_monitor(guests, record, *std::move(place), delay_ms));

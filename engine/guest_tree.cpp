@@ -7,12 +7,14 @@
 #include "base/text.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/rootless.hpp"
 #include "images/store.hpp"
 
 namespace vrun::engine {
 namespace {
 
-std::vector<oci::IdMapping> ids_of(const GuestRecord& record) {
+std::vector<oci::IdMapping> ids_of(const GuestRecord& record, const Host& host) {
+  if (host.nested()) return namespace_ids(host);
   if (record.request.userns == "host") {
     return {{.container_id = 0, .host_id = 0, .size = 0xFFFFFFFFU}};
   }
@@ -31,7 +33,9 @@ Result<Fd> root_of_running(const Guests& guests, const Guest& guest) {
 Result<Fd> mount_stopped(const Guests& guests, const LockedGuest& locked) {
   const oci::ImageConfig config = TRY(read_image_config(locked.dir()));
   const images::Store store = TRY(images::Store::open(guests.places().data));
-  return make_root(store, {config, locked.dir(), ids_of(locked.guest.record), true});
+  return make_root(store,
+                   {config, locked.dir(),
+                    layer_ids(guests.host(), ids_of(locked.guest.record, guests.host())), true});
 }
 
 }  // namespace
@@ -39,7 +43,7 @@ Result<Fd> mount_stopped(const Guests& guests, const LockedGuest& locked) {
 Result<GuestTree> open_guest_tree(const Guests& guests, const GuestRecord& record) {
   LockedGuest locked = TRY(guests.lock(record));
   GuestTree tree;
-  tree.ids = ids_of(locked.guest.record);
+  tree.ids = ids_of(locked.guest.record, guests.host());
   if (locked.guest.runs()) {
     tree.root = TRY(root_of_running(guests, locked.guest));
     return tree;

@@ -86,6 +86,7 @@ Result<Guests> Guests::open(const Places& places, std::string tenant, const Host
   runtime::Context context;
   context.root = places.states(tenant);
   context.host = host;
+  if (host.nested()) context.rootless = "true";
   return Guests(places, std::move(tenant), std::move(context));
 }
 

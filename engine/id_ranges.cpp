@@ -142,9 +142,17 @@ Result<std::uint32_t> IdRange::next_free(const std::string& dir, const IdSpace& 
   return find_free(*ranges, space);
 }
 
+IdRange IdRange::whole(std::vector<oci::IdMapping> ids) {
+  IdRange range(Fd(), 0);
+  range.whole_ = std::move(ids);
+  range.armed_ = false;
+  return range;
+}
+
 IdRange::IdRange(IdRange&& other) noexcept
     : dir_(std::move(other.dir_)),
       start_(other.start_),
+      whole_(std::move(other.whole_)),
       armed_(std::exchange(other.armed_, false)) {}
 
 IdRange::~IdRange() {
@@ -157,6 +165,7 @@ void IdRange::release() {
 }
 
 std::vector<oci::IdMapping> IdRange::mapping() const {
+  if (!whole_.empty()) return whole_;
   return {{.container_id = 0, .host_id = start_, .size = kIdsPerGuest}};
 }
 

@@ -1,9 +1,9 @@
 // Which ids outside belong to which guest: 65536 for each, never shared by two live guests.
 //
 // A range in use is a link in one directory (run/ids), named by its first id, to the guest's
-// directory: a link to nowhere is nobody's. Everything happens under a lock of that directory, so any number of
-// commands may allocate at once. Files on disk keep the image's own ids, so a range needs no memory
-// beyond the guest's life.
+// directory: a link to nowhere is nobody's. Everything happens under a lock of that directory, so
+// any number of commands may allocate at once. Files on disk keep the image's own ids, so a range
+// needs no memory beyond the guest's life.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +49,8 @@ class IdRange {
                               const std::string& owner, std::uint32_t start);
   // The range that allocate() would give now, for a dry run.
   static Result<std::uint32_t> next_free(const std::string& dir, const IdSpace& space);
+  // All ids of our user namespace, which guests without root share; nothing is noted.
+  static IdRange whole(std::vector<oci::IdMapping> ids);
   IdRange(IdRange&& other) noexcept;
   IdRange(const IdRange&) = delete;
   IdRange& operator=(const IdRange&) = delete;
@@ -66,6 +68,7 @@ class IdRange {
   IdRange(Fd dir, std::uint32_t start) : dir_(std::move(dir)), start_(start) {}
   Fd dir_;
   std::uint32_t start_;
+  std::vector<oci::IdMapping> whole_;
   bool armed_ = true;
 };
 

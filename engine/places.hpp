@@ -9,8 +9,10 @@
 namespace vrun::engine {
 
 struct Places {
-  std::string data;    // /var/lib/vrun: images and guests; VRUN_DATA_DIR or --data-dir
-  std::string run;     // /run/vrun: state of live guests; VRUN_RUN_DIR
+  // /var/lib/vrun, without root $XDG_DATA_HOME/vrun: images and guests; VRUN_DATA_DIR or --data-dir
+  std::string data;
+  // /run/vrun, without root $XDG_RUNTIME_DIR/vrun: state of live guests; VRUN_RUN_DIR
+  std::string run;
   std::string images;  // the images shipped with this build or install
 
   // Looks beside the running program, so that a build tree works without being installed.

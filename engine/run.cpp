@@ -22,6 +22,7 @@
 #include "engine/joined_guest.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
+#include "engine/rootless.hpp"
 #include "engine/seccomp_kill.hpp"
 #include "engine/volume_store.hpp"
 #include "images/overlay.hpp"
@@ -101,11 +102,15 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   // Made in this order and undone in the other one: directory, ids, mount, container.
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
   in_use.reset();  // from here on the guest's record keeps the image
-  IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
+  const Host& host = guests.host();
+  IdRange ids = host.nested() ? IdRange::whole(namespace_ids(host))
+                              : TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
   const auto mapping = mapping_of(record, ids);
   facts.uids = facts.gids = mapping;
-  Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
+  Fd root =
+      TRY(make_root(store, {prepared.image.config, guest.dir(), layer_ids(host, mapping), false}));
   facts.account = TRY(account_of(root, prepared.image.config, record.request));
+  TRY(check_account(facts.account, host));
   Undo drop_volumes([&] { static_cast<void>(remove_own_volumes(guests, record)); });
   TRY(make_volumes(guests, record));
   TRY(fill_volumes(guests, record, root, mapping));
@@ -232,8 +237,12 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   TRY(need_root(guests.host()));
   GuestFacts& facts = prepared.facts;
   const GuestRecord& record = prepared.record;
-  const std::uint32_t start = TRY(IdRange::next_free(ids_dir(places), id_space()));
-  facts.uids = facts.gids = {{.container_id = 0, .host_id = start, .size = kIdsPerGuest}};
+  const Host& host = guests.host();
+  const std::uint32_t start =
+      host.nested() ? 0 : TRY(IdRange::next_free(ids_dir(places), id_space()));
+  const std::uint32_t size = host.nested() ? host.nested_ids : kIdsPerGuest;
+  facts.uids = facts.gids = {{.container_id = 0, .host_id = start, .size = size}};
+  if (host.nested()) facts.uids = facts.gids = namespace_ids(host);
   facts.files_dir = "";  // made only when the guest is
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
   const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
@@ -242,7 +251,7 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";
   for (const oci::Digest& id : prepared.image.config.diff_ids)
     text += "layer " + id.str() + "\n";
-  text += "ids " + std::to_string(start) + " to " + std::to_string(start + kIdsPerGuest - 1) + "\n";
+  text += "ids " + std::to_string(start) + " to " + std::to_string(start + size - 1) + "\n";
   text += "root overlay of the layers, writable below " + guests.path_of(record) + "\n";
   // A volume that a run would make cannot be opened yet: it is in the specification, and its mount
   // is not among the steps.

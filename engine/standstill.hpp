@@ -1,8 +1,7 @@
 // A guest that stands still while it is copied, and goes on whatever happens to who copies it.
 //
-// guests/TENANT/NAME/standstill is locked (flock) by who paused the guest, for as long as it lives.
-// The file with a free lock was left by a killed one: the next command that changes something lets
-// the guest go on.
+// run/standstills/TENANT/ID is locked (flock) by who paused the guest, for as long as it lives. A
+// file with a free lock was left by a killed one: the next command lets the guest go on.
 #pragma once
 
 #include <utility>

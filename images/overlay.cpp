@@ -115,6 +115,7 @@ Result<Fd> mount_layers(const OverlayRequest& request, const std::vector<Fd>& la
                         const Fd& writable) {
   Options options = TRY(layer_options(layers, writable));
   options.emplace_back("source", "overlay");  // what mountinfo shows
+  if (request.uids.empty()) options.emplace_back("userxattr", "");
   if (!request.keep_after_crash) options.emplace_back("volatile", "");
   const Fd here = TRY(sys::open(At::cwd(), ".", O_PATH | O_DIRECTORY));
   if (::chdir("/proc/self/fd") != 0) return Error::system(errno, "enter '/proc/self/fd'");
@@ -151,6 +152,17 @@ Result<Fd> mount_layers_attached(const OverlayRequest& request, const std::vecto
 }  // namespace
 
 Result<Fd> mount_overlay(const OverlayRequest& request) {
+  if (request.uids.empty()) {
+    Result<Fd> plain = mount_layers(request, request.layers, request.writable);
+    if (plain) return plain;
+    return std::move(plain)
+        .error()
+        .during("join layers without root")
+        .hint(
+            "the data directory must be on a file system that can be an upper layer for users: "
+            "ext4, "
+            "xfs, btrfs, or tmpfs since Linux 6.6 (--data-dir DIR)");
+  }
   rootfs::IdMaps maps;
   const int user_namespace = TRY(maps.user_namespace(request.uids, request.gids));
   std::vector<Fd> layers;

@@ -16,7 +16,9 @@ namespace vrun::images {
 struct OverlayRequest {
   std::vector<Fd> layers;  // O_PATH directories, bottom first
   const Fd& writable;      // a directory that has "upper" and "work"
-  // The guest's user namespace; its root must be mapped.
+  // The guest's user namespace; its root must be mapped. Empty: ids are taken as they lie on disk,
+  // and overlay metadata is in user.* attributes, as for a mounter with no rights outside its own
+  // user namespace (Linux 5.11).
   std::vector<oci::IdMapping> uids, gids;
   // false: overlayfs "volatile", nothing is synced at the end: for guests that are thrown away.
   bool keep_after_crash = true;

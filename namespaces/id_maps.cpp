@@ -61,6 +61,11 @@ std::string to_map_text(const std::vector<oci::IdMapping>& mappings) {
 }
 
 bool denies_setgroups(const std::vector<oci::IdMapping>& gids, const Host& host) {
+  if (host.nested()) {
+    // Denied once, it is denied in every user namespace below (user_namespaces(7)).
+    const auto word = fs::read_file(At::cwd(), host.proc + "/self/setgroups", 64);
+    return word && trim(*word) == "deny";
+  }
   return host.rootless() && is_own_id_only(gids, host.egid.value);
 }
 

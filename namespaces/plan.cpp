@@ -120,10 +120,12 @@ const char* config_name_of(oci::NamespaceType type) {
 
 Result<Plan> plan(const oci::Linux& linux, const Host& host) {
   Plan plan;
+  // The parent goes back to its own namespaces: those are the machine's.
+  const bool privileged = !host.rootless() && !host.nested();
   for (std::size_t i = 0; i < linux.namespaces.size(); ++i) {
     const oci::Namespace& ns = linux.namespaces[i];
     if (!ns.path.empty()) {
-      TRY(add_join(plan, ns, "linux.namespaces[" + std::to_string(i) + "]", !host.rootless()));
+      TRY(add_join(plan, ns, "linux.namespaces[" + std::to_string(i) + "]", privileged));
       continue;
     }
     plan.fresh |= flag_of(ns.type);

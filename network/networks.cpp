@@ -187,9 +187,11 @@ Result<Networks> Networks::open(const NetworkPlaces& places, const std::string& 
 }
 
 Result<Session> Networks::begin() const {
-  if (host_.rootless()) {
-    return Error(Code::kDenied, "networks of vrun need root")
-        .hint("run it with sudo; without root there are --network none and host");
+  if (host_.rootless() || host_.nested()) {
+    return Error(Code::kDenied, "networks of vrun need root: bridges and rules are the machine's")
+        .hint(
+            "run it with sudo; without root a guest has the default network (by pasta or "
+            "slirp4netns), none or host");
   }
   const Records records(places_);
   Fd lock = TRY(records.lock());

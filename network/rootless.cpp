@@ -89,9 +89,11 @@ Result<std::vector<std::string>> rootless_command(const AttachRequest& request, 
                  "network without root: neither pasta nor slirp4netns is installed")
         .hint("apt install passt (or slirp4netns), or use --network none or host");
   }
-  if (!request.ports.empty()) {
-    return Error(Code::kUnsupported, "publish " + to_text(request.ports[0]) +
-                                         ": without root this needs pasta, which is not installed")
+  for (const Publish& port : request.ports) {
+    if (!port.host6) continue;
+    return Error(Code::kUnsupported, "publish " + to_text(port) +
+                                         ": without root an IPv6 address needs pasta, which is not "
+                                         "installed")
         .hint("apt install passt");
   }
   return std::vector<std::string>{tools.slirp4netns,

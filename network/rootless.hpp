@@ -1,9 +1,9 @@
 // The network of a guest without root: pasta or slirp4netns, which make one in user space.
 //
 // Bridges, addresses of the host and nft rules need CAP_NET_ADMIN over the host's network. Without
-// it a guest gets what these programs offer: a way out, and published ports (pasta only, as
-// slirp4netns wants a conversation for each). Names of other guests, static addresses and limits
-// are refused.
+// it a guest gets what these programs offer: a way out, and published ports (of slirp4netns by a
+// conversation for each over its socket, and on IPv4 only). Names of other guests, static addresses
+// and limits are refused.
 #pragma once
 
 #include <string>
@@ -21,6 +21,9 @@ struct RootlessTools {
   std::string pasta, slirp4netns;
   static RootlessTools find(const Host& host);  // in PATH
 };
+
+// Where slirp4netns answers questions for names (slirp4netns(1)).
+inline constexpr const char* kSlirpResolver = "10.0.2.3";
 
 // The command line that gives the namespaces of process `pid` a network; it stays until they end.
 // Code::kUnsupported, with what to install or to leave away, when there is none.

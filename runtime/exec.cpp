@@ -140,14 +140,15 @@ struct ExecPlan {
   oci::Process process;
 };
 
-// With privilege the parent joins the pid namespace before the clone and the stage joins the rest
-// by one setns of the pidfd. Without, the stage joins the user namespace first and needs another
-// process for the pid namespace.
+// With privilege, which going back takes as well, the parent joins the pid namespace before the
+// clone and the stage joins the rest by one setns of the pidfd. Without, the stage joins the user
+// namespace first and needs another process for the pid namespace.
 Result<void> plan_joins(const Context& context, const Target& target, ExecPlan& plan) {
   std::uint64_t flags = namespaces_of(target.spec);
   if (is_our_user_namespace(target.info.pid)) flags &= ~static_cast<std::uint64_t>(CLONE_NEWUSER);
   const bool user = (flags & CLONE_NEWUSER) != 0;
-  const bool by_parent = (flags & CLONE_NEWPID) != 0 && !context.host.rootless();
+  const bool restorable = !context.host.rootless() && !context.host.nested();
+  const bool by_parent = (flags & CLONE_NEWPID) != 0 && restorable;
   if (by_parent) {
     flags &= ~static_cast<std::uint64_t>(CLONE_NEWPID);
     plan.namespaces.parent_joins.push_back(

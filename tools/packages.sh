@@ -45,5 +45,6 @@ TEST_PACKAGES=(
   golang-github-containers-common golang-github-containers-image
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
   clang libclang-rt-14-dev ccache
+  passt slirp4netns
   apache2-utils docker-registry openssl skopeo umoci zstd nftables xz-utils
 )

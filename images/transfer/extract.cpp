@@ -99,7 +99,7 @@ class Extractor {
                              archive_entry* entry);
   Result<void> add_fifo(const Fd& parent, const std::string& name, archive_entry* entry);
   Result<void> set_attributes(int fd, archive_entry* entry);
-  Result<void> set_owner(int fd, archive_entry* entry) const;
+  Result<void> set_owner(int fd, archive_entry* entry);
   Result<std::uint32_t> shifted(la_int64_t id) const;
   mode_t mode_of(archive_entry* entry) const;
   Result<void> finish_later(const std::string& path, archive_entry* entry);
@@ -177,6 +177,10 @@ Result<void> Extractor::set_opaque(const Fd& dir) {
   const char* name = options_.privileged ? "trusted.overlay.opaque" : "user.overlay.opaque";
   Fd open_dir = TRY(sys::open2(dir, ".", O_RDONLY | O_DIRECTORY, kInside));
   if (::fsetxattr(open_dir.get(), name, "y", 1, 0) == 0) return {};
+  if (errno == EPERM && options_.privileged) {
+    name = "user.overlay.opaque";  // root of a user namespace only (xattr(7))
+    if (::fsetxattr(open_dir.get(), name, "y", 1, 0) == 0) return {};
+  }
   return Error::system(errno, std::string("set ") + name)
       .hint(
           "the image store must be on a filesystem with extended attributes, such as ext4 or xfs");
@@ -214,7 +218,7 @@ Result<std::uint32_t> Extractor::shifted(la_int64_t id) const {
   return Error(Code::kInvalid, "owner " + std::to_string(inside) + " is not an id of the guest");
 }
 
-Result<void> Extractor::set_owner(int fd, archive_entry* entry) const {
+Result<void> Extractor::set_owner(int fd, archive_entry* entry) {
   if (!options_.privileged) return {};
   const auto uid = archive_entry_uid(entry);
   const auto gid = archive_entry_gid(entry);
@@ -226,6 +230,10 @@ Result<void> Extractor::set_owner(int fd, archive_entry* entry) const {
   const std::uint32_t user = TRY(shifted(options_.all_to_root ? 0 : uid));
   const std::uint32_t group = TRY(shifted(options_.all_to_root ? 0 : gid));
   if (::fchownat(fd, "", user, group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0) {
+    return {};
+  }
+  if (errno == EINVAL && options_.ids.empty()) {
+    ++counts_.owners_left_out;  // our user namespace has no such id
     return {};
   }
   return Error::system(errno, "set owner");

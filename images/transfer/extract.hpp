@@ -43,6 +43,7 @@ struct Extracted {
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;
   std::uint64_t devices_left_out = 0;
+  std::uint64_t owners_left_out = 0;      // ids that our user namespace does not have
   std::uint64_t attributes_left_out = 0;  // ACLs, security labels of another host
 };
 

@@ -147,7 +147,7 @@ std::string config_path(const Host& host) {
   if (!host.variable("VRUN_REGISTRIES").empty())
     return std::string(host.variable("VRUN_REGISTRIES"));
   const std::string system = "/etc/vrun/registries.yaml";
-  if (!host.rootless()) return system;
+  if (!host.rootless() && !host.nested()) return system;
   std::string base(host.variable("XDG_CONFIG_HOME"));
   if (base.empty()) base = fs::join(host.variable("HOME"), ".config");
   const std::string own = fs::join(base, "vrun/registries.yaml");

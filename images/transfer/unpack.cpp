@@ -30,6 +30,11 @@ void warn_of_left_out(const oci::Digest& layer, const Extracted& counts,
     warnings.push_back(head + std::to_string(counts.devices_left_out) +
                        " device nodes left out (guests get a /dev of their own)");
   }
+  if (counts.owners_left_out > 0) {
+    warnings.push_back(head + std::to_string(counts.owners_left_out) +
+                       " files belong to root: their owners are not among the ids of this user "
+                       "(/etc/subuid, /etc/subgid)");
+  }
   if (counts.attributes_left_out > 0) {
     warnings.push_back(head + std::to_string(counts.attributes_left_out) +
                        " access lists or security labels left out");

@@ -223,12 +223,12 @@ def links_of_the_pages_lead_somewhere():
 
 
 def every_example_block_says_how_it_is_tested():
-    """<!-- test: needs-root --> or <!-- test: skip REASON --> before each block of shell."""
+    """<!-- test: needs-root -->, needs-user or skip REASON before each block of shell."""
     wrong = []
     for page in [f for f in FILES if f.suffix == ".md"]:
         lines = page.read_text().splitlines()
         for i, line in enumerate(lines):
-            if line.strip() in ("```sh", "```bash", "```console") and not re.match(r"<!-- test: (needs-root|skip .+) -->", lines[i - 1] if i else ""):
+            if line.strip() in ("```sh", "```bash", "```console") and not re.match(r"<!-- test: (needs-root|needs-user|skip .+) -->", lines[i - 1] if i else ""):
                 wrong.append(f"{page.relative_to(ROOT)}:{i + 1}")
     assert not wrong, "\n".join(wrong)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import host, runtime
+from harness import host, runtime, users
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def _examples():
+def _examples(kind="needs-root"):
     found = []
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if page.exists():
-            for i, m in enumerate(re.finditer(r"<!-- test: needs-root -->\n```(?:sh|bash)\n(.*?)```", page.read_text(), re.S)):
+            for i, m in enumerate(re.finditer(rf"<!-- test: {kind} -->\n```(?:sh|bash)\n(.*?)```", page.read_text(), re.S)):
                 found.append(pytest.param(m.group(1), id=f"{page.relative_to(ROOT)}-{i + 1}"))
     return found
 
@@ -39,3 +39,16 @@ def the_example_does_what_it_says(rt, work, script):
         if name.startswith("vr-") and name not in before:
             subprocess.run(["ip", "link", "del", name], check=True)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("script", _examples("needs-user"))
+def the_example_works_without_root(rt, work, script):
+    """The same as a user without privileges, in a home of its own."""
+    if "vrun" not in rt.path:
+        return
+    host.need("newuidmap")
+    with users.fresh(work) as vrun:
+        env = {**vrun.env, "PATH": f"{Path(rt.path).parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
+        done = subprocess.run([*vrun.become, "sh", "-e", "-c", script], cwd=vrun.home, env=env, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=12 * runtime.DEADLINE)
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)

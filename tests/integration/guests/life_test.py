@@ -189,13 +189,15 @@ def restore_starts_what_ran_before_the_boot(vrun):
         vrun.detached("sleep 1000", "--name", name, "--restart", policy)
     vrun("stop", "-t", "0", "stopped").ok()
     # A boot: every process dies at once, the run directory is empty.
-    for name in ("always", "unless", "no"):
-        state = vrun.state(name)
-        subprocess.run(["kill", "-9", str(vrun.monitor(name)), str(state["pid"])], check=True)
+    # No command in between: it would repair.
+    names = ("always", "unless", "no")
+    pids = [pid for name in names for pid in (vrun.monitor(name), vrun.state(name)["pid"])]
+    ids = [vrun.inspect(name)["id"] for name in names]
+    subprocess.run(["kill", "-9", *map(str, pids)], check=True)
     runtime.wait_for(lambda: not vrun.processes(), "all are dead")
     oci = vrun.program + "-oci"
-    for name in ("always", "unless", "no"):
-        subprocess.run([oci, "--root", vrun.run_dir / "guests/default", "delete", "--force", vrun.inspect(name)["id"]], check=True)
+    for id in ids:
+        subprocess.run([oci, "--root", vrun.run_dir / "guests/default", "delete", "--force", id], check=True)
     subprocess.run(["rm", "-rf", vrun.run_dir], check=True)
     vrun("restore").ok()
     running = {guest["name"] for guest in json.loads(vrun("ps", "--format", "json").ok().out)}

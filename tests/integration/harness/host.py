@@ -179,6 +179,8 @@ FACTS = {
     "criu": lambda: shutil.which("criu") is not None
     and subprocess.run(["criu", "check"], capture_output=True).returncode == 0,
     "no criu": lambda: shutil.which("criu") is None,
+    "pasta": lambda: shutil.which("pasta") is not None,
+    "slirp4netns": lambda: shutil.which("slirp4netns") is not None,
     "newuidmap": lambda: shutil.which("newuidmap") is not None,
     "systemd": lambda: Path("/run/systemd/system").exists(),
     # In a private v2 view Podman 4.3 leaves a pod's group with a device filter that denies everything: no runtime

@@ -47,10 +47,38 @@ struct Gap {
   const char* remedy;
   void (*open)(HostFacts&);
 };
+// Without root, and nothing missing.
+void make_rootless(HostFacts& facts) {
+  facts.rootless = true;
+  facts.own_ids = 65537;
+  facts.has_uplink = true;
+  facts.has_nftables = false;  // of no use to a user
+}
+
 constexpr Gap kGaps[] = {
     {"kernel", Grade::kFault, "linux-image", [](HostFacts& f) { f.kernel_major = 5; }},
     {"kernel", Grade::kFault, "linux-image", [](HostFacts& f) { f.kernel_minor = 0; }},
-    {"root", Grade::kFault, "sudo", [](HostFacts& f) { f.rootless = true; }},
+    {"root", Grade::kFault, "uidmap",
+     [](HostFacts& f) {
+       make_rootless(f);
+       f.entry_failure = "map the ids of the user: run 'newuidmap': no such file (ENOENT)";
+       f.entry_remedy = "install the package uidmap";
+     }},
+    {"ids for guests", Grade::kNote, "usermod",
+     [](HostFacts& f) {
+       make_rootless(f);
+       f.own_ids = 1;
+     }},
+    {"network", Grade::kNote, "apt install passt",
+     [](HostFacts& f) {
+       make_rootless(f);
+       f.has_uplink = false;
+     }},
+    {"own groups", Grade::kNote, "systemd-run --user",
+     [](HostFacts& f) {
+       make_rootless(f);
+       f.group_failure = "permission denied (EACCES)";
+     }},
     {"cgroups", Grade::kFault, "mount -t cgroup2",
      [](HostFacts& f) { f.has_cgroup_tree = f.one_cgroup_tree = false; }},
     {"cgroups", Grade::kNote, "systemd.unified_cgroup_hierarchy=1",

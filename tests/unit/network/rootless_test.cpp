@@ -33,12 +33,14 @@ TEST(Rootless, prefers_pasta_and_opens_just_the_ports) {
             "127.0.0.1/9000-9001:90-91 -u 53:53 7");
 }
 
-TEST(Rootless, takes_slirp4netns_where_no_ports_are_wanted) {
+TEST(Rootless, takes_slirp4netns_where_pasta_is_not_installed) {
   const RootlessTools slirp{"", "/usr/bin/slirp4netns"};
   EXPECT_EQ(command(plain(), slirp),
             "/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-ipv6 7 "
             "tap0");
-  EXPECT_THAT(command(plain({"8080:80"}), slirp), HasSubstr("needs pasta, which is not installed"));
+  EXPECT_THAT(command(plain({"8080:80"}), slirp), HasSubstr("slirp4netns --configure"));
+  EXPECT_THAT(command(plain({"[::1]:8080:80"}), slirp),
+              HasSubstr("needs pasta, which is not installed"));
 }
 
 TEST(Rootless, without_either_says_what_to_install) {

@@ -1,6 +1,7 @@
 #include "cli/everyday.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include <unistd.h>
@@ -33,12 +34,36 @@ int show(std::string_view text) {
   return sys::write_all(STDOUT_FILENO, text) ? 0 : kOwnFailure;
 }
 
+// Docker's verbs that vrun has not: what to do instead.
+std::string_view hint_for_verb(std::string_view name) {
+  struct Known {
+    std::string_view verb, hint;
+  };
+  constexpr std::array kKnown{
+      Known{"build", "vrun does not build images: pull or load one, or `vrun commit` a guest"},
+      Known{"image build",
+            "vrun does not build images: pull or load one, or `vrun commit` a guest"},
+      Known{"buildx", "vrun does not build images: pull or load one, or `vrun commit` a guest"},
+      Known{"search", "vrun does not search registries; `vrun pull NAME` fetches by name"},
+      Known{"compose", "there is no compose file in this version; one `vrun run` for each guest"},
+      Known{"swarm", "vrun runs guests on one host"},
+      Known{"service", "vrun runs guests on one host; run --restart keeps one alive"},
+      Known{"context", "vrun runs guests on this host; $VRUN_DATA_DIR says where they are kept"},
+      Known{"checkpoint", "vrun oci checkpoint and restore do it for OCI containers"}};
+  const auto found = std::find_if(kKnown.begin(), kKnown.end(),
+                                  [&](const Known& one) { return one.verb == name; });
+  return found == kKnown.end() ? std::string_view() : found->hint;
+}
+
 Result<const EverydayVerb*> look_up(std::string_view name) {
   if (const EverydayVerb* verb = find_everyday_verb(name)) return verb;
   std::vector<std::string_view> names{"oci"};
   for (const EverydayVerb& verb : everyday_verbs())
     names.push_back(verb.name.view());
   Error error(Code::kInvalid, "unknown verb " + quote(name));
+  if (const std::string_view known = hint_for_verb(name); !known.empty()) {
+    return std::move(error).hint(known);
+  }
   const auto near = nearest(name, names);
   if (near) return std::move(error).hint("did you mean " + std::string(*near) + "?");
   return std::move(error).hint("vrun --help lists the verbs");
@@ -46,8 +71,17 @@ Result<const EverydayVerb*> look_up(std::string_view name) {
 
 Result<void> check_count(const EverydayVerb& verb, std::size_t words) {
   if (words >= verb.least && words <= verb.most) return {};
-  const std::string what = words < verb.least ? "needs more words" : "takes fewer words";
-  return Error(Code::kInvalid, what).hint("usage: " + everyday_usage(verb));
+  const auto count = [](std::size_t number) {
+    return std::to_string(number) + (number == 1 ? " argument" : " arguments");
+  };
+  std::string what = "takes no arguments, got ";
+  if (verb.most > 0) what = "takes at most " + count(verb.most) + ", got ";
+  if (words < verb.least) what = "needs at least " + count(verb.least) + ", got ";
+  if (verb.least == verb.most && verb.most > 0) what = "needs " + count(verb.least) + ", got ";
+  Error error(Code::kInvalid, what + std::to_string(words));
+  // A file is what people give it.
+  const char* more = verb.name.view() == "load" ? "; the file is named by --input" : "";
+  return std::move(error).hint("usage: " + everyday_usage(verb) + more);
 }
 
 Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
@@ -163,7 +197,7 @@ int everyday(int argc, char** argv) {
     return show(everyday_group_help(rest[first]));
   }
   std::string name(rest[first]);
-  if (is_group) name += " " + std::string(rest[first + 1]);
+  if (is_group) name = everyday_name(name + " " + std::string(rest[first + 1]));
   Result<const EverydayVerb*> verb = look_up(name);
   if (!verb) return fail(verb.error());
   if (first == 1) return show(everyday_help(**verb));

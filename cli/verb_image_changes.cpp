@@ -10,7 +10,9 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/complain.hpp"
 #include "cli/table.hpp"
+#include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "images/gc.hpp"
 #include "images/layers.hpp"
@@ -100,13 +102,7 @@ std::string words_of(const images::Removed& removed) {
 
 Result<bool> may_go_on(const Arguments& arguments, const std::string& question) {
   if (arguments.on("force") || arguments.on("dry-run")) return true;
-  if (::isatty(STDIN_FILENO) == 0) {
-    return Error(Code::kInvalid, "nobody is here to be asked").hint("--force does it unasked");
-  }
-  TRY(sys::write_all(STDERR_FILENO, question + " [y/N] "));
-  std::array<char, 16> answer{};
-  const std::size_t n = TRY(sys::read(STDIN_FILENO, answer));
-  return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+  return says_yes(question);
 }
 
 // Names of images that no guest was made from.
@@ -197,16 +193,19 @@ Result<int> tag_image(const EverydayCall& call) {
 Result<int> remove_images(const EverydayCall& call) {
   Shelf shelf = TRY(open_shelf(call));
   Freed freed;
-  Result<void> failed;
-  for (std::size_t i = 0; i < call.arguments.words().size() && failed; ++i)
-    failed = remove_one(call, shelf, call.arguments.word(i), freed);
+  int failed = 0;
+  for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
+    Result<void> removed = remove_one(call, shelf, call.arguments.word(i), freed);
+    if (removed) continue;
+    failed = 1;
+    complain("vrun", std::move(removed).error().during("rmi"));
+  }
   images::Collection rule;
   rule.shipped = shelf.shipped;
   rule.only = std::move(freed.content);
   // The names are gone whatever happens to the content: prune can free it as well.
   const Result<std::optional<images::Removed>> removed = images::collect(shelf.store, rule);
   TRY(print_out(freed.text));
-  if (!failed) return std::move(failed).error();
   if (!removed) {
     log::warning("the content stays for now: " + removed.error().text());
   } else if (!*removed) {
@@ -217,17 +216,17 @@ Result<int> remove_images(const EverydayCall& call) {
   if (Result<void> due = images::collect_if_due(shelf.store, shelf.shipped); !due) {
     log::warning("collecting what nobody needs: " + due.error().text());
   }
-  return 0;
+  return failed;
 }
 
 Result<int> prune_images(const EverydayCall& call) {
   const bool all = call.arguments.on("all");
   Shelf shelf = TRY(open_shelf(call));
-  if (all) {
-    const std::string question = "This removes every image that no guest uses. Go on?";
-    if (!TRY(may_go_on(call.arguments, question))) return 1;
-    TRY(take_unused_names(call.arguments, shelf));
-  }
+  const std::string question = all ? "This removes every image that no guest uses. Go on?"
+                                   : "This removes all content that no image and no guest needs. "
+                                     "Go on?";
+  if (!TRY(may_go_on(call.arguments, question))) return 1;
+  if (all) TRY(take_unused_names(call.arguments, shelf));
   images::Collection rule;
   rule.shipped = shelf.shipped;
   rule.dry_run = call.arguments.on("dry-run");

@@ -106,6 +106,8 @@ inline constexpr std::array kStart{
 };
 inline constexpr std::array kStop{
     Flag{"time", "t", Kind::kText, "SECONDS", "until it is killed; -1: never; default: its own"},
+    Flag{"timeout", "", Kind::kText, "SECONDS", "the same"},
+    Flag{"signal", "s", Kind::kText, "SIGNAL", "what asks it to end; default: its own stop signal"},
 };
 inline constexpr std::array kKill{
     Flag{"signal", "s", Kind::kText, "SIGNAL", "by name or number", "KILL"},
@@ -113,17 +115,26 @@ inline constexpr std::array kKill{
 inline constexpr std::array kRm{
     Flag{"force", "f", Kind::kSwitch, "", "kill it first; a guest that is not there is no fault"},
 };
+inline constexpr std::array kGuestPrune{
+    Flag{"force", "f", Kind::kSwitch, "", "do not ask"},
+    Flag{"filter", "", Kind::kList, "NAME=VALUE", "only those with label=NAME[=VALUE]"},
+};
 inline constexpr std::array kPs{
     Flag{"all", "a", Kind::kSwitch, "", "also guests that do not run"},
     Flag{"quiet", "q", Kind::kSwitch, "", "print only ids"},
     Flag{"no-trunc", "", Kind::kSwitch, "", "whole ids and commands"},
     Flag{"last", "n", Kind::kText, "COUNT", "the newest ones, running or not"},
     Flag{"filter", "f", Kind::kList, "NAME=VALUE",
-         "name=, id=, status=, label=, ancestor=, exited=, health=, restart="},
-    Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
+         "name, id, status, label, ancestor, exited, health, restart, network, publish, volume, "
+         "since, before"},
+    Flag{"format", "", Kind::kText, "FORM",
+         "table, json, yaml, or a template: '{{.ID}} {{.Names}}', 'table {{.Names}}'", "table"},
+    Flag{"latest", "l", Kind::kSwitch, "", "the newest one, running or not"},
+    Flag{"size", "s", Kind::kSwitch, "", "how much each guest wrote on disk"},
 };
 inline constexpr std::array kInspect{
-    Flag{"format", "f", Kind::kText, "FORM", "json, yaml, or a member's path such as state.status"},
+    Flag{"format", "f", Kind::kText, "FORM",
+         "json, yaml, a member's path such as state.status, or a template: '{{.State.Status}}'"},
 };
 inline constexpr std::array kLogs{
     Flag{"follow", "f", Kind::kSwitch, "", "go on until the guest ends"},
@@ -183,15 +194,16 @@ inline constexpr std::array kGuestVerbs{
                  .least = 1,
                  .most = kAny,
                  .flags_anywhere = false},
-    EverydayVerb{
-        .name = "plan",
-        .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
-        .summary = "show what `run` with the same flags would do; change nothing",
-        .text = "Prints the guest's ids, its OCI specification and the steps of its start.",
-        .flag_set = EverydayFlags::kRun,
-        .least = 1,
-        .most = kAny,
-        .flags_anywhere = false},
+    EverydayVerb{.name = "plan",
+                 .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
+                 .summary = "show what `run` with the same flags would do; change nothing",
+                 .text =
+                     "Prints the guest's ids, its OCI specification and the steps of its start. An "
+                     "image that is not here is fetched only when --pull says so.",
+                 .flag_set = EverydayFlags::kRun,
+                 .least = 1,
+                 .most = kAny,
+                 .flags_anywhere = false},
     EverydayVerb{.name = "start",
                  .arguments = "GUEST...",
                  .summary = "start guests that were created or have ended",
@@ -217,7 +229,9 @@ inline constexpr std::array kGuestVerbs{
     EverydayVerb{.name = "kill",
                  .arguments = "GUEST...",
                  .summary = "send a signal to the first process of guests",
-                 .text = "",
+                 .text =
+                     "KILL and the guest's own stop signal are a wish that it ends: its restart "
+                     "policy does not start it again then.",
                  .flag_set = EverydayFlags::kKill,
                  .least = 1,
                  .most = kAny},
@@ -228,6 +242,12 @@ inline constexpr std::array kGuestVerbs{
                  .flag_set = EverydayFlags::kRm,
                  .least = 1,
                  .most = kAny},
+    EverydayVerb{.name = "container prune",
+                 .arguments = "",
+                 .summary = "remove all guests that do not run",
+                 .text = "The other verbs of guests have this first word too: container ls, "
+                         "container rm ...",
+                 .flag_set = EverydayFlags::kGuestPrune},
     EverydayVerb{.name = "ps",
                  .arguments = "",
                  .summary = "list guests",
@@ -235,9 +255,10 @@ inline constexpr std::array kGuestVerbs{
                          "it, lack of memory, or why it could not start.",
                  .flag_set = EverydayFlags::kPs},
     EverydayVerb{.name = "inspect",
-                 .arguments = "GUEST...",
-                 .summary = "all that is known of guests, as JSON",
-                 .text = "",
+                 .arguments = "GUEST|IMAGE...",
+                 .summary = "all that is known of guests or images, as JSON",
+                 .text = "Members have Docker's names where the same is meant, in small letters at "
+                         "the start; --format finds them in any case.",
                  .flag_set = EverydayFlags::kInspect,
                  .least = 1,
                  .most = kAny},

@@ -154,6 +154,17 @@ Result<std::vector<network::Publish>> ports_of(const Guests& guests, const Guest
   return parse_all(record.request.publish);
 }
 
+Result<network::GuestNetwork> network_of(const Guests& guests, const GuestRecord& record) {
+  const network::Networks networks = TRY(networks_of(guests));
+  std::optional<network::GuestNetwork> now = TRY(networks.guest(record.name));
+  if (now) return *std::move(now);
+  network::GuestNetwork none;
+  none.tenant = record.tenant;
+  none.guest = record.name;
+  none.ports = TRY(parse_all(record.request.publish));
+  return none;
+}
+
 Result<void> rename_network(const Guests& guests, const std::string& old_name,
                             const GuestRecord& record) {
   network::Networks networks = TRY(networks_of(guests));

@@ -8,6 +8,7 @@
 #include "base/id.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
+#include "network/networks.hpp"
 #include "network/wishes.hpp"
 
 namespace vrun::engine {
@@ -27,6 +28,8 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
 // The ports of a running guest as they are open, chosen ones included; else those that were asked
 // for.
 Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);
+// What it has at the moment; nothing while it does not run, but for the ports that were asked for.
+Result<network::GuestNetwork> network_of(const Guests& guests, const GuestRecord& record);
 Result<void> rename_network(const Guests& guests, const std::string& old_name,
                             const GuestRecord& record);
 // After the guest's end; nothing attached is success.

@@ -303,6 +303,10 @@ Result<std::vector<std::string>> command_of(const oci::ImageConfig& image,
   const std::vector<std::string>& rest = own ? image.cmd : request.args;
   command.insert(command.end(), rest.begin(), rest.end());
   if (!command.empty()) return command;
+  if (request.entrypoint && !image.cmd.empty()) {
+    return Error(Code::kInvalid, "no command: --entrypoint takes the image's command away as well")
+        .hint("name one after the image: vrun run --entrypoint PROGRAM IMAGE COMMAND");
+  }
   return Error(Code::kInvalid, "no command: the image has none and none was given")
       .hint("name one after the image: vrun run IMAGE COMMAND");
 }

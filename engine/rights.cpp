@@ -36,11 +36,15 @@ Result<oci::Rlimit> parse_ulimit(const std::string& text) {
                  [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
   const std::vector<std::string> known = process::rlimit_names();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
-    const std::vector<std::string_view> views(known.begin(), known.end());
+    // Without the prefix: what all names have in common makes none of them near.
+    constexpr std::size_t kPrefix = std::string_view("RLIMIT_").size();
+    std::vector<std::string_view> views;
+    for (const std::string& one : known)
+      views.push_back(std::string_view(one).substr(kPrefix));
     Error error = bad("--ulimit", text, "no such limit");
-    const auto near = nearest(name, views);
+    const auto near = nearest(std::string_view(name).substr(kPrefix), views);
     if (!near) return std::move(error).hint("see setrlimit(2): nofile, nproc, core, memlock ...");
-    std::string word(near->substr(7));
+    std::string word(*near);
     std::transform(word.begin(), word.end(), word.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     return std::move(error).hint("did you mean " + word + "?");
@@ -174,6 +178,12 @@ Result<DeviceGrant> parse_device(const std::string& text) {
     inside = parts[1];
   }
   if (parts.size() == 3) access = parts[2];
+  const Result<struct stat> named = sys::stat(At::cwd(), std::string(parts[0]));
+  const bool is_device = !named || S_ISCHR(named->st_mode) || S_ISBLK(named->st_mode);
+  if (!is_device) {
+    return bad("--device", text, "not a device but a file of another kind")
+        .hint("devices are the nodes below /dev; --volume shows files inside");
+  }
   const bool good = parts.size() <= 3 && parts[0].starts_with('/') && is_access(access) &&
                     fs::clean(inside).starts_with("/dev/");
   if (!good) {
@@ -182,9 +192,6 @@ Result<DeviceGrant> parse_device(const std::string& text) {
   }
   Result<struct stat> node = sys::stat(At::cwd(), std::string(parts[0]));
   if (!node) return std::move(node).error().during("--device");
-  if (!S_ISCHR(node->st_mode) && !S_ISBLK(node->st_mode)) {
-    return bad("--device", text, "not a device");
-  }
   DeviceGrant grant;
   grant.mount.type = "bind";
   grant.mount.source = parts[0];

@@ -184,7 +184,9 @@ Result<void> need_root(const Host& host) {
 
 Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) {
   const Places& places = guests.places();
-  Prepared prepared = TRY(prepare(request, guests));
+  RunRequest looking = request;
+  if (looking.pull.empty()) looking.pull = "never";  // fetching would change something
+  Prepared prepared = TRY(prepare(std::move(looking), guests));
   TRY(need_root(guests.host()));
   GuestFacts& facts = prepared.facts;
   const GuestRecord& record = prepared.record;

@@ -17,6 +17,7 @@
 #include "cli/verb_network.hpp"
 #include "cli/verb_registry.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/flag_words.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -136,7 +137,8 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   if (!places) return fail(std::move(places).error());
   Result<int> done = call_verb(verb, {*arguments, *std::move(places), host});
   if (done) return *done;
-  return fail(done.error(), engine::exit_code_of(done.error()));
+  const Error error = engine::as_flags(std::move(done).error());
+  return fail(error, engine::exit_code_of(error));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "cli/complain.hpp"
 #include "engine/attach.hpp"
+#include "engine/flag_words.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/monitor_call.hpp"
@@ -328,7 +329,7 @@ Result<int> for_each_guest(
     if (guest && done) continue;
     failed = 1;
     if (guest) {
-      complain("vrun", std::move(done).error());
+      complain("vrun", engine::as_flags(std::move(done).error()));
     } else {
       complain("vrun", guest.error());
     }

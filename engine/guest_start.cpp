@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "base/undo.hpp"
 #include "engine/events.hpp"
+#include "engine/flag_words.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_network.hpp"
@@ -272,8 +273,9 @@ Error start_and_monitor(const Guests& guests, const std::string& name, BecomeReq
   if (!locked) return std::move(locked).error();
   Result<MonitorCall> call = start_locked(guests, *locked, request);
   if (!call) {
-    if (request.claimed) note_failed_start(*locked, guests.places(), call.error());
-    return std::move(call).error();
+    Error error = as_flags(std::move(call).error());
+    if (request.claimed) note_failed_start(*locked, guests.places(), error);
+    return error;
   }
   note_event(guests.places(), locked->guest.record, "start");
   const GuestRecord record = locked->guest.record;

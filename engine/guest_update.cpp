@@ -93,6 +93,7 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
                           const RunRequest& changes) {
   LockedGuest locked = TRY(guests.lock(record));
   Update update = TRY(plan_update(locked.guest.record.request, changes));
+  TRY(check_host_cpus(update.request));
   if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));
   locked.guest.record.request = std::move(update.request);
   TRY(locked.save());

@@ -154,3 +154,28 @@ def rmi_goes_on(vrun):
 
 def a_plan_fetches_nothing(vrun):
     vrun("plan", *NONE, "registry.invalid/x", "true").fails("no such image", rc=125)
+
+
+def errors_of_the_runtime_name_flags(vrun):
+    vrun("run", "--rm", *NONE, "-u", "99999999", "base", "id").fails("--user: 99999999 is not mapped", "0 to 65535", rc=125)
+    vrun("run", "--rm", *NONE, "--sysctl", "vm.swappiness=1", "base", "id").fails("--sysctl vm.swappiness", rc=125)
+    vrun("run", "--rm", *NONE, "--cpus", "10000", "base", "id").fails("more than there are", "this host has", rc=125)
+    vrun("run", "--rm", *NONE, "--cpuset-cpus", "9000", "base", "id").fails("--cpuset-cpus '9000'", rc=125)
+    missing = vrun("run", "-d", "--name", "m", *NONE, "base", "nosuch").fails("PATH comes from --env and the image", rc=127)
+    assert "process." not in missing.err and "process." not in json.dumps(vrun.state("m"))
+    vrun("rm", "m").ok()
+
+
+def nothing_is_run_in_a_paused_guest(vrun):
+    vrun.detached("sleep 1000", "--name", "p", *NONE)
+    vrun("pause", "p").ok()
+    vrun("exec", "p", "true").fails("guest 'p' is paused", "vrun unpause p", rc=125)
+    vrun("unpause", "p").ok()
+    vrun("rm", "-f", "p").ok()
+
+
+def root_pings_by_default(vrun):
+    assert "0% packet loss" in vrun("run", "--rm", *NONE, "base", "ping", "-c", "1", "127.0.0.1").ok().out
+    vrun("run", "--rm", *NONE, "--cap-drop", "NET_RAW", "base", "ping", "-c", "1", "127.0.0.1").fails("permission denied", rc=1)
+    shared = vrun("plan", "--network", "host", "base", "true").ok().out
+    assert "CAP_KILL" in shared and "CAP_NET_RAW" not in shared

@@ -31,7 +31,7 @@ def exec_runs_beside_the_first_process(vrun, work):
     vrun("exec", "e", "sh", "-c", "while [ ! -e /later ]; do sleep 0.05; done").ok()
     caps = [int(vrun("exec", *flags, "e", "grep", "CapEff", "/proc/self/status").ok().out.split()[1], 16)
             for flags in ([], ["--privileged"])]
-    assert bin(caps[0]).count("1") == 11 and bin(caps[1]).count("1") > 30
+    assert bin(caps[0]).count("1") == 12 and bin(caps[1]).count("1") > 30
     vrun("stop", "-t", "0", "e").ok()
     vrun("exec", "e", "true").fails("is not running", "vrun start e", rc=125)
 

@@ -10,6 +10,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/complain.hpp"
+#include "cli/docker_flags.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
 #include "cli/verb_guests.hpp"
@@ -121,7 +122,10 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
   };
-  words = spread_short_flags(verb.flags(), words);
+  words = with_our_spelling(verb.flags(), spread_short_flags(verb.flags(), words));
+  if (auto known = check_known_missing(verb.flags(), words); !known) {
+    return fail(during(std::move(known).error()));
+  }
   std::vector<char*> argv = pointers(words);
   Result<Arguments> arguments = parse(verb.flags(), verb.flags_anywhere, argv);
   if (!arguments) return fail(during(std::move(arguments).error()));

@@ -96,6 +96,21 @@ inline constexpr std::array kRun{
          "container"},
     Flag{"pull", "", Kind::kText, "WHEN", "missing, always, never: when to fetch the image"},
     Flag{"platform", "", Kind::kText, "OS/ARCH", "which of an image's platforms"},
+    Flag{"quiet", "q", Kind::kSwitch, "", "no progress while the image is fetched"},
+    Flag{"cidfile", "", Kind::kText, "FILE", "write the guest's id into a new file"},
+    Flag{"sig-proxy", "", Kind::kSwitch, "", "signals to us go to the guest", "true"},
+    Flag{"publish-all", "P", Kind::kSwitch, "",
+         "publish the image's ports and those of --expose on free ports of the host"},
+    Flag{"expose", "", Kind::kList, "PORT[/PROTOCOL]", "a port for --publish-all"},
+    Flag{"mac-address", "", Kind::kText, "MAC", "its hardware address on its first network"},
+    Flag{"domainname", "", Kind::kText, "NAME", "NIS domain name inside"},
+    Flag{"label-file", "", Kind::kList, "FILE", "labels from the lines of FILE"},
+    Flag{"annotation", "", Kind::kList, "NAME=VALUE", "an annotation of the OCI specification"},
+    Flag{"log-driver", "", Kind::kText, "DRIVER",
+         "none: keep no log; json-file, local, k8s-file: vrun's own files"},
+    Flag{"oom-score-adj", "", Kind::kText, "NUMBER", "who dies first when the host lacks memory"},
+    Flag{"cpu-quota", "", Kind::kText, "MICROSECONDS", "most cpu time in each --cpu-period"},
+    Flag{"cpu-period", "", Kind::kText, "MICROSECONDS", "1000 to 1000000; default: 100000"},
 };
 
 inline constexpr std::array kStart{

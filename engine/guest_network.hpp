@@ -15,6 +15,9 @@ namespace vrun::engine {
 
 // What is wrong with --network, --publish, --ip ... alone; said before anything is made.
 Result<void> check_network(const RunRequest& request);
+// --publish-all: what the image and --expose name gets a free port of the host each, but for what
+// --publish names already.
+Result<void> publish_exposed(const std::vector<std::string>& of_image, RunRequest& request);
 // Has the guest no network namespace of its own (--network host, container:NAME)?
 bool shares_network(const RunRequest& request);
 // The path of the namespace that --network container:NAME names; empty for everything else.

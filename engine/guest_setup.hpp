@@ -9,8 +9,8 @@
 #include "base/host.hpp"
 #include "base/result.hpp"
 #include "engine/guest_spec.hpp"
-#include "engine/id_ranges.hpp"
 #include "engine/guests.hpp"
+#include "engine/id_ranges.hpp"
 #include "engine/places.hpp"
 #include "engine/request.hpp"
 #include "images/layout.hpp"
@@ -22,6 +22,9 @@ namespace vrun::engine {
 // later start: variables without a value get the caller's, files of variables are read, relative
 // paths become absolute, "as my terminal is" becomes yes or no.
 Result<void> settle_request(RunRequest& request, const Host& host);
+
+// --cidfile: the new guest's id, in a file that was not there.
+Result<void> write_cidfile(const GuestRecord& record);
 
 // A guest that does not exist yet, with an id and a name of its own.
 GuestRecord new_record(const images::Image& image, const Guests& guests, RunRequest request);

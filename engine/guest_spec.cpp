@@ -182,6 +182,7 @@ Result<oci::Process> process_of(const oci::ImageConfig& image, const RunRequest&
   process.no_new_privileges = security.no_new_privileges;
   process.apparmor_profile = security.apparmor;
   process.rlimits = TRY(parse_ulimits(request));
+  process.oom_score_adj = TRY(parse_oom_score(request));
   return process;
 }
 
@@ -352,6 +353,8 @@ Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& re
   if (request.uts != "host") {
     spec.hostname = request.hostname.empty() ? facts.name : request.hostname;
   }
+  if (request.uts != "host") spec.domainname = request.domainname;
+  spec.annotations = TRY(parse_annotations(request));
   spec.process = TRY(process_of(image, request, facts, capabilities));
   spec.mounts = mounts_of(request, facts);
   spec.linux = TRY(linux_of(request, facts, capabilities));

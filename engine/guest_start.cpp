@@ -253,6 +253,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   const images::Store store = TRY(images::Store::open(guests.places().data));
   const Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
   const images::Image image = TRY(find_image(request, guests));
+  TRY(publish_exposed(image.config.exposed_ports, request));
   TRY(check_flags(image.config, request));
   TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
   TRY(bring_layers(store, image, guests.host()));
@@ -261,6 +262,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
+  TRY(write_cidfile(record));
   warn_of(record.request);
   note_event(guests.places(), record, "create");
   return CreatedGuest{std::move(record), std::move(dir)};

@@ -120,6 +120,21 @@ Result<void> add_cpu(const RunRequest& request, oci::Resources& resources) {
   const auto cpu = [&]() -> oci::Cpu& {
     return resources.cpu ? *resources.cpu : resources.cpu.emplace();
   };
+  if (!request.cpu_quota.empty() || !request.cpu_period.empty()) {
+    if (!request.cpus.empty()) {
+      return Error(Code::kInvalid, "--cpus and --cpu-quota, --cpu-period say the same: give one");
+    }
+    // The kernel's own bounds (cpu.max): periods of 1 ms to 1 s, a quota of 1 ms at least.
+    cpu().period = kCpuPeriod;
+    if (!request.cpu_period.empty()) {
+      cpu().period = TRY(in_range("--cpu-period", request.cpu_period, 1000, 1'000'000));
+    }
+    if (!request.cpu_quota.empty() && request.cpu_quota != "-1") {
+      constexpr std::uint64_t kMost = 1'000'000'000'000;
+      cpu().quota =
+          static_cast<std::int64_t>(TRY(in_range("--cpu-quota", request.cpu_quota, 1000, kMost)));
+    }
+  }
   if (!request.cpu_weight.empty()) {
     cpu().shares = shares_of_weight(TRY(in_range("--cpu-weight", request.cpu_weight, 1, 10000)));
   }

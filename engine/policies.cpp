@@ -132,6 +132,13 @@ std::int64_t restart_delay_ms(std::uint32_t quick_ends) {
 
 Result<LogLimits> log_limits(const RunRequest& request) {
   LogLimits limits;
+  constexpr std::array<std::string_view, 4> kFiles{"", "json-file", "local", "k8s-file"};
+  const std::string& driver = request.log_driver;
+  const bool files = std::find(kFiles.begin(), kFiles.end(), driver) != kFiles.end();
+  if (!files && driver != "none") {
+    return bad("--log-driver", driver, "unknown")
+        .hint("there are: none, and json-file, local or k8s-file, which all are vrun's own files");
+  }
   for (const std::string& option : request.log_opts) {
     const std::size_t sign = option.find('=');
     const std::string key = option.substr(0, sign);
@@ -149,6 +156,7 @@ Result<LogLimits> log_limits(const RunRequest& request) {
       return bad("--log-opt", option, "unknown").hint("there are: max-size=SIZE, max-file=COUNT");
     }
   }
+  if (driver == "none") limits.bytes = 0;
   return limits;
 }
 

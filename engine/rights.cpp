@@ -133,6 +133,29 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_sysctls(const Run
   return knobs;
 }
 
+Result<std::map<std::string, std::string>> parse_annotations(const RunRequest& request) {
+  std::map<std::string, std::string> annotations;
+  for (const std::string& text : request.annotations) {
+    const std::size_t sign = text.find('=');
+    if (sign == std::string::npos || sign == 0) {
+      return bad("--annotation", text, "not NAME=VALUE");
+    }
+    annotations[text.substr(0, sign)] = text.substr(sign + 1);
+  }
+  return annotations;
+}
+
+Result<std::optional<int>> parse_oom_score(const RunRequest& request) {
+  if (request.oom_score_adj.empty()) return std::optional<int>();
+  constexpr std::int64_t kMost = 1000;  // OOM_SCORE_ADJ_MAX
+  const auto score = parse_i64(request.oom_score_adj);
+  if (score && *score >= -kMost && *score <= kMost) {
+    return std::optional(static_cast<int>(*score));
+  }
+  return bad("--oom-score-adj", request.oom_score_adj, "not a number from -1000 to 1000")
+      .hint("1000: killed first; -1000: never");
+}
+
 Result<Security> parse_security(const RunRequest& request) {
   Security security;
   security.no_new_privileges = request.no_new_privileges;
@@ -214,6 +237,11 @@ Result<void> check_rights(const RunRequest& request) {
   TRY(parse_ulimits(request));
   TRY(parse_sysctls(request));
   TRY(parse_security(request));
+  TRY(parse_annotations(request));
+  TRY(parse_oom_score(request));
+  if (request.uts == "host" && !request.domainname.empty()) {
+    return Error(Code::kInvalid, "--domainname and --uts host: the name is the host's");
+  }
   if (request.uts == "host" && !request.hostname.empty()) {
     return Error(Code::kInvalid, "--hostname and --uts host: the name is the host's");
   }

@@ -3,6 +3,8 @@
 // away is said (warnings_of).
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,9 @@ struct Security {
   bool unconfined = false;  // no seccomp filter
   std::string seccomp_file, apparmor;
 };
+Result<std::map<std::string, std::string>> parse_annotations(const RunRequest& request);
+// --oom-score-adj: -1000 to 1000; absent when it was not given.
+Result<std::optional<int>> parse_oom_score(const RunRequest& request);
 Result<Security> parse_security(const RunRequest& request);
 // An OCI seccomp object ("linux.seccomp" of a config).
 Result<oci::Seccomp> read_seccomp(const std::string& path);

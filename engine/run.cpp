@@ -43,6 +43,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_network(request));
   TRY(check_policies(request));
   images::Image image = TRY(find_image(request, guests));
+  TRY(publish_exposed(image.config.exposed_ports, request));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   GuestRecord record = new_record(image, guests, std::move(request));
   GuestFacts facts =
@@ -58,7 +59,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
 bool is_direct(const RunRequest& request) {
   const HealthRequest none;
   return request.remove && !request.detach && !request.tty.value_or(false) &&
-         request.health == none && request.restart.empty();
+         request.health == none && request.restart.empty() && request.sig_proxy;
 }
 
 Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_use,
@@ -68,6 +69,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   const Places& places = guests.places();
   // Made in this order and undone in the other one: directory, ids, mount, container.
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
+  TRY(write_cidfile(record));
   in_use.reset();  // from here on the guest's record keeps the image
   IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
   const auto mapping = mapping_of(record.request, ids);
@@ -149,7 +151,8 @@ Result<int> run_guest(const RunRequest& request, const Guests& guests,
   CreatedGuest created = TRY(create_guest(guests, std::move(settled)));
   const GuestRecord& record = created.record;
   if (record.request.detach) return run_detached(guests, created);
-  StayRequest stay{detach_keys, record.request.interactive.value_or(false)};
+  const StayRequest stay{detach_keys, record.request.interactive.value_or(false),
+                         record.request.sig_proxy};
   Result<int> code = start_and_stay(guests, record, stay);
   if (!code) {
     forget(guests, created);
@@ -172,6 +175,7 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   request.tty = record.request.tty.value_or(false);
   request.input = stay.input;
   request.detach_keys = stay.detach_keys;
+  request.forward_signals = stay.forward_signals;
   const AttachEnd end = TRY(attach(std::move(request)));
   if (end.detached) return 0;
   return end.code < 0 ? 125 : end.code;

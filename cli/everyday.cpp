@@ -118,11 +118,25 @@ Result<void> check_filled(const EverydayVerb& verb, const Arguments& arguments) 
   return {};
 }
 
+// `top GUEST -ef`: what follows the guest and is no flag of ours belongs to ps.
+std::vector<std::string> with_ps_options(std::span<const Flag> flags,
+                                         std::vector<std::string> words) {
+  const auto guest = std::find_if(words.begin(), words.end(),
+                                  [](const std::string& word) { return !word.starts_with('-'); });
+  if (guest == words.end() || guest + 1 == words.end()) return words;
+  const std::string& next = *(guest + 1);
+  const std::string name = next.substr(std::min(next.find_first_not_of('-'), next.size()));
+  const bool ours = find_flag(flags, name.substr(0, name.find('='))) != nullptr || name == "help";
+  if (next.starts_with('-') && next != "--" && !ours) words.insert(guest + 1, "--");
+  return words;
+}
+
 int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std::string> words) {
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
   };
   words = with_our_spelling(verb.flags(), spread_short_flags(verb.flags(), words));
+  if (verb.name.view() == "top") words = with_ps_options(verb.flags(), std::move(words));
   if (auto known = check_known_missing(verb.flags(), words); !known) {
     return fail(during(std::move(known).error()));
   }
@@ -191,7 +205,7 @@ int everyday(int argc, char** argv) {
   Result<Arguments> globals = parse(everyday_globals(), false, words);
   if (!globals) return fail(globals.error());
   if (globals->on("version")) return show("vrun version " VRUN_VERSION "\n");
-  log::configure({.file = "", .format = log::Format::kText, .debug = globals->on("debug")});
+  log::configure({.file = "", .format = log::Format::kPeople, .debug = globals->on("debug")});
   const auto& rest = globals->words();
   if (globals->help() || rest.empty()) return show(everyday_help());
   if (rest[0] == "guest-step") return guest_step({rest.begin() + 1, rest.end()});

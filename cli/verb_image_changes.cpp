@@ -1,6 +1,7 @@
 // tag, rmi, prune and df: names change, and what nothing needs goes.
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include <unistd.h>
 
@@ -47,7 +48,16 @@ Result<std::vector<Named>> names_meant(const EverydayCall& call, const Shelf& sh
     }
   }
   const Image image = TRY(catalog_of(call).find(word));
-  std::erase_if(all, [&](const Named& named) { return named.manifest.digest != image.digest; });
+  // One configuration may be packed in several manifests: they all have its id.
+  std::set<std::string> manifests;
+  std::vector<std::string> damaged;
+  for (const images::Listed& listed : TRY(catalog_of(call).list(damaged))) {
+    if (listed.image.manifest.config.digest == image.manifest.config.digest) {
+      manifests.insert(listed.image.digest.str());
+    }
+  }
+  std::erase_if(
+      all, [&](const Named& named) { return !manifests.contains(named.manifest.digest.str()); });
   if (!all.empty()) return all;
   return Error(Code::kState,
                "image " + quote(word) + " came with vrun: it has no name to take away");

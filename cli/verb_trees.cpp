@@ -96,8 +96,8 @@ Error not_for_a_terminal() {
 // While it lives, a guest that ran stands still, and we do not die of what would leave it so.
 class Standstill {
  public:
-  static Result<Standstill> begin(const Guests& guests, const Guest& guest) {
-    const bool pauses = guest.status == engine::GuestStatus::kRunning;
+  static Result<Standstill> begin(const Guests& guests, const Guest& guest, bool wanted) {
+    const bool pauses = wanted && guest.status == engine::GuestStatus::kRunning;
     for (const int signal : kEndingSignals)
       std::signal(signal, SIG_IGN);
     if (pauses) TRY(engine::pause_guest(guests, guest.record, true));
@@ -201,7 +201,8 @@ Result<int> everyday_commit(const EverydayCall& call) {
   request.author = call.arguments.text("author");
   request.message = call.arguments.text("message");
   request.changes = call.arguments.list("change");
-  const Standstill still = TRY(Standstill::begin(guests, guest));
+  const bool pause = !call.arguments.has("pause") || call.arguments.on("pause");
+  const Standstill still = TRY(Standstill::begin(guests, guest, pause));
   return run_helper("commit", request);
 }
 

@@ -179,3 +179,50 @@ def root_pings_by_default(vrun):
     vrun("run", "--rm", *NONE, "--cap-drop", "NET_RAW", "base", "ping", "-c", "1", "127.0.0.1").fails("permission denied", rc=1)
     shared = vrun("plan", "--network", "host", "base", "true").ok().out
     assert "CAP_KILL" in shared and "CAP_NET_RAW" not in shared
+
+
+def an_image_loaded_twice_goes_by_its_id(vrun, work):
+    vrun("save", "-o", work / "b.tar", "base").ok()
+    vrun("load", "-i", work / "b.tar").ok()
+    ids = vrun("images", "-q").ok().out.split()
+    assert len(ids) == 1, "the name means the one in the store"
+    vrun("run", "--rm", *NONE, ids[0], "true").ok()
+    vrun("rmi", ids[0]).ok()
+    assert vrun("images", "-q").ok().out.split() == ids, "what came with vrun is seen again"
+    vrun("run", "--rm", *NONE, "base", "true").ok()
+
+
+def what_came_with_vrun_is_in_no_registry(vrun):
+    vrun("run", "--rm", *NONE, "--pull", "always", "base", "true").ok()
+    vrun("run", "--rm", *NONE, "--platform", "linux/s390x", "base", "true").fails("came with vrun, for linux/", rc=125)
+    vrun("pull", "--platform", "foo", "registry.invalid/x").fails("unknown operating system or architecture", rc=125)
+
+
+def pull_goes_on(vrun):
+    failed = vrun("pull", "127.0.0.1:1/a", "127.0.0.1:1/b")
+    assert failed.rc == 125 and "127.0.0.1:1/a" in failed.err and "'127.0.0.1:1/b'" in failed.err
+
+
+def top_takes_options_of_ps(vrun):
+    vrun.detached("sleep 1234", "--name", "t", *NONE)
+    for options in (("aux",), ("-ef",), ("-eo", "pid,args"), ("--", "-ef")):
+        shown = vrun("top", "t", *options).ok().out
+        assert "sleep 1234" in shown and len(shown.splitlines()) <= 3, options
+    assert "INSIDE" in vrun("top", "t", "--no-stream").ok().out
+    vrun("top", "t", "-o", "args").fails("no PID column", rc=125)
+    vrun("rm", "-f", "t").ok()
+
+
+def copies_say_where_something_is_missing(vrun, work):
+    vrun("create", "--name", "c", *NONE, "base").ok()
+    vrun("cp", "c:/nofile", work).fails("in the guest: open '/nofile'", rc=125)
+    vrun("cp", "-", "c:/tmp", input="no archive").fails("stdin: ", "is a tar archive", rc=125)
+    vrun("commit", "--pause=false", "c", "copy:1").ok()
+    id = vrun("commit", "c").ok().out.strip()
+    assert f"localhost/committed:{id[7:19]}" in vrun("images", "--format", "names").ok().out
+    vrun("rm", "c").ok()
+
+
+def warnings_are_for_people(vrun):
+    said = vrun("run", "--rm", *NONE, "--pid", "host", "base", "true").ok().err
+    assert said.startswith("vrun: warning: --pid host: ") and "level=" not in said

@@ -217,9 +217,14 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
     facts.volumes.push_back(std::move(mount));
   }
   for (const std::string& text : request.devices) {
-    DeviceGrant grant = TRY(parse_device(text));
-    facts.volumes.push_back(std::move(grant.mount));
-    facts.device_rules.push_back(std::move(grant.rule));
+    std::vector<DeviceGrant> grants = TRY(parse_devices(text));
+    if (grants.empty()) {
+      return Error(Code::kInvalid, "--device " + quote(text) + ": no device is below it");
+    }
+    for (DeviceGrant& grant : grants) {
+      facts.volumes.push_back(std::move(grant.mount));
+      facts.device_rules.push_back(std::move(grant.rule));
+    }
   }
   const Security security = TRY(parse_security(request));
   if (!security.seccomp_file.empty()) facts.seccomp = TRY(read_seccomp(security.seccomp_file));

@@ -44,6 +44,10 @@ Lifted lift(RunRequest& now, RunRequest& changes) {
   lifted.pids = takes_away(changes.pids_limit, now.pids_limit);
   if (lifted.memory) now.memory_swap.clear();
   // One scale takes the other's place.
+  if (lifted.cpus || !changes.cpus.empty()) {
+    now.cpu_quota.clear();
+    now.cpu_period.clear();
+  }
   if (!changes.cpu_weight.empty()) now.cpu_shares.clear();
   if (!changes.cpu_shares.empty()) now.cpu_weight.clear();
   return lifted;

@@ -4,6 +4,7 @@
 #include <limits>
 #include <span>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -226,6 +227,37 @@ Result<DeviceGrant> parse_device(const std::string& text) {
   grant.rule.minor = static_cast<std::int64_t>(minor(node->st_rdev));
   grant.rule.access = access;
   return grant;
+}
+
+Result<std::vector<DeviceGrant>> parse_devices(const std::string& text) {
+  const auto parts = split(text, ':');
+  const std::string folder(parts[0]);
+  const Result<struct stat> named = sys::stat(At::cwd(), folder);
+  std::vector<DeviceGrant> grants;
+  const std::string clean = fs::clean(folder);
+  const bool in_dev = clean == "/dev" || clean.starts_with("/dev/");
+  if (!named || !S_ISDIR(named->st_mode) || !in_dev || parts.size() > 3) {
+    grants.push_back(TRY(parse_device(text)));
+    return grants;
+  }
+  if (clean == "/dev") {
+    return bad("--device", text, "all of /dev").hint("name the devices that the guest needs");
+  }
+  const bool has_inside = parts.size() > 1 && parts[1].starts_with('/');
+  const std::string inside(has_inside ? parts[1] : parts[0]);
+  const std::size_t words = has_inside ? 2 : 1;
+  const std::string access = parts.size() > words ? ":" + std::string(parts[words]) : "";
+  const Fd dir = TRY(sys::open_dir(At::cwd(), folder));
+  for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
+    const Result<struct stat> node = sys::stat(dir, name, AT_SYMLINK_NOFOLLOW);
+    const bool wanted =
+        node && (S_ISDIR(node->st_mode) || S_ISCHR(node->st_mode) || S_ISBLK(node->st_mode));
+    if (!wanted) continue;
+    const std::string below = fs::join(folder, name) + ":" + fs::join(inside, name) + access;
+    for (DeviceGrant& grant : TRY(parse_devices(below)))
+      grants.push_back(std::move(grant));
+  }
+  return grants;
 }
 
 Result<void> check_rights(const RunRequest& request) {

@@ -46,6 +46,8 @@ struct DeviceGrant {
   oci::DeviceRule rule;
 };
 Result<DeviceGrant> parse_device(const std::string& text);
+// The same, but a directory stands for all devices below it, as /dev/dri or /dev/snd.
+Result<std::vector<DeviceGrant>> parse_devices(const std::string& text);
 
 // Everything of it that needs no host.
 Result<void> check_rights(const RunRequest& request);

@@ -2,6 +2,7 @@
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,25 @@ def missing_flags_say_what_to_do(vrun):
                         ("--oom-kill-disable", "--oom-score-adj"), ("-a", "2>/dev/null"), ("--link=x", "by name")):
         vrun("run", *NONE, flag, "base", "true").fails("vrun has no flag", words, rc=125)
     vrun("run", *NONE, "-e", "--gpus", "--rm", "base", "true").ok()  # a value that looks like one
+
+
+def a_directory_stands_for_the_devices_below_it(vrun):
+    real = Path("/dev/net")
+    if not real.is_dir():
+        pytest.skip("no directory of devices: /dev/net")
+    names = sorted(p.name for p in real.iterdir() if p.is_char_device())
+    assert vrun("run", "--rm", *NONE, "--device", "/dev/net", "base", "ls", "/dev/net").ok().out.split() == names
+    assert vrun("run", "--rm", *NONE, "--device", "/dev/net:/dev/it:r", "base", "ls", "/dev/it").ok().out.split() == names
+    vrun("run", "--rm", *NONE, "--device", "/dev", "base", "true").fails("all of /dev", rc=125)
+    vrun("run", "--rm", *NONE, "--device", "/etc", "base", "true").fails("--device '/etc'", rc=125)
+
+
+def an_update_takes_the_place_of_a_quota(vrun):
+    vrun("create", "--name", "q", *NONE, "--cpu-quota", "50000", "base").ok()
+    vrun("update", "--cpus", "0.2", "q").ok()
+    request = vrun.inspect("q")["request"]
+    assert request["cpus"] == "0.2" and "cpuQuota" not in request
+    vrun("rm", "q").ok()
 
 
 @pytest.fixture

@@ -75,6 +75,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kImageFormat;
     case EverydayFlags::kImageInspect:
       return kImageInspect;
+    case EverydayFlags::kDiskUse:
+      return kDiskUse;
     case EverydayFlags::kGuestPrune:
       return kGuestPrune;
     case EverydayFlags::kRmi:

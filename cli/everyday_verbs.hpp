@@ -21,6 +21,7 @@ enum class EverydayFlags : std::uint8_t {
   kImageFormat,
   kImageInspect,
   kGuestPrune,
+  kDiskUse,
   kRmi,
   kPrune,
   kFsck,

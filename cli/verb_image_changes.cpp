@@ -176,6 +176,20 @@ Result<std::vector<Use>> uses(const EverydayCall& call) {
   return rows;
 }
 
+// `system df -v`: what each guest wrote, below the sums; images are listed as by `images`.
+Result<int> each_use(const EverydayCall& call, const std::string& sums) {
+  TRY(print_out(sums + "\nimages:\n"));
+  TRY(list_images(call));
+  std::vector<std::vector<std::string>> cells{{"GUEST", "SIZE"}};
+  const std::string guests = fs::join(call.places.data, "guests");
+  for (const images::ImageUser& user : TRY(images::image_users(call.places.data))) {
+    const std::uint64_t bytes =
+        images::tree_bytes(At::cwd(), fs::join(guests, user.tenant + "/" + user.guest));
+    cells.push_back({user.guest, human_size(bytes)});
+  }
+  return print_out("\nguests:\n" + table(cells));
+}
+
 }  // namespace
 
 Result<int> tag_image(const EverydayCall& call) {
@@ -267,6 +281,7 @@ Result<int> disk_use(const EverydayCall& call) {
     cells.push_back(
         {row.what, std::to_string(row.count), std::to_string(row.active), human_size(row.bytes)});
   }
+  if (call.arguments.on("verbose")) return each_use(call, table(cells));
   return print_out(table(cells));
 }
 

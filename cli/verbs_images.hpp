@@ -24,6 +24,10 @@ inline constexpr std::array kImages{
 inline constexpr std::array kImageFormat{
     Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
 };
+inline constexpr std::array kDiskUse{
+    Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
+    Flag{"verbose", "v", Kind::kSwitch, "", "also each image and each guest"},
+};
 inline constexpr std::array kRmi{
     Flag{"force", "f", Kind::kSwitch, "",
          "take the name away although a guest needs the image; it stays for that guest"},
@@ -150,7 +154,7 @@ inline constexpr std::array kImageVerbs{
                  .arguments = "",
                  .summary = "how much disk images, layers and guests take",
                  .text = "",
-                 .flag_set = EverydayFlags::kImageFormat},
+                 .flag_set = EverydayFlags::kDiskUse},
     EverydayVerb{.name = "system prune",
                  .arguments = "",
                  .summary = "remove what nothing needs: the images' part",

@@ -226,3 +226,11 @@ def copies_say_where_something_is_missing(vrun, work):
 def warnings_are_for_people(vrun):
     said = vrun("run", "--rm", *NONE, "--pid", "host", "base", "true").ok().err
     assert said.startswith("vrun: warning: --pid host: ") and "level=" not in said
+
+
+def disk_use_of_each(vrun):
+    vrun("create", "--name", "mine", *NONE, "base").ok()
+    shown = vrun("system", "df", "-v").ok().out
+    guests = shown.split("\nguests:\n")[1].splitlines()
+    assert "Layers" in shown and "base" in shown and guests[1].split()[0] == "mine"
+    vrun("rm", "mine").ok()

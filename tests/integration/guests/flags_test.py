@@ -145,7 +145,7 @@ def memory_and_cpu_words_reach_the_kernel(vrun):
 def what_is_not_built_is_refused(vrun):
     for flags, words in ((["-p", "80:80", "--network", "none"], "--network none"), (["-p", "x"], "x"),
                          (["--ip", "10.0.0.2", "--network", "host"], "--network host"),
-                         (["--platform", "linux/s390x", "--pull", "never"], "no such image"), (["--pull", "sometimes"], "always"),
+                         (["--platform", "linux/s390x", "--pull", "never"], "came with vrun, for linux/"), (["--pull", "sometimes"], "always"),
                          (["--health-on-failure", "explode"], "none, kill, restart, stop"),
                          (["--stop-timeout", "x"], "not a number of seconds"), (["--label", "=x"], "not NAME=VALUE"),
                          (["--add-host", "x"], "not NAME:ADDRESS"), (["--device-read-bps", "/dev/null:1m"], "not a block device")):

@@ -93,6 +93,20 @@ std::string json_string(std::string_view text) {
 constexpr const char* kTextPattern = "time=\"%Y-%m-%dT%H:%M:%SZ\" level=%l msg=%v";
 constexpr const char* kJsonPattern = R"({"level":"%l","msg":%v,"time":"%Y-%m-%dT%H:%M:%SZ"})";
 
+constexpr const char* kPeoplePattern = "vrun: %l: %v";
+
+const char* pattern_of(Format format) {
+  switch (format) {
+    case Format::kJson:
+      return kJsonPattern;
+    case Format::kPeople:
+      return kPeoplePattern;
+    case Format::kText:
+      break;
+  }
+  return kTextPattern;
+}
+
 // The one writable global of the program: where to log is asked once, by main, before any thread.
 struct State {
   Options options;
@@ -121,8 +135,7 @@ std::unique_ptr<spdlog::logger> make_logger(State& now) {
   const int fd = now.file ? now.file.get() : STDERR_FILENO;
   auto logger = std::make_unique<spdlog::logger>("vrun", std::make_shared<FdSink>(fd));
   logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-      options.format == Format::kJson ? kJsonPattern : kTextPattern,
-      spdlog::pattern_time_type::utc));
+      pattern_of(options.format), spdlog::pattern_time_type::utc));
   logger->set_level(spdlog::level::trace);
   return logger;
 }
@@ -151,7 +164,8 @@ void write(Level level, std::string_view message) {
   try {  // spdlog and fmt may throw (no memory): a log must never stop the work
     State& now = state();
     if (!now.logger) now.logger = make_logger(now);
-    now.logger->log(to_spdlog(level), "{}", json_string(message));
+    const bool people = now.options.format == Format::kPeople;
+    now.logger->log(to_spdlog(level), "{}", people ? printable(message) : json_string(message));
   } catch (...) {
   }
 }

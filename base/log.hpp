@@ -11,7 +11,7 @@
 
 namespace vrun::log {
 
-enum class Format { kText, kJson };
+enum class Format { kText, kJson, kPeople };
 enum class Level { kDebug, kInfo, kWarning, kError };
 
 struct Options {
@@ -26,7 +26,8 @@ void configure(Options options);
 Result<void> open(Options options);
 bool enabled(Level level);
 // Never fails: a log that cannot be written does not stop the work.
-// JSON: {"level":"error","msg":"...","time":"RFC 3339"}; text: time="..." level=error msg="..."
+// People: "vrun: warning: ...". JSON: {"level":"error","msg":"...","time":"RFC 3339"}; text:
+// time="..." level=error msg="..."
 void write(Level level, std::string_view message);
 inline void warning(std::string_view message) {
   write(Level::kWarning, message);

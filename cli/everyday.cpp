@@ -10,6 +10,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/complain.hpp"
+#include "cli/docker_flags.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
 #include "cli/verb_guests.hpp"
@@ -18,6 +19,7 @@
 #include "cli/verb_registry.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verb_volumes.hpp"
+#include "engine/flag_words.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
 
@@ -36,12 +38,36 @@ int show(std::string_view text) {
   return sys::write_all(STDOUT_FILENO, text) ? 0 : kOwnFailure;
 }
 
+// Docker's verbs that vrun has not: what to do instead.
+std::string_view hint_for_verb(std::string_view name) {
+  struct Known {
+    std::string_view verb, hint;
+  };
+  constexpr std::array kKnown{
+      Known{"build", "vrun does not build images: pull or load one, or `vrun commit` a guest"},
+      Known{"image build",
+            "vrun does not build images: pull or load one, or `vrun commit` a guest"},
+      Known{"buildx", "vrun does not build images: pull or load one, or `vrun commit` a guest"},
+      Known{"search", "vrun does not search registries; `vrun pull NAME` fetches by name"},
+      Known{"compose", "there is no compose file in this version; one `vrun run` for each guest"},
+      Known{"swarm", "vrun runs guests on one host"},
+      Known{"service", "vrun runs guests on one host; run --restart keeps one alive"},
+      Known{"context", "vrun runs guests on this host; $VRUN_DATA_DIR says where they are kept"},
+      Known{"checkpoint", "vrun oci checkpoint and restore do it for OCI containers"}};
+  const auto found = std::find_if(kKnown.begin(), kKnown.end(),
+                                  [&](const Known& one) { return one.verb == name; });
+  return found == kKnown.end() ? std::string_view() : found->hint;
+}
+
 Result<const EverydayVerb*> look_up(std::string_view name) {
   if (const EverydayVerb* verb = find_everyday_verb(name)) return verb;
   std::vector<std::string_view> names{"oci"};
   for (const EverydayVerb& verb : everyday_verbs())
     names.push_back(verb.name.view());
   Error error(Code::kInvalid, "unknown verb " + quote(name));
+  if (const std::string_view known = hint_for_verb(name); !known.empty()) {
+    return std::move(error).hint(known);
+  }
   const auto near = nearest(name, names);
   if (near) return std::move(error).hint("did you mean " + std::string(*near) + "?");
   return std::move(error).hint("vrun --help lists the verbs");
@@ -49,8 +75,17 @@ Result<const EverydayVerb*> look_up(std::string_view name) {
 
 Result<void> check_count(const EverydayVerb& verb, std::size_t words) {
   if (words >= verb.least && words <= verb.most) return {};
-  const std::string what = words < verb.least ? "needs more words" : "takes fewer words";
-  return Error(Code::kInvalid, what).hint("usage: " + everyday_usage(verb));
+  const auto count = [](std::size_t number) {
+    return std::to_string(number) + (number == 1 ? " argument" : " arguments");
+  };
+  std::string what = "takes no arguments, got ";
+  if (verb.most > 0) what = "takes at most " + count(verb.most) + ", got ";
+  if (words < verb.least) what = "needs at least " + count(verb.least) + ", got ";
+  if (verb.least == verb.most && verb.most > 0) what = "needs " + count(verb.least) + ", got ";
+  Error error(Code::kInvalid, what + std::to_string(words));
+  // A file is what people give it.
+  const char* more = verb.name.view() == "load" ? "; the file is named by --input" : "";
+  return std::move(error).hint("usage: " + everyday_usage(verb) + more);
 }
 
 Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
@@ -103,11 +138,28 @@ Result<engine::NamespaceMember> enter(const EverydayVerb& verb, const engine::Pl
   return member;
 }
 
+// `top GUEST -ef`: what follows the guest and is no flag of ours belongs to ps.
+std::vector<std::string> with_ps_options(std::span<const Flag> flags,
+                                         std::vector<std::string> words) {
+  const auto guest = std::find_if(words.begin(), words.end(),
+                                  [](const std::string& word) { return !word.starts_with('-'); });
+  if (guest == words.end() || guest + 1 == words.end()) return words;
+  const std::string& next = *(guest + 1);
+  const std::string name = next.substr(std::min(next.find_first_not_of('-'), next.size()));
+  const bool ours = find_flag(flags, name.substr(0, name.find('='))) != nullptr || name == "help";
+  if (next.starts_with('-') && next != "--" && !ours) words.insert(guest + 1, "--");
+  return words;
+}
+
 int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std::string> words) {
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
   };
-  words = spread_short_flags(verb.flags(), words);
+  words = with_our_spelling(verb.flags(), spread_short_flags(verb.flags(), words));
+  if (verb.name.view() == "top") words = with_ps_options(verb.flags(), std::move(words));
+  if (auto known = check_known_missing(verb.flags(), words); !known) {
+    return fail(during(std::move(known).error()));
+  }
   std::vector<char*> argv = pointers(words);
   Result<Arguments> arguments = parse(verb.flags(), verb.flags_anywhere, argv);
   if (!arguments) return fail(during(std::move(arguments).error()));
@@ -125,7 +177,8 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   if (!member) return fail(during(std::move(member).error()));
   Result<int> done = call_verb(verb, {*arguments, *std::move(places), host});
   if (done) return *done;
-  return fail(done.error(), engine::exit_code_of(done.error()));
+  const Error error = engine::as_flags(std::move(done).error());
+  return fail(error, engine::exit_code_of(error));
 }
 
 }  // namespace
@@ -174,7 +227,7 @@ int everyday(int argc, char** argv) {
   Result<Arguments> globals = parse(everyday_globals(), false, words);
   if (!globals) return fail(globals.error());
   if (globals->on("version")) return show("vrun version " VRUN_VERSION "\n");
-  log::configure({.file = "", .format = log::Format::kText, .debug = globals->on("debug")});
+  log::configure({.file = "", .format = log::Format::kPeople, .debug = globals->on("debug")});
   const auto& rest = globals->words();
   if (globals->help() || rest.empty()) return show(everyday_help());
   if (rest[0] == "guest-step") return guest_step({rest.begin() + 1, rest.end()});
@@ -186,7 +239,7 @@ int everyday(int argc, char** argv) {
     return show(everyday_group_help(rest[first]));
   }
   std::string name(rest[first]);
-  if (is_group) name += " " + std::string(rest[first + 1]);
+  if (is_group) name = everyday_name(name + " " + std::string(rest[first + 1]));
   Result<const EverydayVerb*> verb = look_up(name);
   if (!verb) return fail(verb.error());
   if (first == 1) return show(everyday_help(**verb));

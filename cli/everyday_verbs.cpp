@@ -24,10 +24,11 @@ constexpr std::array kGlobals{
 
 constexpr std::array kOwnVerbs{
     EverydayVerb{.name = "images",
-                 .arguments = "",
+                 .arguments = "[NAME]",
                  .summary = "list the images that guests can be made from",
-                 .text = "",
-                 .flag_set = EverydayFlags::kImages},
+                 .text = "With NAME only those of that name: deb, deb:12, or a pattern.",
+                 .flag_set = EverydayFlags::kImages,
+                 .most = 1},
 };
 
 template <std::size_t... kSizes>
@@ -73,6 +74,12 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kLogin;
     case EverydayFlags::kImageFormat:
       return kImageFormat;
+    case EverydayFlags::kImageInspect:
+      return kImageInspect;
+    case EverydayFlags::kDiskUse:
+      return kDiskUse;
+    case EverydayFlags::kGuestPrune:
+      return kGuestPrune;
     case EverydayFlags::kRmi:
       return kRmi;
     case EverydayFlags::kPrune:
@@ -170,6 +177,32 @@ const EverydayVerb* find_everyday_verb(std::string_view name) {
   return found == kVerbs.end() ? nullptr : &*found;
 }
 
+std::string everyday_name(std::string_view name) {
+  if (find_everyday_verb(name) != nullptr) return std::string(name);
+  struct Other {
+    std::string_view docker, ours;
+  };
+  constexpr std::array kOthers{
+      Other{"container ls", "ps"},         Other{"container list", "ps"},
+      Other{"container ps", "ps"},         Other{"image list", "image ls"},
+      Other{"image remove", "rmi"},        Other{"container remove", "rm"},
+      Other{"network list", "network ls"}, Other{"network remove", "network rm"},
+      Other{"system events", "events"},    Other{"system info", "info"}};
+  const auto other = std::find_if(kOthers.begin(), kOthers.end(),
+                                  [&](const Other& one) { return one.docker == name; });
+  if (other != kOthers.end()) return std::string(other->ours);
+  const std::size_t blank = name.find(' ');
+  if (blank == std::string_view::npos) return std::string(name);
+  const std::string_view group = name.substr(0, blank), verb = name.substr(blank + 1);
+  const auto among = [&](const auto& table) {
+    return std::any_of(table.begin(), table.end(),
+                       [&](const EverydayVerb& one) { return one.name.view() == verb; });
+  };
+  const bool of_guests = group == "container" && (among(kGuestVerbs) || among(kToolVerbs));
+  const bool of_images = group == "image" && (among(kImageVerbs) || among(kRegistryVerbs));
+  return std::string(of_guests || of_images ? verb : name);
+}
+
 std::string everyday_usage(const EverydayVerb& verb) {
   std::string text = "vrun " + std::string(verb.name.view()) + flags_word(verb);
   if (!verb.arguments.view().empty()) text += " " + std::string(verb.arguments.view());
@@ -185,6 +218,12 @@ std::string everyday_group_help(std::string_view group) {
   std::string out = "usage: vrun " + std::string(group) + " VERB [FLAGS] [ARGUMENTS]\n\nverbs:\n";
   for (const EverydayVerb& verb : kVerbs) {
     if (is_in_group(verb, group)) out += verb_line(verb);
+  }
+  // Those that go by one word here have Docker's two as well.
+  for (const EverydayVerb& verb : kVerbs) {
+    const std::string both = std::string(group) + " " + std::string(verb.name.view());
+    const bool listed = find_everyday_verb(both) != nullptr;
+    if (!listed && everyday_name(both) == verb.name.view()) out += verb_line(verb);
   }
   return out;
 }

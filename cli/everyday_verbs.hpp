@@ -19,6 +19,9 @@ enum class EverydayFlags : std::uint8_t {
   kPush,
   kLogin,
   kImageFormat,
+  kImageInspect,
+  kGuestPrune,
+  kDiskUse,
   kRmi,
   kPrune,
   kFsck,
@@ -61,7 +64,7 @@ enum class EverydayFlags : std::uint8_t {
 
 // One row for each verb; free of pointers (see Label).
 struct EverydayVerb {
-  Label<24> name;  // "run", "image ls"
+  Label<24> name;       // "run", "image ls"
   Label<40> arguments;  // "IMAGE [COMMAND [ARGUMENT...]]"
   Label<72> summary;
   Label<1024> text;  // paragraphs, separated by an empty line
@@ -77,6 +80,10 @@ struct EverydayVerb {
 std::span<const Flag> everyday_globals();  // before the verb
 std::span<const EverydayVerb> everyday_verbs();
 const EverydayVerb* find_everyday_verb(std::string_view name);
+
+// The verb that Docker's words mean: "container ls" is "ps", "image pull" is "pull". Itself where
+// it is none of them.
+std::string everyday_name(std::string_view name);
 
 // Is it the first word of verbs of two words, as "image"?
 bool is_everyday_group(std::string_view word);

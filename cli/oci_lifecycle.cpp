@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/signals.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/oci.hpp"
 #include "cli/oci_json.hpp"
-#include "base/signals.hpp"
 
 namespace vrun::cli {
 namespace {

@@ -1,5 +1,4 @@
 // list and ps: tables for people, JSON for programs.
-#include "base/spawn.hpp"
 #include "base/text.hpp"
 #include "cli/oci.hpp"
 #include "cli/oci_json.hpp"
@@ -26,26 +25,6 @@ std::string ids(const std::vector<runtime::Info>& containers) {
   return out;
 }
 
-Result<std::string> run_ps(const OciCall& call) {
-  Command command;
-  command.path = "ps";
-  command.argv = {"ps"};
-  command.env = call.context.host.env;
-  command.output_limit = 64U << 20U;
-  const auto& words = call.arguments.words();
-  for (std::size_t i = 1; i < words.size(); ++i)
-    command.argv.emplace_back(words[i]);
-  if (words.size() == 1) command.argv.emplace_back("-ef");
-  Result<Finished> finished = run(command);
-  if (!finished) {
-    return std::move(finished).error().hint(
-        "install procps, or use --format json, which does not need ps");
-  }
-  if (finished->exit.code() == 0) return std::move(finished->output);
-  return Error(Code::kInvalid, "ps ended with " + std::to_string(finished->exit.code()) + ": " +
-                                   printable(trim(finished->output)));
-}
-
 }  // namespace
 
 Result<Format> output_format(const Arguments& arguments) {
@@ -67,7 +46,9 @@ Result<int> oci_ps(const OciCall& call) {
   const Format format = TRY(output_format(call.arguments));
   const std::vector<Pid> pids = TRY(runtime::processes(call.context, call.arguments.word(0)));
   if (format == Format::kJson) return print(pids_json(pids));
-  const std::string output = TRY(run_ps(call));
+  const auto& words = call.arguments.words();
+  const std::vector<std::string> options(words.begin() + 1, words.end());
+  const std::string output = TRY(run_ps(options, call.context.host.env));
   return print(TRY(ps_table(output, pids)));
 }
 

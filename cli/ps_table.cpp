@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/spawn.hpp"
 #include "base/text.hpp"
 
 namespace vrun::cli {
@@ -27,6 +28,25 @@ std::optional<std::size_t> pid_column(std::string_view heading) {
 }
 
 }  // namespace
+
+Result<std::string> run_ps(const std::vector<std::string>& options,
+                           const std::vector<std::string>& env) {
+  Command command;
+  command.path = "ps";
+  command.argv = {"ps"};
+  command.argv.insert(command.argv.end(), options.begin(), options.end());
+  if (options.empty()) command.argv.emplace_back("-ef");
+  command.env = env;
+  command.output_limit = 64U << 20U;
+  Result<Finished> finished = run(command);
+  if (!finished) {
+    return std::move(finished).error().hint(
+        "install procps, or use --format json, which does not need ps");
+  }
+  if (finished->exit.code() == 0) return std::move(finished->output);
+  return Error(Code::kInvalid, "ps ended with " + std::to_string(finished->exit.code()) + ": " +
+                                   printable(trim(finished->output)));
+}
 
 Result<std::string> ps_table(std::string_view output, const std::vector<Pid>& pids) {
   const std::vector<std::string_view> lines = split(output, '\n');

@@ -15,4 +15,8 @@ namespace vrun::cli {
 // processes of a container choose their own names.
 Result<std::string> ps_table(std::string_view output, const std::vector<Pid>& pids);
 
+// What ps(1) prints with these options ("-ef" without any), for all processes of the host.
+Result<std::string> run_ps(const std::vector<std::string>& options,
+                           const std::vector<std::string>& env);
+
 }  // namespace vrun::cli

@@ -91,6 +91,22 @@ void set_rights(const Arguments& arguments, engine::RunRequest& request) {
   request.cgroupns = arguments.text("cgroupns");
 }
 
+void set_more(const Arguments& arguments, engine::RunRequest& request) {
+  request.publish_all = arguments.on("publish-all");
+  request.quiet = arguments.on("quiet");
+  request.sig_proxy = !arguments.has("sig-proxy") || arguments.on("sig-proxy");
+  request.expose = arguments.list("expose");
+  request.annotations = arguments.list("annotation");
+  request.label_files = arguments.list("label-file");
+  request.mac_address = arguments.text("mac-address");
+  request.domainname = arguments.text("domainname");
+  request.cidfile = arguments.text("cidfile");
+  request.log_driver = arguments.text("log-driver");
+  request.oom_score_adj = arguments.text("oom-score-adj");
+  request.cpu_quota = arguments.text("cpu-quota");
+  request.cpu_period = arguments.text("cpu-period");
+}
+
 }  // namespace
 
 engine::RunRequest to_request(const Arguments& arguments) {
@@ -112,6 +128,7 @@ engine::RunRequest to_request(const Arguments& arguments) {
   set_limits(arguments, request);
   set_sight(arguments, request);
   set_rights(arguments, request);
+  set_more(arguments, request);
   request.isolation = arguments.text("isolation");
   request.pull = arguments.text("pull");
   request.platform = arguments.text("platform");

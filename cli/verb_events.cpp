@@ -33,7 +33,10 @@ std::string text_of(const json::Value& event, std::string_view key) {
 bool matches(const json::Value& event, const std::string& key, const std::string& value) {
   if (key == "event") return text_of(event, "action") == value;
   if (key == "image") return text_of(event, "image") == value;
-  return text_of(event, "name") == value || text_of(event, "id").starts_with(value);
+  // A short beginning of an id is more likely a name that was meant.
+  constexpr std::size_t kLeastDigits = 12;
+  const std::string id = text_of(event, "id");
+  return text_of(event, "name") == value || (value.size() >= kLeastDigits && id.starts_with(value));
 }
 
 // Filters of one key are alternatives; of different keys, all hold.

@@ -12,6 +12,7 @@
 #include "cli/complain.hpp"
 #include "cli/verb_images.hpp"
 #include "engine/attach.hpp"
+#include "engine/flag_words.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/monitor_call.hpp"
@@ -102,25 +103,34 @@ Result<int> start(const EverydayCall& call) {
 }
 
 Result<std::optional<std::int64_t>> stop_time(const EverydayCall& call) {
-  const std::string text = call.arguments.text("time");
+  std::string text = call.arguments.text("time");
+  if (text.empty()) text = call.arguments.text("timeout");
   if (text.empty()) return std::optional<std::int64_t>();
   engine::RunRequest request;
   request.stop_timeout = text;
   return std::optional(TRY(engine::stop_rules(request, {})).timeout_ms);
 }
 
+Result<engine::StopWish> stop_wish(const EverydayCall& call) {
+  engine::StopWish wish;
+  wish.timeout_ms = TRY(stop_time(call));
+  const std::string signal = call.arguments.text("signal");
+  if (!signal.empty()) wish.signal = TRY(parse_signal(signal));
+  return wish;
+}
+
 Result<int> stop(const EverydayCall& call) {
-  const auto time = TRY(stop_time(call));
+  const engine::StopWish wish = TRY(stop_wish(call));
   return for_each_guest(call, [&](const Guests& guests, const GuestRecord& record) -> Result<void> {
-    TRY(engine::stop_guest(guests, record, time));
+    TRY(engine::stop_guest(guests, record, wish));
     return echo(record);
   });
 }
 
 Result<int> restart(const EverydayCall& call) {
-  const auto time = TRY(stop_time(call));
+  const engine::StopWish wish = TRY(stop_wish(call));
   return for_each_guest(call, [&](const Guests& guests, const GuestRecord& record) -> Result<void> {
-    TRY(engine::stop_guest(guests, record, time, "vrun restart"));
+    TRY(engine::stop_guest(guests, record, wish, "vrun restart"));
     TRY(start_one(guests, record));
     return echo(record);
   });
@@ -157,6 +167,50 @@ Result<int> rm(const EverydayCall& call) {
   }
   engine::repair(guests);  // what the guests' own killed starts had taken, ids above all
   collect_by_policy(call);
+  return failed;
+}
+
+bool has_any_label(const GuestRecord& record, const std::vector<std::string>& wanted) {
+  const auto& labels = record.request.labels;
+  return wanted.empty() || std::any_of(wanted.begin(), wanted.end(), [&](const auto& one) {
+           return std::any_of(labels.begin(), labels.end(), [&](const std::string& label) {
+             return label == one || label.substr(0, label.find('=')) == one;
+           });
+         });
+}
+
+Result<int> prune(const EverydayCall& call) {
+  std::vector<std::string> labels = call.arguments.list("filter");
+  for (std::string& filter : labels) {
+    constexpr std::string_view kLabel = "label=";
+    if (!filter.starts_with(kLabel)) {
+      return Error(Code::kInvalid, "--filter " + quote(filter) + ": unknown")
+          .hint("there is: label=NAME[=VALUE]");
+    }
+    filter = filter.substr(kLabel.size());
+  }
+  if (!call.arguments.on("force") &&
+      !TRY(says_yes("This removes every guest that does not run, with all it wrote. Go on?"))) {
+    return 1;
+  }
+  const Guests guests = TRY(guests_of(call));
+  engine::repair(guests);
+  int failed = 0;
+  for (const engine::Guest& guest : TRY(guests.list())) {
+    using enum engine::GuestStatus;
+    const bool idle = guest.status == kExited || guest.status == kCreated;
+    if (!idle || !has_any_label(guest.record, labels)) continue;
+    Result<void> removed = engine::remove_guest(guests, guest.record, engine::Force::kNo);
+    if (removed) {
+      TRY(say(guest.record.name));
+      continue;
+    }
+    // Somebody was faster: removed is removed, and one that was started stays.
+    const Code code = removed.error().code();
+    if (code == Code::kNotFound || code == Code::kState) continue;
+    failed = 1;
+    complain("vrun", std::move(removed).error().during("container prune"));
+  }
   return failed;
 }
 
@@ -216,13 +270,21 @@ struct Row {
   std::string_view name;
   Result<int> (*run)(const EverydayCall&);
 };
-constexpr std::array kRows{Row{"create", create},      Row{"start", start},
-                           Row{"stop", stop},          Row{"restart", restart},
-                           Row{"kill", kill},          Row{"rm", rm},
-                           Row{"ps", everyday_ps},     Row{"inspect", everyday_inspect},
-                           Row{"logs", everyday_logs}, Row{"attach", attach},
-                           Row{"exec", everyday_exec}, Row{"wait", wait},
-                           Row{"rename", rename},      Row{"events", everyday_events},
+constexpr std::array kRows{Row{"create", create},
+                           Row{"start", start},
+                           Row{"stop", stop},
+                           Row{"restart", restart},
+                           Row{"kill", kill},
+                           Row{"rm", rm},
+                           Row{"container prune", prune},
+                           Row{"ps", everyday_ps},
+                           Row{"inspect", everyday_inspect},
+                           Row{"logs", everyday_logs},
+                           Row{"attach", attach},
+                           Row{"exec", everyday_exec},
+                           Row{"wait", wait},
+                           Row{"rename", rename},
+                           Row{"events", everyday_events},
                            Row{"restore", restore}};
 
 const Row* find_row(std::string_view verb) {
@@ -275,12 +337,23 @@ Result<int> for_each_guest(
     if (guest && done) continue;
     failed = 1;
     if (guest) {
-      complain("vrun", std::move(done).error());
+      complain("vrun", engine::as_flags(std::move(done).error()));
     } else {
       complain("vrun", guest.error());
     }
   }
   return failed;
+}
+
+Result<bool> says_yes(const std::string& question) {
+  TRY(sys::write_all(STDERR_FILENO, question + " [y/N] "));
+  std::array<char, 16> answer{};
+  const std::size_t n = TRY(sys::read(STDIN_FILENO, answer));
+  if (n > 0 && (answer[0] == 'y' || answer[0] == 'Y')) return true;
+  const char* end = n == 0 || ::isatty(STDIN_FILENO) == 0 ? "\n" : "";
+  TRY(sys::write_all(STDERR_FILENO,
+                     std::string(end) + "nothing is removed; --force does not ask\n"));
+  return false;
 }
 
 int guest_step(const std::vector<std::string_view>& words) {

@@ -30,6 +30,12 @@ Result<int> everyday_logs(const EverydayCall& call);
 Result<int> everyday_exec(const EverydayCall& call);
 Result<int> everyday_events(const EverydayCall& call);
 
+// Asks on stderr and reads the answer from stdin, which need not be a terminal; its end is a no.
+Result<bool> says_yes(const std::string& question);
+
+// The elements of a JSON list by --format: json, yaml, a member's path, or a Go template.
+Result<void> show_document(std::string json_list, const std::string& format);
+
 // "3 minutes" of so many seconds.
 std::string time_words(std::int64_t seconds);
 // Seconds since the epoch of a time that now_text() wrote; 0 if it is none.

@@ -1,6 +1,7 @@
 // tag, rmi, prune and df: names change, and what nothing needs goes.
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/complain.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
@@ -47,7 +49,16 @@ Result<std::vector<Named>> names_meant(const EverydayCall& call, const Shelf& sh
     }
   }
   const Image image = TRY(catalog_of(call).find(word));
-  std::erase_if(all, [&](const Named& named) { return named.manifest.digest != image.digest; });
+  // One configuration may be packed in several manifests: they all have its id.
+  std::set<std::string> manifests;
+  std::vector<std::string> damaged;
+  for (const images::Listed& listed : TRY(catalog_of(call).list(damaged))) {
+    if (listed.image.manifest.config.digest == image.manifest.config.digest) {
+      manifests.insert(listed.image.digest.str());
+    }
+  }
+  std::erase_if(
+      all, [&](const Named& named) { return !manifests.contains(named.manifest.digest.str()); });
   if (!all.empty()) return all;
   return Error(Code::kState,
                "image " + quote(word) + " came with vrun: it has no name to take away");
@@ -102,13 +113,7 @@ std::string words_of(const images::Removed& removed) {
 
 Result<bool> may_go_on(const Arguments& arguments, const std::string& question) {
   if (arguments.on("force") || arguments.on("dry-run")) return true;
-  if (::isatty(STDIN_FILENO) == 0) {
-    return Error(Code::kInvalid, "nobody is here to be asked").hint("--force does it unasked");
-  }
-  TRY(sys::write_all(STDERR_FILENO, question + " [y/N] "));
-  std::array<char, 16> answer{};
-  const std::size_t n = TRY(sys::read(STDIN_FILENO, answer));
-  return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+  return says_yes(question);
 }
 
 // Names of images that no guest was made from.
@@ -185,6 +190,20 @@ Result<std::vector<Use>> uses(const EverydayCall& call) {
   return rows;
 }
 
+// `system df -v`: what each guest wrote, below the sums; images are listed as by `images`.
+Result<int> each_use(const EverydayCall& call, const std::string& sums) {
+  TRY(print_out(sums + "\nimages:\n"));
+  TRY(list_images(call));
+  std::vector<std::vector<std::string>> cells{{"GUEST", "SIZE"}};
+  const std::string guests = fs::join(call.places.data, "guests");
+  for (const images::ImageUser& user : TRY(images::image_users(call.places.data))) {
+    const std::uint64_t bytes =
+        images::tree_bytes(At::cwd(), fs::join(guests, user.tenant + "/" + user.guest));
+    cells.push_back({user.guest, human_size(bytes)});
+  }
+  return print_out("\nguests:\n" + table(cells));
+}
+
 }  // namespace
 
 Result<int> tag_image(const EverydayCall& call) {
@@ -212,16 +231,19 @@ Result<int> tag_image(const EverydayCall& call) {
 Result<int> remove_images(const EverydayCall& call) {
   Shelf shelf = TRY(open_shelf(call));
   Freed freed;
-  Result<void> failed;
-  for (std::size_t i = 0; i < call.arguments.words().size() && failed; ++i)
-    failed = remove_one(call, shelf, call.arguments.word(i), freed);
+  int failed = 0;
+  for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
+    Result<void> removed = remove_one(call, shelf, call.arguments.word(i), freed);
+    if (removed) continue;
+    failed = 1;
+    complain("vrun", std::move(removed).error().during("rmi"));
+  }
   images::Collection rule;
   rule.shipped = shelf.shipped;
   rule.only = std::move(freed.content);
   // The names are gone whatever happens to the content: prune can free it as well.
   const Result<std::optional<images::Removed>> removed = images::collect(shelf.store, rule);
   TRY(print_out(freed.text));
-  if (!failed) return std::move(failed).error();
   if (!removed) {
     log::warning("the content stays for now: " + removed.error().text());
   } else if (!*removed) {
@@ -230,7 +252,7 @@ Result<int> remove_images(const EverydayCall& call) {
     TRY(print_out("Deleted: " + words_of(**removed)));
   }
   collect_by_policy(call);
-  return 0;
+  return failed;
 }
 
 void collect_by_policy(const EverydayCall& call) {
@@ -246,11 +268,11 @@ void collect_by_policy(const EverydayCall& call) {
 Result<int> prune_images(const EverydayCall& call) {
   const bool all = call.arguments.on("all");
   Shelf shelf = TRY(open_shelf(call));
-  if (all) {
-    const std::string question = "This removes every image that no guest uses. Go on?";
-    if (!TRY(may_go_on(call.arguments, question))) return 1;
-    TRY(take_unused_names(call.arguments, shelf));
-  }
+  const std::string question = all ? "This removes every image that no guest uses. Go on?"
+                                   : "This removes all content that no image and no guest needs. "
+                                     "Go on?";
+  if (!TRY(may_go_on(call.arguments, question))) return 1;
+  if (all) TRY(take_unused_names(call.arguments, shelf));
   images::Collection rule;
   rule.shipped = shelf.shipped;
   rule.dry_run = call.arguments.on("dry-run");
@@ -295,6 +317,7 @@ Result<int> disk_use(const EverydayCall& call) {
     cells.push_back(
         {row.what, std::to_string(row.count), std::to_string(row.active), human_size(row.bytes)});
   }
+  if (call.arguments.on("verbose")) return each_use(call, table(cells));
   return print_out(table(cells));
 }
 

@@ -11,7 +11,9 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/go_template.hpp"
 #include "cli/table.hpp"
+#include "cli/verb_guests.hpp"
 #include "cli/verbs_images.hpp"
 
 namespace vrun::cli {
@@ -32,6 +34,7 @@ constexpr std::array kFunctions{
     Row{"images", &list_images},
     Row{"image ls", &list_images},
     Row{"image inspect", &inspect_images},
+    Row{"history", &image_history},
     Row{"image history", &image_history},
     Row{"tag", &tag_image},
     Row{"image tag", &tag_image},
@@ -121,9 +124,22 @@ Result<bool> passes(const Listed& listed, const std::string& filter) {
                        [&](const oci::Reference& name) { return matches(name, value); });
   }
   if (key == "label") return has_label(listed.image, value);
+  // Every image here has a name: nothing would keep it otherwise.
+  if (key == "dangling" && value == "true") return false;
+  if (key == "dangling" && value == "false") return true;
   if (key == "id") return id_of(listed.image, true).substr(7).starts_with(value);
   return Error(Code::kInvalid, "--filter " + quote(filter) + ": unknown key")
-      .hint("the keys are reference, label and id");
+      .hint("the keys are reference, label, id and dangling");
+}
+
+// An image of several names is listed under those that were meant.
+void keep_meant(Listed& listed, const std::string& filter) {
+  constexpr std::string_view kReference = "reference=";
+  if (!filter.starts_with(kReference)) return;
+  const std::string pattern = filter.substr(kReference.size());
+  std::erase_if(listed.names, [&](const auto& name) { return !matches(name, pattern); });
+  const Result<oci::Reference> shipped = oci::Reference::parse(listed.shipped);
+  if (shipped && !listed.names.empty() && !matches(*shipped, pattern)) listed.shipped.clear();
 }
 
 Result<std::vector<Listed>> filtered(const EverydayCall& call) {
@@ -131,12 +147,16 @@ Result<std::vector<Listed>> filtered(const EverydayCall& call) {
   std::vector<Listed> rows = TRY(catalog_of(call).list(damaged));
   for (const std::string& words : damaged)
     log::warning(words + " (vrun image fsck tells more)");
-  for (const std::string& filter : call.arguments.list("filter")) {
+  std::vector<std::string> filters = call.arguments.list("filter");
+  if (!call.arguments.words().empty()) filters.push_back("reference=" + call.arguments.word(0));
+  for (const std::string& filter : filters) {
     std::vector<Listed> kept;
     for (Listed& row : rows) {
       if (TRY(passes(row, filter))) kept.push_back(std::move(row));
     }
     rows = std::move(kept);
+    for (Listed& row : rows)
+      keep_meant(row, filter);
   }
   return rows;
 }
@@ -211,6 +231,26 @@ std::string to_table(const std::vector<Listed>& rows, const Arguments& arguments
     }
   }
   return table(cells);
+}
+
+// A row for each name, with the members that Docker's templates use.
+Result<std::string> to_template(const std::vector<Listed>& rows, const Arguments& arguments) {
+  json::Writer w;
+  w.begin_array();
+  for (const Listed& row : rows) {
+    for (const oci::Reference& name : names_of(row)) {
+      const auto [repository, tag] = columns_of(name);
+      w.begin_object().member("Repository", repository).member("Tag", tag);
+      w.member("ID", id_of(row.image, arguments.on("no-trunc")));
+      w.member("Digest", row.image.digest.str()).member("CreatedAt", row.image.config.created);
+      w.member("CreatedSince", age_of(row.image.config.created));
+      w.member("Size", human_size(row.image.size())).end_object();
+    }
+  }
+  w.end_array();
+  const std::string text = w.take();
+  const json::Document document = TRY(json::Document::parse(text, "images"));
+  return fill_rows(arguments.text("format"), document.root());
 }
 
 void write_texts(json::Writer& w, std::string_view key, const std::vector<std::string>& texts) {
@@ -345,23 +385,32 @@ Result<int> everyday_image(std::string_view verb, const EverydayCall& call) {
 Result<int> list_images(const EverydayCall& call) {
   const std::string format = call.arguments.text("format");
   const bool names = format == "names";
-  const bool json = !names && TRY(wants_json(call.arguments, "table"));
+  const bool by_template = is_template(format);
+  const bool json = !names && !by_template && TRY(wants_json(call.arguments, "table"));
   const std::vector<Listed> rows = TRY(filtered(call));
   if (call.arguments.on("quiet")) return print_out(to_ids(rows, call.arguments.on("no-trunc")));
   if (names) return print_out(to_names(rows));
+  if (by_template) return print_out(TRY(to_template(rows, call.arguments)));
   return print_out(json ? to_json(rows) : to_table(rows, call.arguments));
 }
 
 Result<int> inspect_images(const EverydayCall& call) {
-  const images::Catalog catalog = catalog_of(call);
-  std::vector<std::string> damaged;
-  const std::vector<Listed> rows = TRY(catalog.list(damaged));
   json::Writer w(json::Style::kSpaces);
   w.begin_array();
   for (std::size_t i = 0; i < call.arguments.words().size(); ++i)
-    write_image(w, TRY(look_up(catalog, rows, call.arguments.word(i))));
+    TRY(write_image_named(call, call.arguments.word(i), w));
   w.end_array();
-  return print_out(w.take() + "\n");
+  TRY(show_document(w.take(), call.arguments.text("format")));
+  return 0;
+}
+
+Result<void> write_image_named(const EverydayCall& call, const std::string& name,
+                               json::Writer& writer) {
+  const images::Catalog catalog = catalog_of(call);
+  std::vector<std::string> damaged;
+  const std::vector<Listed> rows = TRY(catalog.list(damaged));
+  write_image(writer, TRY(look_up(catalog, rows, name)));
+  return {};
 }
 
 Result<int> image_history(const EverydayCall& call) {

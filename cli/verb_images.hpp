@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/json_writer.hpp"
 #include "cli/run.hpp"
 #include "images/catalog.hpp"
 
@@ -18,6 +19,9 @@ Result<int> everyday_image(std::string_view verb, const EverydayCall& call);
 Result<int> list_images(const EverydayCall& call);
 Result<int> inspect_images(const EverydayCall& call);
 Result<int> image_history(const EverydayCall& call);
+// What `image inspect` says of one image. Code::kNotFound where there is none of the name.
+Result<void> write_image_named(const EverydayCall& call, const std::string& name,
+                               json::Writer& writer);
 
 Result<int> tag_image(const EverydayCall& call);
 Result<int> remove_images(const EverydayCall& call);

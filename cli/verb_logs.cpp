@@ -20,11 +20,12 @@ Result<engine::LogsRequest> request_of(const EverydayCall& call) {
   }
   request.follow = arguments.on("follow");
   const std::string tail = arguments.text("tail");
-  if (!tail.empty() && tail != "all") {
+  // A number below zero is "all" for Docker, and scripts write it.
+  if (!tail.empty() && tail != "all" && !parse_i64(tail).has_value()) {
+    return Error(Code::kInvalid, "--tail " + quote(tail) + ": not a number of lines");
+  }
+  if (!tail.empty() && tail != "all" && *parse_i64(tail) >= 0) {
     request.tail = parse_u64(tail);
-    if (!request.tail) {
-      return Error(Code::kInvalid, "--tail " + quote(tail) + ": not a number of lines");
-    }
   }
   return request;
 }

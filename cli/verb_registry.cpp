@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/verbs_registry.hpp"
+#include "images/platform.hpp"
 #include "images/pull.hpp"
 
 namespace vrun::cli {
@@ -78,7 +79,10 @@ Result<TransferRequest> to_transfer(std::string_view verb, const Arguments& argu
   for (std::size_t i = 0; i < arguments.words().size(); ++i)
     request.images.push_back(arguments.word(i));
   request.progress = TRY(to_style(arguments));
-  if (verb == "pull") request.platform = arguments.text("platform");
+  if (verb == "pull") {
+    request.platform = arguments.text("platform");
+    if (!request.platform.empty()) TRY(images::parse_platform(request.platform));
+  }
   return request;
 }
 

@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "cli/output.hpp"
 #include "cli/process_row.hpp"
+#include "cli/ps_table.hpp"
 #include "cli/stats_sample.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
@@ -70,7 +71,25 @@ std::string as_json(const std::vector<ProcessRow>& rows) {
 
 }  // namespace
 
+// `top GUEST aux`: the host's ps, cut down to the guest's processes.
+Result<int> top_by_ps(const EverydayCall& call) {
+  const Guests guests = TRY(guests_of(call));
+  const Guest guest = TRY(guests.find(call.arguments.word(0)));
+  if (!guest.runs()) {
+    return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running (" +
+                                   engine::to_text(guest.status) + ")");
+  }
+  const auto& words = call.arguments.words();
+  const std::vector<std::string> options(words.begin() + 1, words.end());
+  const std::string output = TRY(run_ps(options, call.host.env));
+  const std::vector<Pid> pids = TRY(runtime::processes(guests.context(), guest.record.id));
+  const std::string table = TRY(ps_table(output, pids));
+  TRY(sys::write_all(STDOUT_FILENO, table));
+  return 0;
+}
+
 Result<int> everyday_top(const EverydayCall& call) {
+  if (call.arguments.words().size() > 1) return top_by_ps(call);
   const Form form = TRY(form_of(call.arguments));
   const bool live =
       form == Form::kTable && !call.arguments.on("no-stream") && ::isatty(STDOUT_FILENO) == 1;

@@ -185,7 +185,9 @@ Result<int> everyday_commit(const EverydayCall& call) {
   request.changes = call.arguments.list("change");
   request.mount_points = engine::mount_points(guest.record);
   ignore_ending_signals();
-  const engine::Standstill still = TRY(engine::Standstill::begin(guests, guest));
+  const bool pause = !call.arguments.has("pause") || call.arguments.on("pause");
+  std::optional<engine::Standstill> still;
+  if (pause) still.emplace(TRY(engine::Standstill::begin(guests, guest)));
   return run_helper("commit", request);
 }
 

@@ -98,6 +98,21 @@ inline constexpr std::array kRun{
          "container"},
     Flag{"pull", "", Kind::kText, "WHEN", "missing, always, never: when to fetch the image"},
     Flag{"platform", "", Kind::kText, "OS/ARCH", "which of an image's platforms"},
+    Flag{"quiet", "q", Kind::kSwitch, "", "no progress while the image is fetched"},
+    Flag{"cidfile", "", Kind::kText, "FILE", "write the guest's id into a new file"},
+    Flag{"sig-proxy", "", Kind::kSwitch, "", "signals to us go to the guest", "true"},
+    Flag{"publish-all", "P", Kind::kSwitch, "",
+         "publish the image's ports and those of --expose on free ports of the host"},
+    Flag{"expose", "", Kind::kList, "PORT[/PROTOCOL]", "a port for --publish-all"},
+    Flag{"mac-address", "", Kind::kText, "MAC", "its hardware address on its first network"},
+    Flag{"domainname", "", Kind::kText, "NAME", "NIS domain name inside"},
+    Flag{"label-file", "", Kind::kList, "FILE", "labels from the lines of FILE"},
+    Flag{"annotation", "", Kind::kList, "NAME=VALUE", "an annotation of the OCI specification"},
+    Flag{"log-driver", "", Kind::kText, "DRIVER",
+         "none: keep no log; json-file, local, k8s-file: vrun's own files"},
+    Flag{"oom-score-adj", "", Kind::kText, "NUMBER", "who dies first when the host lacks memory"},
+    Flag{"cpu-quota", "", Kind::kText, "MICROSECONDS", "most cpu time in each --cpu-period"},
+    Flag{"cpu-period", "", Kind::kText, "MICROSECONDS", "1000 to 1000000; default: 100000"},
 };
 
 inline constexpr std::array kStart{
@@ -108,6 +123,8 @@ inline constexpr std::array kStart{
 };
 inline constexpr std::array kStop{
     Flag{"time", "t", Kind::kText, "SECONDS", "until it is killed; -1: never; default: its own"},
+    Flag{"timeout", "", Kind::kText, "SECONDS", "the same"},
+    Flag{"signal", "s", Kind::kText, "SIGNAL", "what asks it to end; default: its own stop signal"},
 };
 inline constexpr std::array kKill{
     Flag{"signal", "s", Kind::kText, "SIGNAL", "by name or number", "KILL"},
@@ -116,17 +133,26 @@ inline constexpr std::array kRm{
     Flag{"force", "f", Kind::kSwitch, "", "kill it first; a guest that is not there is no fault"},
     Flag{"volumes", "v", Kind::kSwitch, "", "also the volumes that are its own, without a name"},
 };
+inline constexpr std::array kGuestPrune{
+    Flag{"force", "f", Kind::kSwitch, "", "do not ask"},
+    Flag{"filter", "", Kind::kList, "NAME=VALUE", "only those with label=NAME[=VALUE]"},
+};
 inline constexpr std::array kPs{
     Flag{"all", "a", Kind::kSwitch, "", "also guests that do not run"},
     Flag{"quiet", "q", Kind::kSwitch, "", "print only ids"},
     Flag{"no-trunc", "", Kind::kSwitch, "", "whole ids and commands"},
     Flag{"last", "n", Kind::kText, "COUNT", "the newest ones, running or not"},
     Flag{"filter", "f", Kind::kList, "NAME=VALUE",
-         "name=, id=, status=, label=, ancestor=, exited=, health=, restart="},
-    Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
+         "name, id, status, label, ancestor, exited, health, restart, network, publish, volume, "
+         "since, before"},
+    Flag{"format", "", Kind::kText, "FORM",
+         "table, json, yaml, or a template: '{{.ID}} {{.Names}}', 'table {{.Names}}'", "table"},
+    Flag{"latest", "l", Kind::kSwitch, "", "the newest one, running or not"},
+    Flag{"size", "s", Kind::kSwitch, "", "how much each guest wrote on disk"},
 };
 inline constexpr std::array kInspect{
-    Flag{"format", "f", Kind::kText, "FORM", "json, yaml, or a member's path such as state.status"},
+    Flag{"format", "f", Kind::kText, "FORM",
+         "json, yaml, a member's path such as state.status, or a template: '{{.State.Status}}'"},
 };
 inline constexpr std::array kLogs{
     Flag{"follow", "f", Kind::kSwitch, "", "go on until the guest ends"},
@@ -186,15 +212,16 @@ inline constexpr std::array kGuestVerbs{
                  .least = 1,
                  .most = kAny,
                  .flags_anywhere = false},
-    EverydayVerb{
-        .name = "plan",
-        .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
-        .summary = "show what `run` with the same flags would do; change nothing",
-        .text = "Prints the guest's ids, its OCI specification and the steps of its start.",
-        .flag_set = EverydayFlags::kRun,
-        .least = 1,
-        .most = kAny,
-        .flags_anywhere = false},
+    EverydayVerb{.name = "plan",
+                 .arguments = "IMAGE [COMMAND [ARGUMENT...]]",
+                 .summary = "show what `run` with the same flags would do; change nothing",
+                 .text =
+                     "Prints the guest's ids, its OCI specification and the steps of its start. An "
+                     "image that is not here is fetched only when --pull says so.",
+                 .flag_set = EverydayFlags::kRun,
+                 .least = 1,
+                 .most = kAny,
+                 .flags_anywhere = false},
     EverydayVerb{.name = "start",
                  .arguments = "GUEST...",
                  .summary = "start guests that were created or have ended",
@@ -220,7 +247,9 @@ inline constexpr std::array kGuestVerbs{
     EverydayVerb{.name = "kill",
                  .arguments = "GUEST...",
                  .summary = "send a signal to the first process of guests",
-                 .text = "",
+                 .text =
+                     "KILL and the guest's own stop signal are a wish that it ends: its restart "
+                     "policy does not start it again then.",
                  .flag_set = EverydayFlags::kKill,
                  .least = 1,
                  .most = kAny},
@@ -231,6 +260,12 @@ inline constexpr std::array kGuestVerbs{
                  .flag_set = EverydayFlags::kRm,
                  .least = 1,
                  .most = kAny},
+    EverydayVerb{.name = "container prune",
+                 .arguments = "",
+                 .summary = "remove all guests that do not run",
+                 .text = "The other verbs of guests have this first word too: container ls, "
+                         "container rm ...",
+                 .flag_set = EverydayFlags::kGuestPrune},
     EverydayVerb{.name = "ps",
                  .arguments = "",
                  .summary = "list guests",
@@ -238,9 +273,10 @@ inline constexpr std::array kGuestVerbs{
                          "it, lack of memory, or why it could not start.",
                  .flag_set = EverydayFlags::kPs},
     EverydayVerb{.name = "inspect",
-                 .arguments = "GUEST...",
-                 .summary = "all that is known of guests, as JSON",
-                 .text = "",
+                 .arguments = "GUEST|IMAGE...",
+                 .summary = "all that is known of guests or images, as JSON",
+                 .text = "Members have Docker's names where the same is meant, in small letters at "
+                         "the start; --format finds them in any case.",
                  .flag_set = EverydayFlags::kInspect,
                  .least = 1,
                  .most = kAny},

@@ -7,16 +7,26 @@
 
 namespace vrun::cli {
 
+inline constexpr std::array kImageInspect{
+    Flag{"format", "f", Kind::kText, "FORM",
+         "json, yaml, a member's path such as Config.Cmd, or a template: '{{.Id}}'"},
+};
 inline constexpr std::array kImages{
+    Flag{"all", "a", Kind::kSwitch, "", "the same: there are no images in between here"},
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the ids"},
     Flag{"digests", "", Kind::kSwitch, "", "show the digests of the manifests"},
     Flag{"no-trunc", "", Kind::kSwitch, "", "whole ids"},
     Flag{"filter", "f", Kind::kList, "KEY=VALUE",
-         "only those with reference=PATTERN, label=KEY[=VALUE] or id=DIGITS"},
-    Flag{"format", "", Kind::kText, "FORM", "table, json, or names: one a line", "table"},
+         "only those with reference=PATTERN, label=KEY[=VALUE], id=DIGITS or dangling=false"},
+    Flag{"format", "", Kind::kText, "FORM",
+         "table, json, names: one a line, or a template: '{{.Repository}}:{{.Tag}}'", "table"},
 };
 inline constexpr std::array kImageFormat{
     Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
+};
+inline constexpr std::array kDiskUse{
+    Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
+    Flag{"verbose", "v", Kind::kSwitch, "", "also each image and each guest"},
 };
 inline constexpr std::array kRmi{
     Flag{"force", "f", Kind::kSwitch, "",
@@ -94,19 +104,28 @@ inline constexpr std::array kImageVerbs{
                  .least = 1,
                  .most = 2},
     EverydayVerb{.name = "image ls",
-                 .arguments = "",
+                 .arguments = "[NAME]",
                  .summary = "the same as `vrun images`",
                  .text = "",
-                 .flag_set = EverydayFlags::kImages},
+                 .flag_set = EverydayFlags::kImages,
+                 .most = 1},
     EverydayVerb{.name = "image inspect",
                  .arguments = "IMAGE [IMAGE...]",
                  .summary = "all that is known of images, as JSON",
                  .text = "",
+                 .flag_set = EverydayFlags::kImageInspect,
                  .least = 1,
                  .most = 1000},
-    EverydayVerb{.name = "image history",
+    EverydayVerb{.name = "history",
                  .arguments = "IMAGE",
                  .summary = "how an image was built, the newest step first",
+                 .text = "",
+                 .flag_set = EverydayFlags::kImageFormat,
+                 .least = 1,
+                 .most = 1},
+    EverydayVerb{.name = "image history",
+                 .arguments = "IMAGE",
+                 .summary = "the same as `vrun history`",
                  .text = "",
                  .flag_set = EverydayFlags::kImageFormat,
                  .least = 1,
@@ -141,7 +160,7 @@ inline constexpr std::array kImageVerbs{
                  .arguments = "",
                  .summary = "how much disk images, layers, guests and volumes take",
                  .text = "",
-                 .flag_set = EverydayFlags::kImageFormat},
+                 .flag_set = EverydayFlags::kDiskUse},
     EverydayVerb{.name = "system prune",
                  .arguments = "",
                  .summary = "remove what nothing needs",

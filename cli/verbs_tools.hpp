@@ -45,6 +45,7 @@ inline constexpr std::array kUpdate{
 inline constexpr std::array kCp{
     Flag{"archive", "a", Kind::kSwitch, "", "with the owners of the source, by number"},
     Flag{"follow-link", "L", Kind::kSwitch, "", "when the source is a link, what it points to"},
+    Flag{"quiet", "q", Kind::kSwitch, "", "no progress: there is none anyway"},
 };
 inline constexpr std::array kDiff{
     Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
@@ -53,6 +54,7 @@ inline constexpr std::array kExport{
     Flag{"output", "o", Kind::kText, "FILE", "write to FILE instead of stdout"},
 };
 inline constexpr std::array kCommit{
+    Flag{"pause", "p", Kind::kSwitch, "", "stand still meanwhile; --pause=false goes on", "true"},
     Flag{"author", "a", Kind::kText, "NAME", "who made it, for the image's history"},
     Flag{"message", "m", Kind::kText, "TEXT", "why, for the image's history"},
     Flag{"change", "c", Kind::kList, "LINE", "a Dockerfile line applied to it: CMD [\"sh\"]"},
@@ -77,14 +79,15 @@ inline constexpr std::array kToolVerbs{
                  .flag_set = EverydayFlags::kStats,
                  .most = kMany},
     EverydayVerb{.name = "top",
-                 .arguments = "GUEST",
+                 .arguments = "GUEST [PS-OPTION...]",
                  .summary = "show the processes of a guest",
                  .text =
                      "PID is the number outside, INSIDE the one that the guest sees; UID is the "
-                     "guest's own. On a terminal the view is renewed until Ctrl-C.",
+                     "guest's own. On a terminal the view is renewed until Ctrl-C.\n\n"
+                     "With options of ps(1), as aux or -eo pid,args, the host's ps prints them.",
                  .flag_set = EverydayFlags::kTop,
                  .least = 1,
-                 .most = 1},
+                 .most = kMany},
     EverydayVerb{.name = "pause",
                  .arguments = "GUEST...",
                  .summary = "freeze all processes of guests",

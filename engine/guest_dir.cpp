@@ -138,7 +138,8 @@ Result<GuestDir> GuestDir::create(const std::string& guests_dir, const GuestReco
   Result<void> made = sys::make_dir(parent, record.name, 0700);
   if (!made && made.error().code() == Code::kExists) {
     return Error(Code::kExists, "guest " + quote(record.name) + " already exists")
-        .hint("choose another --name, or wait until it has ended");
+        .hint("choose another --name, or take the name from it: vrun rm " + record.name +
+              " (an ended guest keeps its name), or vrun rename");
   }
   if (!made) return std::move(made).error();
   Fd dir = TRY(sys::open_dir(parent, record.name));

@@ -57,6 +57,10 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
                           const ExecRequest& request) {
   const Guest guest = TRY(guests.find(record.name));
   if (!guest.runs() || guest.record.id != record.id) return not_running(guest);
+  if (guest.status == GuestStatus::kPaused) {
+    return Error(Code::kState, "guest " + quote(record.name) + " is paused: nothing runs in it")
+        .hint("vrun unpause " + record.name);
+  }
   if (request.tty && request.detach) {
     return Error(Code::kInvalid, "-t and -d: nobody would see the terminal");
   }

@@ -309,8 +309,8 @@ Result<void> kill_and_wait(const Guests& guests, const GuestRecord& record, cons
 
 }  // namespace
 
-Result<void> stop_guest(const Guests& guests, const GuestRecord& record,
-                        std::optional<std::int64_t> timeout_ms, std::string_view by) {
+Result<void> stop_guest(const Guests& guests, const GuestRecord& record, const StopWish& wish,
+                        std::string_view by) {
   Fd process;
   std::int64_t patience = 0;
   {
@@ -320,11 +320,11 @@ Result<void> stop_guest(const Guests& guests, const GuestRecord& record,
     if (locked.guest.status == GuestStatus::kRestarting) return stop_waiting(guests, locked);
     if (!locked.guest.runs() && locked.guest.status != GuestStatus::kEnding) return {};
     const StopRules rules = TRY(rules_of(locked));
-    patience = timeout_ms.value_or(rules.timeout_ms);
+    patience = wish.timeout_ms.value_or(rules.timeout_ms);
     Result<Fd> opened = runtime::open_init(guests.context(), record.id);
     if (opened) {
       process = *std::move(opened);
-      static_cast<void>(send(guests, record, rules.signal, by));
+      static_cast<void>(send(guests, record, wish.signal.value_or(rules.signal), by));
       thaw(guests, locked.guest);
     }
   }
@@ -341,10 +341,14 @@ Result<void> stop_guest(const Guests& guests, const GuestRecord& record,
 
 Result<void> kill_guest(const Guests& guests, const GuestRecord& record, int signal,
                         std::string_view by) {
-  const LockedGuest locked = TRY(guests.lock(record));
+  LockedGuest locked = TRY(guests.lock(record));
   if (!locked.guest.runs()) {
     return Error(Code::kState, "guest " + quote(record.name) + " is not running (" +
                                    to_text(locked.guest.status) + ")");
+  }
+  if (signal == SIGKILL || signal == TRY(rules_of(locked)).signal) {
+    locked.guest.record.desired = Desired::kStopped;
+    TRY(locked.save());
   }
   return send(guests, record, signal, by);
 }
@@ -362,7 +366,8 @@ Result<void> remove_guest(const Guests& guests, const GuestRecord& record, Force
           .hint("stop it first, or use rm --force");
     }
   }
-  TRY(stop_guest(guests, record, force == Force::kYes ? 0 : kSettleMs, "vrun rm"));
+  const StopWish wish{.timeout_ms = force == Force::kYes ? 0 : kSettleMs, .signal = {}};
+  TRY(stop_guest(guests, record, wish, "vrun rm"));
   TRY(wait_for_monitor(guests, record, kSettleMs));
   Result<LockedGuest> locked = guests.lock(record);
   if (!locked && locked.error().code() == Code::kNotFound) return {};  // it had --rm

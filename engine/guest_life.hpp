@@ -10,11 +10,16 @@
 
 namespace vrun::engine {
 
+// What is not said is the guest's own: --stop-signal, --stop-timeout.
+struct StopWish {
+  std::optional<std::int64_t> timeout_ms;  // below zero: never killed
+  std::optional<int> signal;
+};
 // `by`: who wants it, for the guest's record: "vrun stop".
-Result<void> stop_guest(const Guests& guests, const GuestRecord& record,
-                        std::optional<std::int64_t> timeout_ms = std::nullopt,
+Result<void> stop_guest(const Guests& guests, const GuestRecord& record, const StopWish& wish = {},
                         std::string_view by = "vrun stop");
-// A guest that does not run is kState.
+// A guest that does not run is kState. SIGKILL and the guest's stop signal are a wish that it ends:
+// no restart policy starts it again.
 Result<void> kill_guest(const Guests& guests, const GuestRecord& record, int signal,
                         std::string_view by = "vrun kill");
 // kState while it runs, unless `force`: then it is killed first.

@@ -159,6 +159,10 @@ std::optional<LogRecord> parse_log_record(std::string_view line) {
 Result<void> read_logs(const Guests& guests, const GuestRecord& record, const LogsRequest& request,
                        const std::function<bool(const LogRecord&)>& on_record) {
   const std::string path = guests.path_of(record) + "/logs";
+  if (record.request.log_driver == "none") {
+    return Error(Code::kState, "guest " + quote(record.name) + " has no log: --log-driver none")
+        .hint("`vrun attach` shows what it says from now on");
+  }
   Result<Fd> dir = sys::open_dir(At::cwd(), path);
   if (!dir && dir.error().code() == Code::kNotFound) {
     return Error(Code::kState, "guest " + quote(record.name) + " has no log")

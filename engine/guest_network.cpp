@@ -1,5 +1,7 @@
 #include "engine/guest_network.hpp"
 
+#include <algorithm>
+
 #include <fcntl.h>
 
 #include "base/fs.hpp"
@@ -33,6 +35,11 @@ Result<void> add_flags(const RunRequest& request, network::Join& join) {
   if (!request.ip6.empty() && !(join.ipv6 = network::parse_ipv6(request.ip6))) {
     return Error(Code::kInvalid, "--ip6 " + quote(request.ip6) + ": not an IPv6 address");
   }
+  if (!request.mac_address.empty() && !(join.mac = network::parse_mac(request.mac_address))) {
+    return Error(Code::kInvalid,
+                 "--mac-address " + quote(request.mac_address) + ": not a hardware address")
+        .hint("such as 02:42:ac:11:00:02");
+  }
   for (const std::string& alias : request.network_aliases) {
     TRY(network::check_alias(alias));
     join.aliases.push_back(alias);
@@ -56,6 +63,7 @@ Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestR
   if (!mode.joins.empty()) TRY(add_flags(request, mode.joins[0]));
   attach.joins = std::move(mode.joins);
   attach.ports = TRY(parse_all(request.publish));
+  TRY(parse_all(request.expose));
   for (const std::string& text : request.add_hosts)
     attach.extra_hosts.push_back(TRY(network::parse_extra_host(text)));
   attach.dns = request.dns;
@@ -96,7 +104,26 @@ Result<void> check_network(const RunRequest& request) {
   }
   if (!request.ip.empty()) return needs_network("--ip " + request.ip, request.network);
   if (!request.ip6.empty()) return needs_network("--ip6 " + request.ip6, request.network);
+  if (!request.mac_address.empty()) return needs_network("--mac-address", request.network);
+  if (request.publish_all) return needs_network("--publish-all", request.network);
   if (!request.network_aliases.empty()) return needs_network("--network-alias", request.network);
+  return {};
+}
+
+Result<void> publish_exposed(const std::vector<std::string>& of_image, RunRequest& request) {
+  if (!request.publish_all) return {};
+  std::vector<network::Publish> ports = TRY(parse_all(request.publish));
+  std::vector<std::string> wanted = of_image;
+  wanted.insert(wanted.end(), request.expose.begin(), request.expose.end());
+  for (const std::string& text : wanted) {
+    const network::Publish port = TRY(network::parse_publish(text));
+    const bool known = std::any_of(ports.begin(), ports.end(), [&](const auto& one) {
+      return one.guest_port == port.guest_port && one.protocol == port.protocol;
+    });
+    if (known) continue;
+    ports.push_back(port);
+    request.publish.push_back(text);
+  }
   return {};
 }
 
@@ -162,6 +189,17 @@ Result<std::vector<network::Publish>> ports_of(const Guests& guests, const Guest
   std::optional<network::GuestNetwork> now = TRY(networks.guest(record.name));
   if (now) return std::move(now->ports);
   return parse_all(record.request.publish);
+}
+
+Result<network::GuestNetwork> network_of(const Guests& guests, const GuestRecord& record) {
+  const network::Networks networks = TRY(networks_of(guests));
+  std::optional<network::GuestNetwork> now = TRY(networks.guest(record.name));
+  if (now) return *std::move(now);
+  network::GuestNetwork none;
+  none.tenant = record.tenant;
+  none.guest = record.name;
+  none.ports = TRY(parse_all(record.request.publish));
+  return none;
 }
 
 Result<void> rename_network(const Guests& guests, const std::string& old_name,

@@ -8,12 +8,16 @@
 #include "base/id.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
+#include "network/networks.hpp"
 #include "network/wishes.hpp"
 
 namespace vrun::engine {
 
 // What is wrong with --network, --publish, --ip ... alone; said before anything is made.
 Result<void> check_network(const RunRequest& request);
+// --publish-all: what the image and --expose name gets a free port of the host each, but for what
+// --publish names already.
+Result<void> publish_exposed(const std::vector<std::string>& of_image, RunRequest& request);
 // Has the guest no network namespace of its own (--network host, container:NAME)?
 bool shares_network(const RunRequest& request);
 // The path of the namespace that --network container:NAME names; empty for everything else.
@@ -27,6 +31,8 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
 // The ports of a running guest as they are open, chosen ones included; else those that were asked
 // for.
 Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);
+// What it has at the moment; nothing while it does not run, but for the ports that were asked for.
+Result<network::GuestNetwork> network_of(const Guests& guests, const GuestRecord& record);
 Result<void> rename_network(const Guests& guests, const std::string& old_name,
                             const GuestRecord& record);
 // After the guest's end; nothing attached is success.

@@ -84,6 +84,23 @@ Result<void> settle_environment(RunRequest& request, const Host& host) {
   return {};
 }
 
+// Lines of "NAME=VALUE" or "NAME"; empty ones and comments are none.
+Result<void> settle_labels(RunRequest& request) {
+  std::vector<std::string> labels;
+  for (const std::string& file : request.label_files) {
+    const Result<std::string> text =
+        fs::read_file(At::cwd(), file, kEnvFileBytes, fs::Kind::kRegularOnly);
+    if (!text) return Error(text.error().code(), "--label-file: " + text.error().text());
+    for (const std::string_view line : split(*text, '\n')) {
+      const std::string_view label = trim(line);
+      if (!label.empty() && label[0] != '#') labels.emplace_back(label);
+    }
+  }
+  request.labels.insert(request.labels.begin(), labels.begin(), labels.end());
+  request.label_files.clear();
+  return {};
+}
+
 // "./site:/www" from here: "/home/me/site:/www".
 std::string absolute_volume(const std::string& text, const std::string& cwd) {
   const std::string source = text.substr(0, text.find(':'));
@@ -113,13 +130,34 @@ Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, Gues
   return {};
 }
 
+Error cidfile_exists(const RunRequest& request) {
+  return Error(Code::kExists, "--cidfile " + quote(request.cidfile) + ": the file exists")
+      .hint("another guest's id may be in it: remove it, or name another file");
+}
+
 }  // namespace
+
+Result<void> write_cidfile(const GuestRecord& record) {
+  const std::string& path = record.request.cidfile;
+  if (path.empty()) return {};
+  Result<Fd> file = sys::open(At::cwd(), path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+  if (!file && file.error().code() == Code::kExists) return cidfile_exists(record.request);
+  if (!file) return std::move(file).error().during("--cidfile");
+  return sys::write_all(file->get(), record.id);
+}
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
   request.tty = wants_terminal(request);
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
+  TRY(settle_labels(request));
   const std::string cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
+  if (!request.cidfile.empty()) {
+    if (!request.cidfile.starts_with('/')) {
+      request.cidfile = fs::clean(fs::join(cwd, request.cidfile));
+    }
+    if (sys::stat(At::cwd(), request.cidfile, AT_SYMLINK_NOFOLLOW)) return cidfile_exists(request);
+  }
   for (std::string& volume : request.volumes)
     volume = absolute_volume(volume, cwd);
   for (std::string& option : request.security_opts) {
@@ -155,6 +193,7 @@ Result<images::Image> find_image(const RunRequest& request, const Guests& guests
   transfer.tenant = guests.tenant();
   transfer.images = {request.image};
   transfer.platform = request.platform;
+  if (request.quiet) transfer.progress = images::ProgressStyle::kQuiet;
   Result<images::Image> image =
       images::obtain(catalog, TRY(images::parse_pull_policy(request.pull)), std::move(transfer),
                      TRY(helper_path("vrun-image")), guests.host());
@@ -189,9 +228,14 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
   for (const std::string& text : request.mounts)
     TRY(take_mount("--mount " + quote(text), parse_mount(text), facts));
   for (const std::string& text : request.devices) {
-    DeviceGrant grant = TRY(parse_device(text));
-    facts.volumes.push_back(std::move(grant.mount));
-    facts.device_rules.push_back(std::move(grant.rule));
+    std::vector<DeviceGrant> grants = TRY(parse_devices(text));
+    if (grants.empty()) {
+      return Error(Code::kInvalid, "--device " + quote(text) + ": no device is below it");
+    }
+    for (DeviceGrant& grant : grants) {
+      facts.volumes.push_back(std::move(grant.mount));
+      facts.device_rules.push_back(std::move(grant.rule));
+    }
   }
   // Without root the guest's ids are those that we have: its root is the user.
   for (oci::Mount& volume : facts.volumes) {

@@ -23,6 +23,9 @@ namespace vrun::engine {
 // paths become absolute, "as my terminal is" becomes yes or no.
 Result<void> settle_request(RunRequest& request, const Host& host);
 
+// --cidfile: the new guest's id, in a file that was not there.
+Result<void> write_cidfile(const GuestRecord& record);
+
 // A guest that does not exist yet, with an id and a name of its own.
 Result<GuestRecord> new_record(const images::Image& image, const Guests& guests,
                                RunRequest request);

@@ -20,13 +20,14 @@ namespace {
 constexpr std::string_view kDefaultPath =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// What ordinary services need to bind low ports, change to their user and own their files. Of
-// Docker's fourteen, left out: MKNOD (no effect in a user namespace), AUDIT_WRITE (the audit system
-// is the host's) and NET_RAW (forged packets; ping works by the sysctl below).
-constexpr std::array<std::string_view, 11> kDefaultCapabilities{
-    "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",    "CAP_FSETID",
-    "CAP_KILL",    "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",   "CAP_SETGID",
-    "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT"};
+// What ordinary services need to bind low ports, change to their user and own their files, and
+// ping (the one of BusyBox wants a raw socket; with a network of the guest's own: see
+// capabilities_of()). Of Docker's fourteen, left out: MKNOD (no
+// effect in a user namespace) and AUDIT_WRITE (the audit system is the host's).
+constexpr std::array<std::string_view, 12> kDefaultCapabilities{
+    "CAP_CHOWN",  "CAP_DAC_OVERRIDE",     "CAP_FOWNER",  "CAP_FSETID",
+    "CAP_KILL",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP",
+    "CAP_SETGID", "CAP_SETPCAP",          "CAP_SETUID",  "CAP_SYS_CHROOT"};
 
 // Host-wide knowledge and knobs that no guest has business with; the list of Docker and Podman.
 constexpr std::array<std::string_view, 14> kMasked{"/proc/acpi",
@@ -192,6 +193,7 @@ Result<oci::Process> process_of(const oci::ImageConfig& image, const RunRequest&
   process.no_new_privileges = security.no_new_privileges;
   process.apparmor_profile = security.apparmor;
   process.rlimits = TRY(parse_ulimits(request));
+  process.oom_score_adj = TRY(parse_oom_score(request));
   return process;
 }
 
@@ -315,12 +317,18 @@ Result<std::vector<std::string>> command_of(const oci::ImageConfig& image,
   const std::vector<std::string>& rest = own ? image.cmd : request.args;
   command.insert(command.end(), rest.begin(), rest.end());
   if (!command.empty()) return command;
+  if (request.entrypoint && !image.cmd.empty()) {
+    return Error(Code::kInvalid, "no command: --entrypoint takes the image's command away as well")
+        .hint("name one after the image: vrun run --entrypoint PROGRAM IMAGE COMMAND");
+  }
   return Error(Code::kInvalid, "no command: the image has none and none was given")
       .hint("name one after the image: vrun run IMAGE COMMAND");
 }
 
 Result<std::vector<std::string>> capabilities_of(const RunRequest& request) {
   std::vector<std::string> set(kDefaultCapabilities.begin(), kDefaultCapabilities.end());
+  // Raw packets into a namespace that others share could be forged in their name.
+  if (shares_network(request)) std::erase(set, "CAP_NET_RAW");
   if (request.privileged) set = process::capability_names();
   const auto has = [](const std::vector<std::string>& list, std::string_view name) {
     return std::find(list.begin(), list.end(), name) != list.end();
@@ -345,7 +353,7 @@ Result<void> check_flags(const oci::ImageConfig& image, const RunRequest& reques
   TRY(command_of(image, request));
   TRY(capabilities_of(request));
   TRY(to_resources(request));
-  return {};
+  return check_host_cpus(request);
 }
 
 Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& request,
@@ -357,6 +365,8 @@ Result<oci::Spec> build_spec(const oci::ImageConfig& image, const RunRequest& re
   if (request.uts != "host") {
     spec.hostname = request.hostname.empty() ? facts.name : request.hostname;
   }
+  if (request.uts != "host") spec.domainname = request.domainname;
+  spec.annotations = TRY(parse_annotations(request));
   spec.process = TRY(process_of(image, request, facts, capabilities));
   spec.mounts = mounts_of(request, facts);
   spec.linux = TRY(linux_of(request, facts, capabilities));

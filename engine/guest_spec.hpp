@@ -1,7 +1,7 @@
 // From an image and a request to the runtime specification of a guest: pure, no kernel, no disk.
 //
 // The defaults are the safe ones, chosen in docs/decisions: own namespaces of every kind (but
-// time), the guest's root is nobody outside, eleven capabilities, the default seccomp profile, no
+// time), the guest's root is nobody outside, twelve capabilities, the default seccomp profile, no
 // devices but the usual ones, no network but loopback, kernel knobs masked or read-only. set-id
 // programs in the image work (no_new_privileges is off): they can only gain what the guest's root
 // has.

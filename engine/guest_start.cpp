@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "base/undo.hpp"
 #include "engine/events.hpp"
+#include "engine/flag_words.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_network.hpp"
@@ -266,6 +267,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   const images::Store store = TRY(images::Store::open(guests.places().data));
   const Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
   const images::Image image = TRY(find_image(request, guests));
+  TRY(publish_exposed(image.config.exposed_ports, request));
   TRY(check_flags(image.config, request));
   TRY(images::check_can_carry_guests(store.layers(), guests.places().data));
   TRY(bring_layers(store, image, guests.host()));
@@ -279,6 +281,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
     static_cast<void>(remove_own_volumes(guests, record));
     return std::move(volumes).error();
   }
+  TRY(write_cidfile(record));
   warn_of(record.request);
   note_event(guests.places(), record, "create");
   return CreatedGuest{std::move(record), std::move(dir)};
@@ -291,8 +294,9 @@ Error start_and_monitor(const Guests& guests, const std::string& name, BecomeReq
   if (!locked) return std::move(locked).error();
   Result<MonitorCall> call = start_locked(guests, *locked, request);
   if (!call) {
-    if (request.claimed) note_failed_start(*locked, guests.places(), call.error());
-    return std::move(call).error();
+    Error error = as_flags(std::move(call).error());
+    if (request.claimed) note_failed_start(*locked, guests.places(), error);
+    return error;
   }
   note_event(guests.places(), locked->guest.record, "start");
   const GuestRecord record = locked->guest.record;

@@ -44,6 +44,10 @@ Lifted lift(RunRequest& now, RunRequest& changes) {
   lifted.pids = takes_away(changes.pids_limit, now.pids_limit);
   if (lifted.memory) now.memory_swap.clear();
   // One scale takes the other's place.
+  if (lifted.cpus || !changes.cpus.empty()) {
+    now.cpu_quota.clear();
+    now.cpu_period.clear();
+  }
   if (!changes.cpu_weight.empty()) now.cpu_shares.clear();
   if (!changes.cpu_shares.empty()) now.cpu_weight.clear();
   return lifted;
@@ -93,6 +97,7 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
                           const RunRequest& changes) {
   LockedGuest locked = TRY(guests.lock(record));
   Update update = TRY(plan_update(locked.guest.record.request, changes));
+  TRY(check_host_cpus(update.request));
   if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));
   locked.guest.record.request = std::move(update.request);
   TRY(locked.save());

@@ -1,13 +1,16 @@
 #include "engine/limits.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <tuple>
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 
@@ -117,6 +120,21 @@ Result<void> add_cpu(const RunRequest& request, oci::Resources& resources) {
   const auto cpu = [&]() -> oci::Cpu& {
     return resources.cpu ? *resources.cpu : resources.cpu.emplace();
   };
+  if (!request.cpu_quota.empty() || !request.cpu_period.empty()) {
+    if (!request.cpus.empty()) {
+      return Error(Code::kInvalid, "--cpus and --cpu-quota, --cpu-period say the same: give one");
+    }
+    // The kernel's own bounds (cpu.max): periods of 1 ms to 1 s, a quota of 1 ms at least.
+    cpu().period = kCpuPeriod;
+    if (!request.cpu_period.empty()) {
+      cpu().period = TRY(in_range("--cpu-period", request.cpu_period, 1000, 1'000'000));
+    }
+    if (!request.cpu_quota.empty() && request.cpu_quota != "-1") {
+      constexpr std::uint64_t kMost = 1'000'000'000'000;
+      cpu().quota =
+          static_cast<std::int64_t>(TRY(in_range("--cpu-quota", request.cpu_quota, 1000, kMost)));
+    }
+  }
   if (!request.cpu_weight.empty()) {
     cpu().shares = shares_of_weight(TRY(in_range("--cpu-weight", request.cpu_weight, 1, 10000)));
   }
@@ -182,7 +200,48 @@ Result<void> add_block_io(const RunRequest& request, oci::Resources& resources) 
   return {};
 }
 
+// "0-2,5": 0, 1, 2, 5. Empty where it is no such list.
+std::optional<std::set<std::uint64_t>> parse_cpus(std::string_view text) {
+  constexpr std::uint64_t kMost = 8192;  // CONFIG_NR_CPUS is never larger
+  std::set<std::uint64_t> cpus;
+  for (const std::string_view part : split(trim(text), ',')) {
+    const std::size_t dash = part.find('-');
+    const auto first = parse_u64(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_u64(part.substr(dash + 1));
+    if (!first || !last || *last < *first || *last > kMost) return std::nullopt;
+    for (std::uint64_t cpu = *first; cpu <= *last; ++cpu)
+      cpus.insert(cpu);
+  }
+  return cpus;
+}
+
 }  // namespace
+
+Result<void> check_cpus(const RunRequest& request, std::string_view online) {
+  const auto there = parse_cpus(online);
+  if (!there) return {};  // no sysfs: the kernel will say it
+  const std::string has = "this host has " + std::to_string(there->size()) + " CPUs (" +
+                          std::string(trim(online)) + ")";
+  if (!request.cpuset_cpus.empty()) {
+    const auto asked = parse_cpus(request.cpuset_cpus);
+    if (!asked) {
+      return bad("--cpuset-cpus", request.cpuset_cpus, "not a list").hint("such as 0-3,8");
+    }
+    if (!std::includes(there->begin(), there->end(), asked->begin(), asked->end())) {
+      return bad("--cpuset-cpus", request.cpuset_cpus, "there are not so many CPUs").hint(has);
+    }
+  }
+  if (request.cpus.empty()) return {};
+  const oci::Cpu cpu = TRY(to_cpu(request.cpus));
+  if (*cpu.quota <= static_cast<std::int64_t>(there->size() * kCpuPeriod)) return {};
+  return bad("--cpus", request.cpus, "more than there are").hint(has);
+}
+
+Result<void> check_host_cpus(const RunRequest& request) {
+  constexpr std::size_t kMost = 65536;
+  return check_cpus(request,
+                    fs::read_file(At::cwd(), "/sys/devices/system/cpu/online", kMost).value_or(""));
+}
 
 Result<oci::Resources> to_resources(const RunRequest& request) {
   oci::Resources resources;

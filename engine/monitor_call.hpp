@@ -49,7 +49,7 @@ Result<GuestPipes> make_pipes(const Fd& monitor_dir, Input input, Uid uid, Gid g
 Result<GuestPipes> reopen_pipes(const Fd& monitor_dir);
 
 struct LogLimits {
-  std::uint64_t bytes = 10U << 20U;
+  std::uint64_t bytes = 10U << 20U;  // of one file; 0: no log is kept
   std::uint64_t files = 3;
 };
 struct HealthRules {  // interval 0: none

@@ -27,8 +27,12 @@ Error bad(const std::string& flag, const std::string& text, const char* why) {
 
 Result<std::int64_t> duration(const std::string& flag, const std::string& text,
                               std::int64_t least_ms) {
+  const bool has_unit = text == "0" || !parse_u64(text);
   const auto ms = parse_milliseconds(text, 1000);
-  if (!ms) return bad(flag, text, "not a time").hint("such as 30s, 1m30s or 500ms");
+  if (!ms || !has_unit) {
+    return bad(flag, text, has_unit ? "not a time" : "a time needs a unit")
+        .hint("such as 30s, 1m30s or 500ms");
+  }
   if (*ms < least_ms) return bad(flag, text, "too short").hint("at least 1ms");
   return *ms;
 }
@@ -51,6 +55,17 @@ Result<int> unhealthy_action(const std::string& text) {
   return bad("--health-on-failure", text, "unknown").hint("there are: none, kill, restart, stop");
 }
 
+// Also where no check will run: a typing error is one whatever the image says.
+Result<void> check_health_words(const HealthRequest& asked) {
+  if (!asked.interval.empty()) TRY(duration("--health-interval", asked.interval, 1));
+  if (!asked.timeout.empty()) TRY(duration("--health-timeout", asked.timeout, 1));
+  if (!asked.start_period.empty()) {
+    TRY(duration("--health-start-period", asked.start_period, 0));
+  }
+  if (!asked.retries.empty()) TRY(count("--health-retries", asked.retries));
+  return {};
+}
+
 bool image_has_check(const oci::ImageConfig& image) {
   return image.health_check && !image.health_check->test.empty() &&
          image.health_check->test[0] != "NONE";
@@ -59,7 +74,7 @@ bool image_has_check(const oci::ImageConfig& image) {
 }  // namespace
 
 std::optional<std::int64_t> parse_milliseconds(std::string_view text, std::int64_t unit) {
-  if (const auto number = parse_u64(text); number && *number <= 1'000'000'000) {
+  if (const auto number = parse_u64(text); number && *number <= 100'000'000'000) {
     return static_cast<std::int64_t>(*number) * unit;
   }
   double total = 0;
@@ -117,6 +132,13 @@ std::int64_t restart_delay_ms(std::uint32_t quick_ends) {
 
 Result<LogLimits> log_limits(const RunRequest& request) {
   LogLimits limits;
+  constexpr std::array<std::string_view, 4> kFiles{"", "json-file", "local", "k8s-file"};
+  const std::string& driver = request.log_driver;
+  const bool files = std::find(kFiles.begin(), kFiles.end(), driver) != kFiles.end();
+  if (!files && driver != "none") {
+    return bad("--log-driver", driver, "unknown")
+        .hint("there are: none, and json-file, local or k8s-file, which all are vrun's own files");
+  }
   for (const std::string& option : request.log_opts) {
     const std::size_t sign = option.find('=');
     const std::string key = option.substr(0, sign);
@@ -134,6 +156,7 @@ Result<LogLimits> log_limits(const RunRequest& request) {
       return bad("--log-opt", option, "unknown").hint("there are: max-size=SIZE, max-file=COUNT");
     }
   }
+  if (driver == "none") limits.bytes = 0;
   return limits;
 }
 
@@ -141,6 +164,7 @@ Result<HealthRules> health_rules(const RunRequest& request, const oci::ImageConf
   const HealthRequest& asked = request.health;
   HealthRules rules;
   rules.on_unhealthy = TRY(unhealthy_action(asked.on_failure));
+  TRY(check_health_words(asked));
   if (asked.disabled || (asked.cmd.empty() && !image_has_check(image))) return rules;
   const oci::HealthCheck given = image.health_check.value_or(oci::HealthCheck{});
   rules.interval_ms = to_ms(given.interval, 30000);

@@ -64,6 +64,12 @@ struct RunRequest {
   // Where it comes from.
   std::string isolation = "container";
   std::string pull, platform;
+
+  // Docker's and Podman's further flags.
+  bool publish_all = false, quiet = false, sig_proxy = true;
+  std::vector<std::string> expose, annotations, label_files;
+  std::string mac_address, domainname, cidfile, log_driver;
+  std::string oom_score_adj, cpu_quota, cpu_period;
   bool operator==(const RunRequest&) const = default;
 };
 

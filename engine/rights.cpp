@@ -4,6 +4,7 @@
 #include <limits>
 #include <span>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -36,11 +37,15 @@ Result<oci::Rlimit> parse_ulimit(const std::string& text) {
                  [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
   const std::vector<std::string> known = process::rlimit_names();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
-    const std::vector<std::string_view> views(known.begin(), known.end());
+    // Without the prefix: what all names have in common makes none of them near.
+    constexpr std::size_t kPrefix = std::string_view("RLIMIT_").size();
+    std::vector<std::string_view> views;
+    for (const std::string& one : known)
+      views.push_back(std::string_view(one).substr(kPrefix));
     Error error = bad("--ulimit", text, "no such limit");
-    const auto near = nearest(name, views);
+    const auto near = nearest(std::string_view(name).substr(kPrefix), views);
     if (!near) return std::move(error).hint("see setrlimit(2): nofile, nproc, core, memlock ...");
-    std::string word(near->substr(7));
+    std::string word(*near);
     std::transform(word.begin(), word.end(), word.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     return std::move(error).hint("did you mean " + word + "?");
@@ -149,6 +154,29 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_sysctls(const Run
   return knobs;
 }
 
+Result<std::map<std::string, std::string>> parse_annotations(const RunRequest& request) {
+  std::map<std::string, std::string> annotations;
+  for (const std::string& text : request.annotations) {
+    const std::size_t sign = text.find('=');
+    if (sign == std::string::npos || sign == 0) {
+      return bad("--annotation", text, "not NAME=VALUE");
+    }
+    annotations[text.substr(0, sign)] = text.substr(sign + 1);
+  }
+  return annotations;
+}
+
+Result<std::optional<int>> parse_oom_score(const RunRequest& request) {
+  if (request.oom_score_adj.empty()) return std::optional<int>();
+  constexpr std::int64_t kMost = 1000;  // OOM_SCORE_ADJ_MAX
+  const auto score = parse_i64(request.oom_score_adj);
+  if (score && *score >= -kMost && *score <= kMost) {
+    return std::optional(static_cast<int>(*score));
+  }
+  return bad("--oom-score-adj", request.oom_score_adj, "not a number from -1000 to 1000")
+      .hint("1000: killed first; -1000: never");
+}
+
 Result<Security> parse_security(const RunRequest& request) {
   Security security;
   security.no_new_privileges = request.no_new_privileges;
@@ -169,6 +197,12 @@ Result<DeviceGrant> parse_device(const std::string& text) {
     inside = parts[1];
   }
   if (parts.size() == 3) access = parts[2];
+  const Result<struct stat> named = sys::stat(At::cwd(), std::string(parts[0]));
+  const bool is_device = !named || S_ISCHR(named->st_mode) || S_ISBLK(named->st_mode);
+  if (!is_device) {
+    return bad("--device", text, "not a device but a file of another kind")
+        .hint("devices are the nodes below /dev; --volume shows files inside");
+  }
   const bool good = parts.size() <= 3 && parts[0].starts_with('/') && is_access(access) &&
                     fs::clean(inside).starts_with("/dev/");
   if (!good) {
@@ -177,9 +211,6 @@ Result<DeviceGrant> parse_device(const std::string& text) {
   }
   Result<struct stat> node = sys::stat(At::cwd(), std::string(parts[0]));
   if (!node) return std::move(node).error().during("--device");
-  if (!S_ISCHR(node->st_mode) && !S_ISBLK(node->st_mode)) {
-    return bad("--device", text, "not a device");
-  }
   DeviceGrant grant;
   grant.mount.type = "bind";
   grant.mount.source = parts[0];
@@ -191,6 +222,37 @@ Result<DeviceGrant> parse_device(const std::string& text) {
   grant.rule.minor = static_cast<std::int64_t>(minor(node->st_rdev));
   grant.rule.access = access;
   return grant;
+}
+
+Result<std::vector<DeviceGrant>> parse_devices(const std::string& text) {
+  const auto parts = split(text, ':');
+  const std::string folder(parts[0]);
+  const Result<struct stat> named = sys::stat(At::cwd(), folder);
+  std::vector<DeviceGrant> grants;
+  const std::string clean = fs::clean(folder);
+  const bool in_dev = clean == "/dev" || clean.starts_with("/dev/");
+  if (!named || !S_ISDIR(named->st_mode) || !in_dev || parts.size() > 3) {
+    grants.push_back(TRY(parse_device(text)));
+    return grants;
+  }
+  if (clean == "/dev") {
+    return bad("--device", text, "all of /dev").hint("name the devices that the guest needs");
+  }
+  const bool has_inside = parts.size() > 1 && parts[1].starts_with('/');
+  const std::string inside(has_inside ? parts[1] : parts[0]);
+  const std::size_t words = has_inside ? 2 : 1;
+  const std::string access = parts.size() > words ? ":" + std::string(parts[words]) : "";
+  const Fd dir = TRY(sys::open_dir(At::cwd(), folder));
+  for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
+    const Result<struct stat> node = sys::stat(dir, name, AT_SYMLINK_NOFOLLOW);
+    const bool wanted =
+        node && (S_ISDIR(node->st_mode) || S_ISCHR(node->st_mode) || S_ISBLK(node->st_mode));
+    if (!wanted) continue;
+    const std::string below = fs::join(folder, name) + ":" + fs::join(inside, name) + access;
+    for (DeviceGrant& grant : TRY(parse_devices(below)))
+      grants.push_back(std::move(grant));
+  }
+  return grants;
 }
 
 Result<void> check_rights(const RunRequest& request) {
@@ -205,6 +267,11 @@ Result<void> check_rights(const RunRequest& request) {
   if (!shared_guest(request.ipc).empty() && request.ipc != request.pid) {
     return bad("--ipc", request.ipc, "only with --pid of the same guest")
         .hint("add --pid " + request.ipc + ": the users of that guest are shared, and its end");
+  }
+  TRY(parse_annotations(request));
+  TRY(parse_oom_score(request));
+  if (request.uts == "host" && !request.domainname.empty()) {
+    return Error(Code::kInvalid, "--domainname and --uts host: the name is the host's");
   }
   if (request.uts == "host" && !request.hostname.empty()) {
     return Error(Code::kInvalid, "--hostname and --uts host: the name is the host's");

@@ -3,6 +3,8 @@
 // away is said (warnings_of).
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,9 @@ struct Security {
   std::string seccomp_file, apparmor;
   std::string label;  // of SELinux, as asked for: "type:container_t"
 };
+Result<std::map<std::string, std::string>> parse_annotations(const RunRequest& request);
+// --oom-score-adj: -1000 to 1000; absent when it was not given.
+Result<std::optional<int>> parse_oom_score(const RunRequest& request);
 Result<Security> parse_security(const RunRequest& request);
 
 // --device: the node of the host as a mount, and the rule that lets it be used.
@@ -43,6 +48,8 @@ struct DeviceGrant {
   oci::DeviceRule rule;
 };
 Result<DeviceGrant> parse_device(const std::string& text);
+// The same, but a directory stands for all devices below it, as /dev/dri or /dev/snd.
+Result<std::vector<DeviceGrant>> parse_devices(const std::string& text);
 
 // Everything of it that needs no host.
 Result<void> check_rights(const RunRequest& request);

@@ -52,6 +52,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_network(request));
   TRY(check_policies(request));
   images::Image image = TRY(find_image(request, guests));
+  TRY(publish_exposed(image.config.exposed_ports, request));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   GuestRecord record = TRY(new_record(image, guests, std::move(request)));
   GuestFacts facts = TRY(read_facts(record, guests));
@@ -71,7 +72,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
 bool is_direct(const RunRequest& request) {
   const HealthRequest none;
   return request.remove && !request.detach && !request.tty.value_or(false) &&
-         request.health == none && request.restart.empty();
+         request.health == none && request.restart.empty() && request.sig_proxy;
 }
 
 // An end that the exit code alone does not explain gets a line.
@@ -101,6 +102,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   const Places& places = guests.places();
   // Made in this order and undone in the other one: directory, ids, mount, container.
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
+  TRY(write_cidfile(record));
   in_use.reset();  // from here on the guest's record keeps the image
   const Host& host = guests.host();
   IdRange ids = host.nested() ? IdRange::whole(namespace_ids(host))
@@ -195,7 +197,8 @@ Result<int> run_guest(const RunRequest& request, const Guests& guests,
   CreatedGuest created = TRY(create_guest(guests, std::move(settled)));
   const GuestRecord& record = created.record;
   if (record.request.detach) return run_detached(guests, created);
-  StayRequest stay{detach_keys, record.request.interactive.value_or(false)};
+  const StayRequest stay{detach_keys, record.request.interactive.value_or(false),
+                         record.request.sig_proxy};
   Result<int> code = start_and_stay(guests, record, stay);
   if (!code) {
     forget(guests, created);
@@ -218,6 +221,7 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   request.tty = record.request.tty.value_or(false);
   request.input = stay.input;
   request.detach_keys = stay.detach_keys;
+  request.forward_signals = stay.forward_signals;
   const AttachEnd end = TRY(attach(std::move(request)));
   if (end.detached) return 0;
   // With --rm it is gone by now.
@@ -233,7 +237,9 @@ Result<void> need_root(const Host& host) {
 
 Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) {
   const Places& places = guests.places();
-  Prepared prepared = TRY(prepare(request, guests));
+  RunRequest looking = request;
+  if (looking.pull.empty()) looking.pull = "never";  // fetching would change something
+  Prepared prepared = TRY(prepare(std::move(looking), guests));
   TRY(need_root(guests.host()));
   GuestFacts& facts = prepared.facts;
   const GuestRecord& record = prepared.record;

@@ -22,6 +22,7 @@ Result<int> run_guest(const RunRequest& request, const Guests& guests,
 struct StayRequest {
   std::string detach_keys;
   bool input = true;  // our stdin goes to it
+  bool forward_signals = true;
 };
 Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
                            const StayRequest& request);

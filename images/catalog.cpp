@@ -108,7 +108,10 @@ Result<std::optional<Image>> Catalog::find_by_id(std::string_view id) const {
   if (digits.empty()) return found;
   for (Listed& listed : TRY(list(damaged))) {
     if (!has_id(listed.image, digits)) continue;
-    if (found && found->digest != listed.image.digest) {
+    // Two manifests of one configuration are one image, packed twice.
+    const oci::Digest& config = listed.image.manifest.config.digest;
+    if (found && found->manifest.config.digest == config) continue;
+    if (found) {
       return Error(Code::kInvalid, "id " + quote(id) + " begins the ids of several images")
           .hint("give more of its digits");
     }
@@ -127,6 +130,13 @@ Result<Image> Catalog::find(std::string_view name) const {
   }
   if (std::optional<Image> image = TRY(find_by_id(name))) return *std::move(image);
   return no_such_image(name, TRY(names()));
+}
+
+Result<bool> Catalog::is_shipped(std::string_view name) const {
+  const Result<oci::Reference> wanted = oci::Reference::parse(name);
+  if (!wanted) return false;
+  if (TRY(find_named(*wanted))) return false;
+  return TRY(find_shipped(*wanted)).has_value();
 }
 
 Result<std::vector<Image>> Catalog::shipped() const {
@@ -162,6 +172,13 @@ Result<std::vector<Listed>> Catalog::list(std::vector<std::string>& damaged) con
       damaged.push_back(image.error().text());
       continue;
     }
+    // An image in the store under its name is what the name means (find()).
+    const Result<oci::Reference> name = oci::Reference::parse(known);
+    const bool hidden =
+        name && std::any_of(rows.begin(), rows.end(), [&](const Listed& row) {
+          return std::find(row.names.begin(), row.names.end(), *name) != row.names.end();
+        });
+    if (hidden) continue;
     Listed& row = rows.emplace_back();
     row.shipped = known;
     row.image = *std::move(image);

@@ -35,6 +35,8 @@ class Catalog {
   // as it is clear, 4 digits at least. An unknown one is Code::kNotFound: "no such image 'foo'"
   // with the nearest name and a list of what is there.
   Result<Image> find(std::string_view name) const;
+  // Is that what came with vrun, so that no registry has it?
+  Result<bool> is_shipped(std::string_view name) const;
   // Those that came with vrun.
   Result<std::vector<Image>> shipped() const;
   // Everything: one row for each image, names together. Damaged ones are told in `damaged`.

@@ -25,6 +25,16 @@ bool is_word(std::string_view text) {
   });
 }
 
+// Those of Go's linux ports, which is what registries use, and the aliases.
+bool is_architecture(std::string_view name) {
+  constexpr std::array<std::string_view, 14> kKnown{
+      "386",    "amd64",    "arm",   "arm64",   "loong64", "mips",  "mipsle",
+      "mips64", "mips64le", "ppc64", "ppc64le", "riscv64", "s390x", "wasm"};
+  return std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end() ||
+         std::any_of(kAliases.begin(), kAliases.end(),
+                     [&](const Alias& alias) { return alias.name == name; });
+}
+
 void normalise(oci::Platform& platform) {
   for (const Alias& alias : kAliases) {
     if (platform.architecture != alias.name) continue;
@@ -82,6 +92,7 @@ Result<oci::Platform> parse_platform(std::string_view text) {
   if (parts.size() == 1) parts.insert(parts.begin(), "linux");
   if (parts.size() > 3) return refuse("has more than three parts");
   if (parts[0] != "linux") return refuse("only images for linux can run here");
+  if (!is_architecture(parts[1])) return refuse("unknown operating system or architecture");
   oci::Platform platform;
   platform.os = parts[0];
   platform.architecture = parts[1];

@@ -91,6 +91,13 @@ Result<Image> obtain(const Catalog& catalog, PullPolicy policy, TransferRequest 
   // The catalog knows the names that are near.
   if (!here && policy == PullPolicy::kNever) return here;
   if (fits && policy != PullPolicy::kAlways) return here;
+  if (here && TRY(catalog.is_shipped(name))) {
+    if (fits) return here;  // nothing newer is anywhere
+    return Error(Code::kNotFound, "image " + quote(name) + " came with vrun, for linux/" +
+                                      printable(here->config.architecture) + " only")
+        .hint("vrun pull a whole name, such as docker.io/library/" + printable(name) +
+              ", for another one");
+  }
   TRY(pull_by_policy(policy, fits, std::move(request), helper, host));
   return catalog.find(name);
 }

@@ -155,6 +155,7 @@ void Log::note_loss() {
 }
 
 void Log::write(Stream stream, const char* bytes, size_t count) {
+  if (limits_.bytes == 0) return;
   const size_t stamp_size = write_stamp(stamped_second_);
   if (lost_ > 0) note_loss();
   while (count > 0) {

@@ -20,7 +20,7 @@ enum class Stream : uint8_t { kOut, kErr };
 class Log {
  public:
   struct Limits {
-    int64_t bytes = 10 << 20;  // of one file
+    int64_t bytes = 10 << 20;  // of one file; 0: nothing is kept
     int64_t files = 3;
   };
   // Goes on with the highest number in `dir`.

@@ -35,8 +35,10 @@ class Side {
   Result<Fd> open(const std::string& path, int flags) const {
     if (root_ == nullptr) return sys::open(At::cwd(), path, flags);
     const std::string inside = path.empty() ? "." : path;
-    return sys::open2(*root_, inside, static_cast<std::uint64_t>(flags),
-                      RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    Result<Fd> file = sys::open2(*root_, inside, static_cast<std::uint64_t>(flags),
+                                 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    if (!file) return std::move(file).error().during("in the guest");
+    return file;
   }
   bool is_guest() const { return root_ != nullptr; }
 
@@ -235,7 +237,12 @@ Result<void> copy_in(const Fd& root, const TreeRequest& request) {
     TRY(check_is_for_files(directory, request.path));
     const Fd input = TRY(sys::duplicate(STDIN_FILENO));
     Confined child = TRY(start_extractor(input, directory, options, request.ids));
-    warn(TRY(child.finish()));
+    Result<Extracted> done = child.finish();
+    if (!done) {
+      return std::move(done).error().during("stdin").hint(
+          "with - as the source, stdin is a tar archive; for one file give its name");
+    }
+    warn(*done);
     return {};
   }
   const Source source = TRY(open_source(Side::host(), request.file, request.follow_link));

@@ -468,8 +468,9 @@ Result<Extracted> extract_layer(ByteSource& tar, const Fd& directory,
   archive_read_support_format_tar(reader.handle);
   archive_read_support_format_empty(reader.handle);
   ArchiveFeed feed(tar);
+  const char* what = options.layer ? "read layer" : "read archive";
   if (archive_read_open(reader.handle, &feed, nullptr, &ArchiveFeed::read, nullptr) != ARCHIVE_OK) {
-    return feed.failure(reader.handle, "read layer");
+    return feed.failure(reader.handle, what);
   }
   Extractor extractor(directory, options);
   while (true) {
@@ -477,7 +478,7 @@ Result<Extracted> extract_layer(ByteSource& tar, const Fd& directory,
     const int status = archive_read_next_header(reader.handle, &entry);
     if (status == ARCHIVE_EOF) break;
     // ARCHIVE_WARN means that a part of the header was not understood: nothing is guessed here.
-    if (status != ARCHIVE_OK) return feed.failure(reader.handle, "read layer");
+    if (status != ARCHIVE_OK) return feed.failure(reader.handle, what);
     TRY(extractor.add(reader.handle, entry, feed));
     if (extractor.is_cut_after_content()) break;
   }

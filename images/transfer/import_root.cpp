@@ -46,6 +46,7 @@ Result<int> import_root(const Store& store, const ArchiveRequest& request) {
   image.config.os = "linux";
   image.config.architecture = machine_platform().architecture;
   image.created_by = "vrun import";
+  image.how = "imported";
   image.comment = request.message;
   TRY(apply_changes(image.config, request.changes));
   if (!request.images.empty()) image.name = TRY(oci::Reference::parse(request.images.front()));

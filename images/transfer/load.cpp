@@ -228,7 +228,8 @@ Result<int> bring_all(const Store& store, const std::string& layout, Blobs blobs
   for (Wanted& wanted : all) {
     const Image image = TRY(bring(store, layout, blobs, wanted, request));
     wanted.manifest.media_type = image.descriptor.media_type;
-    if (wanted.names.empty()) wanted.names.push_back(made_up_name(image.manifest.config.digest));
+    if (wanted.names.empty())
+      wanted.names.push_back(made_up_name(image.manifest.config.digest, "loaded"));
   }
   Names names = TRY(Names::open(store, request.tenant));
   for (const Wanted& wanted : all) {

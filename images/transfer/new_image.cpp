@@ -21,11 +21,11 @@ std::string now_text() {
   return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
 }
 
-oci::Reference made_up_name(const oci::Digest& config) {
+oci::Reference made_up_name(const oci::Digest& config, const std::string& how) {
   constexpr std::size_t kShortId = 12;
   oci::Reference name;
   name.domain = "localhost";
-  name.path = "loaded";
+  name.path = how;
   name.tag = config.hex.substr(0, kShortId);
   return name;
 }
@@ -60,7 +60,7 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
     static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
   Names names = TRY(Names::open(store, tenant));
   const oci::Digest& id = whole.manifest.config.digest;
-  TRY(names.set(image.name ? *image.name : made_up_name(id), descriptor));
+  TRY(names.set(image.name ? *image.name : made_up_name(id, image.how), descriptor));
   return id.str();
 }
 

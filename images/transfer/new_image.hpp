@@ -15,7 +15,8 @@ struct NewImage {
   std::vector<oci::Descriptor> layers;  // below, in the store
   std::string created;                  // RFC 3339
   std::string created_by, comment, author;
-  std::optional<oci::Reference> name;  // none: localhost/loaded with the id as tag
+  std::optional<oci::Reference> name;
+  std::string how;  // without a name: see made_up_name()
 };
 
 // `tar` is a plain tar at its beginning, a file of the spool. The layer is unpacked by a confined
@@ -26,8 +27,9 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
 
 std::string now_text();  // RFC 3339, UTC
 
-// A name for an image that came without one: nothing would keep it otherwise.
-oci::Reference made_up_name(const oci::Digest& config);
+// A name for an image that came without one: nothing would keep it otherwise. `how` it came is the
+// name, its id the tag: "localhost/imported:1997d42b7d33".
+oci::Reference made_up_name(const oci::Digest& config, const std::string& how);
 
 // The policy's turn (gc.hpp), after a command that brought something and no longer uses the store.
 // A failure is a warning.

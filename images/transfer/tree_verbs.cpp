@@ -62,6 +62,7 @@ Result<void> commit(const TreeRequest& request) {
   image.layers = std::move(below.manifest.layers);
   image.created = now_text();
   image.created_by = "vrun commit";
+  image.how = "committed";
   image.comment = request.message;
   image.author = request.author;
   if (!request.name.empty()) image.name = TRY(oci::Reference::parse(request.name));

@@ -20,6 +20,7 @@
 #include "images/transfer/new_image.hpp"
 #include "images/transfer/pull.hpp"
 #include "images/transfer/push.hpp"
+#include "images/transfer/tell.hpp"
 
 namespace vrun::images {
 namespace {
@@ -72,11 +73,17 @@ Result<void> pull_each(Call& call) {
   const Store store = TRY(Store::open(call.request.data_dir));
   TRY(store.sweep());
   const Fd in_use = TRY(store.use());  // until the names are set nothing is collected
+  Result<void> all;
   for (const std::string& name : call.request.images) {
     Result<void> done = pull_one(call, store, name);
-    if (!done) return std::move(done).error().during(quote(name));
+    if (done) continue;
+    const bool interrupted = done.error().code() == Code::kState;
+    if (interrupted) return std::move(done).error().during(quote(name));
+    // The others come all the same; the last fault is the answer, those before are told here.
+    if (!all) tell(std::move(all).error().during("pull"));
+    all = std::move(done).error().during(quote(name));
   }
-  return {};
+  return all;
 }
 
 Result<void> pull_all(Call& call) {

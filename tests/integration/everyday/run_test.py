@@ -111,7 +111,7 @@ def user_and_folder_are_those_asked_for(vrun):
 def capabilities_are_few_and_can_be_changed(vrun):
     def effective(*flags):
         return int(vrun.sh("grep CapEff /proc/self/status", *flags).ok().out.split()[1], 16)
-    assert bin(effective()).count("1") == 11
+    assert bin(effective()).count("1") == 12
     assert effective("--cap-drop", "ALL") == 0
     assert effective("--cap-drop", "ALL", "--cap-add", "chown") == 1
     assert effective("--cap-add", "NET_ADMIN") >> 12 & 1

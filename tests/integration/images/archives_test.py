@@ -101,7 +101,7 @@ def a_root_file_system_becomes_an_image(vrun, work):
     with open(work / "root.tar", "rb") as stdin:
         done = subprocess.run([vrun.program, "import", "-"], stdin=stdin, capture_output=True, text=True, env=vrun.env)
     assert done.returncode == 0, done.stderr
-    assert any(name.startswith("localhost/loaded:") for name in vrun.names()), "nothing else would keep it"
+    assert any(name.startswith("localhost/imported:") for name in vrun.names()), "nothing else would keep it"
     vrun("import", "-c", "RUN rm -rf /", work / "root.tar", "x").fails("'RUN'", rc=125)
 
 

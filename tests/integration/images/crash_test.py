@@ -50,17 +50,17 @@ def removing_can_be_killed_at_any_moment(vrun, layout, work):
         if round % 2:
             for name in vrun.refs():
                 (vrun.data / "images/refs/default" / name).unlink()
-            _killed(vrun, longest * 1.2, "image", "prune")
+            _killed(vrun, longest * 1.2, "image", "prune", "-f")
         else:
             _killed(vrun, longest * 1.2, "rmi", "killed:1")
         assert vrun("image", "fsck").rc == 0
-        vrun("image", "prune").ok()
+        vrun("image", "prune", "-f").ok()
         if "killed:1" not in vrun.names():
             assert not vrun.layers() and not vrun.blobs()
         else:
             assert vrun("run", "--rm", "killed:1").ok().out == "hello\n"
             vrun("rmi", "killed:1").ok()
-            vrun("image", "prune").ok()
+            vrun("image", "prune", "-f").ok()
         vrun("rmi", "base") if "base" in vrun.refs() else None
 
 

@@ -133,8 +133,8 @@ def others_understand_a_commit(guest, vrun, podman, work):
 
 def commits_without_a_name_are_kept(guest, vrun):
     id = guest.ask("commit").ok().out.decode().strip()
-    vrun("image", "prune").ok()
-    assert vrun.inspect(id)["RepoTags"] == [f"localhost/loaded:{id[7:19]}"]
+    vrun("image", "prune", "-f").ok()
+    assert vrun.inspect(id)["RepoTags"] == [f"localhost/committed:{id[7:19]}"]
     guest.ask("commit", changes=["FROM x"]).fails("'FROM' cannot be used here", rc=125)
     guest.ask("commit", name="Upper").fails("must be lower case", rc=125)
 

@@ -70,7 +70,7 @@ TEST(GuestSpec, defaults_are_the_safe_ones) {
   ASSERT_EQ(spec.linux.resources->devices.size(), 1U);
   EXPECT_FALSE(spec.linux.resources->devices[0].allow);
   const oci::Capabilities& caps = *spec.process->capabilities;
-  EXPECT_EQ(caps.bounding.size(), 11U);
+  EXPECT_EQ(caps.bounding.size(), 12U);
   EXPECT_EQ(caps.effective, caps.bounding);
   EXPECT_THAT(caps.inheritable, IsEmpty());
   EXPECT_THAT(caps.ambient, IsEmpty());
@@ -142,7 +142,7 @@ TEST(GuestSpec, another_user_starts_without_capabilities) {
   const oci::Capabilities caps = *spec_of({}, with).process->capabilities;
   EXPECT_THAT(caps.effective, IsEmpty());
   EXPECT_THAT(caps.permitted, IsEmpty());
-  EXPECT_EQ(caps.bounding.size(), 11U);
+  EXPECT_EQ(caps.bounding.size(), 12U);
 }
 
 TEST(GuestSpec, host_network_has_no_namespace_and_no_fresh_sysfs) {

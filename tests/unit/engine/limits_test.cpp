@@ -59,5 +59,24 @@ TEST(Limits, nonsense_names_the_flag_and_has_a_hint) {
   }
 }
 
+TEST(Limits, cpus_that_are_not_there_are_refused_with_those_that_are) {
+  RunRequest request;
+  EXPECT_TRUE(check_cpus(request, "0-1\n"));
+  request.cpus = "2";
+  request.cpuset_cpus = "0,1";
+  EXPECT_TRUE(check_cpus(request, "0-1\n"));
+  EXPECT_TRUE(check_cpus(request, "")) << "nobody can say";
+  request.cpus = "2.01";
+  const auto many = check_cpus(request, "0-1\n");
+  ASSERT_FALSE(many);
+  EXPECT_EQ(many.error().text(), "--cpus '2.01': more than there are");
+  EXPECT_EQ(many.error().hint(), "this host has 2 CPUs (0-1)");
+  request.cpus = "1";
+  for (const char* text : {"2", "0-2", "9", "1-0", "0--1"}) {
+    request.cpuset_cpus = text;
+    EXPECT_FALSE(check_cpus(request, "0-1\n")) << text;
+  }
+}
+
 }  // namespace
 }  // namespace vrun::engine

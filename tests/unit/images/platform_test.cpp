@@ -27,8 +27,8 @@ TEST(Platform, notations) {
   EXPECT_EQ(to_text(*parse_platform("aarch64")), "linux/arm64");
   EXPECT_EQ(to_text(*parse_platform("linux/armhf")), "linux/arm/v7");
   EXPECT_EQ(to_text(*parse_platform("linux")), to_text(machine_platform()));
-  for (const char* text :
-       {"", "windows/amd64", "linux/", "linux/a/b/c", "linux/AMD64", "linux/a b"})
+  for (const char* text : {"", "windows/amd64", "linux/", "linux/a/b/c", "linux/AMD64", "linux/a b",
+                           "foo", "linux/foo"})
     EXPECT_FALSE(parse_platform(text)) << text;
 }
 

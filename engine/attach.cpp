@@ -37,6 +37,7 @@ class RawTerminal {
   ~RawTerminal() {
     if (saved_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &*saved_);
   }
+  bool active() const { return saved_.has_value(); }
 
  private:
   std::optional<termios> saved_;
@@ -116,13 +117,15 @@ class Session {
   Result<void> take_signals();
   Result<void> heed(int signal);
   Result<void> take_input();
+  void watch_interrupts(std::string_view typed);
   Result<bool> take_message();  // false: the connection has ended
 
   AttachRequest request_;
   KeyWatch keys_;
   RawTerminal raw_;
   HeldSignals signals_;
-  int asked_ = 0;  // how often to end
+  int asked_ = 0;     // how often to end
+  int unheeded_ = 0;  // Ctrl-C typed since the guest last said something
   AttachEnd end_;
   bool ended_ = false, input_open_ = true;
 };
@@ -166,6 +169,21 @@ Result<void> Session::take_signals() {
   return {};
 }
 
+// On a terminal Ctrl-C is the guest's to heed, and its first process need not (pid_namespaces(7)):
+// who types it again and again is told the way out.
+void Session::watch_interrupts(std::string_view typed) {
+  constexpr char kInterrupt = 3;
+  constexpr int kEnough = 3;
+  if (!raw_.active()) return;
+  for (const char c : typed) {
+    if (c != kInterrupt || ++unheeded_ != kEnough) continue;
+    write_whole(
+        STDERR_FILENO,
+        "\r\nvrun: the guest does not heed Ctrl-C; `vrun kill` ends it, and the detach keys "
+        "(ctrl-p ctrl-q unless you chose others) leave it to itself\r\n");
+  }
+}
+
 Result<void> Session::take_input() {
   std::array<char, 16384> buffer{};
   const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
@@ -176,6 +194,7 @@ Result<void> Session::take_input() {
   }
   const std::string bytes = keys_.pass({buffer.data(), static_cast<std::size_t>(n)}, end_.detached);
   if (bytes.empty()) return {};
+  watch_interrupts(bytes);
   return tell(monitor::kInput, bytes);
 }
 
@@ -187,6 +206,8 @@ Result<bool> Session::take_message() {
   const std::string_view bytes(buffer.data() + 1, static_cast<std::size_t>(n) - 1);
   switch (buffer[0]) {
     case monitor::kOutput:
+      // A terminal that echoes ^C has not heeded it.
+      if (bytes.find_first_not_of("^C") != std::string_view::npos) unheeded_ = 0;
       write_whole(STDOUT_FILENO, bytes);
       break;
     case monitor::kError:

@@ -20,6 +20,15 @@ Error not_running(const Guest& guest) {
       .hint("start it: vrun start " + guest.record.name);
 }
 
+}  // namespace
+
+Error no_input_terminal() {
+  return Error(Code::kInvalid, "-i and -t: the input device is not a terminal")
+      .hint("leave -t away: what comes from a pipe or a file goes to the program as it is");
+}
+
+namespace {
+
 // The guest's own root directory, as its processes see it.
 Result<Fd> root_of(const Guest& guest) {
   return sys::open(At::cwd(), "/proc/" + std::to_string(guest.pid.value) + "/root",
@@ -63,6 +72,9 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
   }
   if (request.tty && request.detach) {
     return Error(Code::kInvalid, "-t and -d: nobody would see the terminal");
+  }
+  if (request.tty && request.interactive && ::isatty(STDIN_FILENO) == 0) {
+    return no_input_terminal();
   }
   runtime::ExecOptions options;
   options.id = record.id;

@@ -20,4 +20,7 @@ struct ExecRequest {
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
                           const ExecRequest& request);
 
+// What is read from a pipe has an end, which a terminal would have to be typed.
+Error no_input_terminal();
+
 }  // namespace vrun::engine

@@ -15,6 +15,7 @@
 #include "cgroups/group.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_dir.hpp"
+#include "engine/guest_exec.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/rights.hpp"
 #include "engine/seccomp_profile.hpp"
@@ -67,6 +68,16 @@ bool wants_terminal(const RunRequest& request) {
   const bool in = ::isatty(STDIN_FILENO) == 1;
   const bool out = ::isatty(STDOUT_FILENO) == 1;
   return request.tty.value_or(in && out && request.interactive.value_or(true));
+}
+
+// A terminal's end of input is typed: what comes from a pipe or file would never have one.
+Result<void> settle_terminal(RunRequest& request) {
+  const bool asked = request.tty.value_or(false) && !request.detach;
+  request.tty = wants_terminal(request);
+  if (!asked || ::isatty(STDIN_FILENO) == 1) return {};
+  if (request.interactive.value_or(false)) return no_input_terminal();
+  request.interactive = false;
+  return {};
 }
 
 Result<void> settle_environment(RunRequest& request, const Host& host) {
@@ -147,7 +158,7 @@ Result<void> write_cidfile(const GuestRecord& record) {
 }
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
-  request.tty = wants_terminal(request);
+  TRY(settle_terminal(request));
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
   TRY(settle_labels(request));

@@ -33,6 +33,8 @@
 namespace vrun::engine {
 namespace {
 
+constexpr int kOurFailure = 125;
+
 // Without -i the guest reads what we would; with --interactive=false it reads nothing.
 Result<void> close_stdin() {
   const Fd null = TRY(sys::open(At::cwd(), "/dev/null", O_RDONLY));
@@ -164,21 +166,23 @@ Result<int> run_direct(const RunRequest& request, const Guests& guests) {
 }
 
 // After a failed start: a guest that nobody asked to keep is not kept.
-void forget(const Guests& guests, CreatedGuest& created) {
+void forget(const Guests& guests, CreatedGuest& created, const Error& error) {
   const GuestRecord& record = created.record;
   created.dir.keep();
-  if (!record.request.remove) return;
+  // A program that cannot be executed is an end that `inspect` explains; where vrun itself failed
+  // (a port in use, no address left) nothing ran, and the name is free for another try.
+  if (!record.request.remove && exit_code_of(error) != kOurFailure) return;
   // What was lost may only be our connection to it.
   const Result<Guest> now = guests.find(record.name);
   if (now && now->runs()) return;
-  static_cast<void>(remove_guest(guests, record, Force::kYes));
+  static_cast<void>(remove_guest(guests, record, Force::kYes, OwnVolumes::kRemove));
 }
 
 Result<int> run_detached(const Guests& guests, CreatedGuest& created) {
   const GuestRecord& record = created.record;
   Result<LaunchedGuest> launched = launch_guest(guests, record, {});
   if (!launched) {
-    forget(guests, created);
+    forget(guests, created, launched.error());
     return std::move(launched).error().during("run " + record.name);
   }
   created.dir.keep();
@@ -201,7 +205,7 @@ Result<int> run_guest(const RunRequest& request, const Guests& guests,
                          record.request.sig_proxy};
   Result<int> code = start_and_stay(guests, record, stay);
   if (!code) {
-    forget(guests, created);
+    forget(guests, created, code.error());
     return std::move(code).error().during("run " + record.name);
   }
   created.dir.keep();
@@ -227,7 +231,7 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   // With --rm it is gone by now.
   const Result<Guest> ended = guests.find(record.name);
   if (ended && ended->record.id == record.id) tell_end(ended->record.last, record.name);
-  return end.code < 0 ? 125 : end.code;
+  return end.code < 0 ? kOurFailure : end.code;
 }
 
 Result<void> need_root(const Host& host) {
@@ -283,7 +287,7 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
 int exit_code_of(const Error& error) {
   const bool at_program = error.step() == steps::name_of(steps::Op::kFindProgram) ||
                           error.step() == steps::name_of(steps::Op::kExec);
-  if (!at_program) return 125;
+  if (!at_program) return kOurFailure;
   return error.code() == Code::kNotFound ? 127 : 126;
 }
 

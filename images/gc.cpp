@@ -96,6 +96,12 @@ class Collector {
     return removed_;
   }
 
+  // What run() took away goes: files of gigabytes take their time, which nobody else has to wait
+  // for.
+  Result<void> empty_trash() {
+    return trash_ ? fs::remove_tree(store_.layers(), trash_name_) : Result<void>();
+  }
+
  private:
   template <typename Action>
   Result<void> each(const Fd& dir, const std::set<std::string>& keep, Action action) {
@@ -119,23 +125,35 @@ class Collector {
     ++removed_.layers;
     removed_.bytes += tree_bytes(store_.layers(), hex);
     if (rule_.dry_run) return {};
-    const std::string going = unfinished_name({"sha256", hex});
-    TRY(fs::remove_tree(store_.layers(), going));
-    TRY(sys::rename(store_.layers(), hex, store_.layers(), going));
-    return fs::remove_tree(store_.layers(), going);
+    return take_away(store_.layers(), hex);
   }
 
   Result<void> remove_blob(const std::string& hex) {
     ++removed_.blobs;
     removed_.bytes += tree_bytes(store_.blobs(), hex);
     if (rule_.dry_run) return {};
-    return sys::unlink(store_.blobs(), hex);
+    return take_away(store_.blobs(), hex);
   }
 
-  // Nobody else is in the store, so nobody holds or awaits one.
+  // To one directory that is nobody's layer, and that the next sweep removes if we are killed.
+  Result<void> take_away(const Fd& dir, const std::string& hex) {
+    if (!trash_) {
+      trash_lock_ = TRY(store_.lock({"sha256", hex}));
+      trash_name_ = unfinished_name({"sha256", hex});
+      TRY(fs::remove_tree(store_.layers(), trash_name_));
+      TRY(sys::make_dir(store_.layers(), trash_name_, 0700));
+      trash_ = TRY(sys::open_dir(store_.layers(), trash_name_));
+    }
+    const char* kind = &dir == &store_.layers() ? "layer-" : "blob-";
+    return sys::rename(dir, hex, trash_, kind + hex);
+  }
+
+  // Nobody else is in the store, so nobody awaits one; who empties a trash holds one.
   Result<void> remove_locks() {
-    for (const std::string& name : TRY(sys::list_dir(store_.locks().get())))
-      TRY(sys::unlink(store_.locks(), name));
+    for (const std::string& name : TRY(sys::list_dir(store_.locks().get()))) {
+      const Fd lock = TRY(sys::open(store_.locks(), name, O_RDONLY | O_NOFOLLOW));
+      if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) TRY(sys::unlink(store_.locks(), name));
+    }
     return {};
   }
 
@@ -143,6 +161,8 @@ class Collector {
   const Collection& rule_;
   Content needed_;
   Removed removed_;
+  Fd trash_, trash_lock_;
+  std::string trash_name_;
 };
 
 bool is_due(const Store& store) {
@@ -226,10 +246,14 @@ Result<Content> needed_content(const Store& store, const std::vector<Image>& shi
 
 Result<std::optional<Removed>> collect(const Store& store, const Collection& collection) {
   TRY(store.sweep());
-  const std::optional<Fd> own = TRY(store.try_own());
+  std::optional<Fd> own = TRY(store.try_own());
   if (!own) return std::optional<Removed>();
   Content needed = TRY(needed_content(store, collection.shipped));
-  return std::optional(TRY(Collector(store, collection, std::move(needed)).run()));
+  Collector collector(store, collection, std::move(needed));
+  const Removed removed = TRY(collector.run());
+  own.reset();
+  TRY(collector.empty_trash());
+  return std::optional(removed);
 }
 
 Result<void> collect_if_due(const Store& store, const std::vector<Image>& shipped) {

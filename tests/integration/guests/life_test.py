@@ -115,6 +115,13 @@ def a_guest_that_dies_of_memory_says_so_with_its_limit(vrun):
     assert vrun.sh("exit 137").err == ""
 
 
+def a_guest_that_never_ran_is_not_kept(vrun):
+    vrun("run", "-d", "--name", "n", "--cpuset-mems", "77", "--network", "none", "base", "true").fails("", rc=125)
+    assert vrun("ps", "-aq").out == "", "the name is free for another try"
+    vrun("run", "-d", "--name", "x", "base", "/nonexistent").fails("nonexistent", rc=127)
+    assert "nonexistent" in vrun.state("x")["reason"], "a program that cannot be executed is an end"
+
+
 def rm_wants_force_for_a_running_guest(vrun):
     vrun.detached("sleep 1000", "--name", "r")
     vrun("rm", "r").fails("is running", "--force", rc=1)

@@ -201,6 +201,25 @@ def a_terminal_survives_its_monitor(vrun):
     assert again.wait() == 3
 
 
+def a_terminal_that_is_none_is_refused_where_its_end_would_be_waited_for(vrun):
+    vrun("run", "-it", "--rm", "base", "sh").fails("not a terminal", rc=125)
+    vrun.detached("sleep 1000", "--name", "e")
+    vrun("exec", "-it", "e", "sh").fails("not a terminal", rc=125)
+    look = ["sh", "-c", "test -t 1 && echo a terminal"]
+    assert vrun("run", "-t", "--rm", "base", *look).ok().out == "a terminal\n"
+    assert vrun("exec", "-t", "e", *look).ok().out == "a terminal\n"
+
+
+def who_types_ctrl_c_in_vain_is_told_the_way_out(vrun):
+    terminal = everyday.Terminal(vrun, "run", "--rm", "--name", "deaf", "base", "sh", "-c", "echo up; sleep 1000")
+    terminal.expect("up")
+    for _ in range(3):
+        terminal.type("\x03")
+    assert "ctrl-p ctrl-q" in terminal.expect("leave it to itself")
+    vrun("kill", "deaf").ok()
+    assert terminal.wait() == 137
+
+
 def the_detach_keys_can_be_others(vrun):
     terminal = everyday.Terminal(vrun, "run", "-it", "--name", "t", "--detach-keys", "ctrl-a,d", "base", "sh")
     terminal.expect("# ")

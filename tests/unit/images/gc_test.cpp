@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sys.hpp"
 #include "images/names.hpp"
 #include "tests/unit/images/layout_maker.hpp"
 #include "tests/unit/images/tar.hpp"
@@ -83,6 +84,15 @@ TEST_F(Collecting, waits_for_nobody) {
   }
   EXPECT_TRUE(*run());
   EXPECT_FALSE(has("nobody's"));
+}
+
+TEST_F(Collecting, leaves_no_trash_and_sweeps_that_of_the_dead) {
+  put("", "nobody's");
+  const std::string layers = "data/images/layers/";
+  folder_.write(layers + ".new-" + digest_of("dead").hex + "/blob-1", "of one who was killed");
+  ASSERT_TRUE(run());
+  EXPECT_EQ(*sys::list_dir(store_.layers().get()), std::vector<std::string>());
+  EXPECT_EQ(*sys::list_dir(store_.blobs().get()), std::vector<std::string>());
 }
 
 TEST_F(Collecting, can_be_limited_to_some_content) {

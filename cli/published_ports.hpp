@@ -1,19 +1,21 @@
-// --publish texts, as `vrun port` lists them.
+// Published ports, one by one, as `vrun port` and `ps` list them.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "network/wishes.hpp"
 
 namespace vrun::cli {
 
 struct PublishedPort {
-  std::string guest_port, protocol;  // "80" or "8000-8009"; "tcp"
-  std::string address, host_port;    // "0.0.0.0" where none was said
+  std::string guest_port;  // "80/tcp"
+  std::string address;     // "0.0.0.0" where none was said
+  std::string host_port;   // empty: chosen when the guest starts
   bool operator==(const PublishedPort&) const = default;
 };
-// "[ADDRESS:][HOST:]PORT[/PROTOCOL]"; an IPv6 address stands in brackets. Empty when it is none.
-std::optional<PublishedPort> parse_published(std::string_view text);
+std::vector<PublishedPort> published_ports(const std::vector<network::Publish>& ports);
+// "0.0.0.0:8080"
+std::string where(const PublishedPort& port);
 
 }  // namespace vrun::cli

@@ -66,7 +66,16 @@ void set_sight(const Arguments& arguments, engine::RunRequest& request) {
   request.mounts = arguments.list("mount");
   request.tmpfs = arguments.list("tmpfs");
   request.devices = arguments.list("device");
-  request.network = arguments.text("network");
+  const std::vector<std::string> networks = arguments.list("network");
+  if (!networks.empty()) {
+    request.network = networks[0];
+    request.more_networks.assign(networks.begin() + 1, networks.end());
+  }
+  const auto bandwidth = [&](std::string_view flag) {
+    return arguments.text(arguments.has(flag) ? flag : "bandwidth");
+  };
+  request.bandwidth_in = bandwidth("bandwidth-in");
+  request.bandwidth_out = bandwidth("bandwidth-out");
   request.network_aliases = arguments.list("network-alias");
   request.publish = arguments.list("publish");
   request.ip = arguments.text("ip");

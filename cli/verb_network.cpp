@@ -9,8 +9,10 @@
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/complain.hpp"
 #include "cli/table.hpp"
-#include "engine/guests.hpp"
+#include "cli/verb_guests.hpp"
+#include "engine/guest_network.hpp"
 #include "network/documents.hpp"
 #include "network/networks.hpp"
 
@@ -172,36 +174,26 @@ Result<int> inspect(const EverydayCall& call) {
   return print(writer.take() + "\n");
 }
 
+// A failure does not keep the others.
 Result<int> remove(const EverydayCall& call) {
   Networks networks = TRY(networks_of(call));
+  int failed = 0;
   for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
     const std::string name = call.arguments.word(i);
     Result<void> removed = networks.remove(name);
-    const bool fine =
-        removed || (call.arguments.on("force") && removed.error().code() == Code::kNotFound);
-    if (!fine) return std::move(removed).error();
-    if (removed) TRY(print(name + "\n"));
+    if (removed) {
+      TRY(print(name + "\n"));
+      continue;
+    }
+    if (call.arguments.on("force") && removed.error().code() == Code::kNotFound) continue;
+    complain("vrun", std::move(removed).error().during("network rm"));
+    failed = 1;
   }
-  return 0;
+  return failed;
 }
 
-// A running guest's name (the word may be the beginning of an id) and its network namespace.
-struct Target {
-  std::string name;
-  Fd netns;
-};
-Result<Target> find_target(const EverydayCall& call, const std::string& word) {
-  const engine::Guests guests = TRY(engine::Guests::open(call.places, kTenant, call.host));
-  const engine::Guest guest = TRY(guests.find(word));
-  if (!guest.runs()) {
-    return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running")
-        .hint("a guest's networks can be changed while it runs");
-  }
-  const std::string path = call.host.proc + "/" + std::to_string(guest.pid.value) + "/ns/net";
-  return Target{guest.record.name, TRY(sys::open(At::cwd(), path, O_RDONLY))};
-}
-
-Result<network::Join> join_of(const EverydayCall& call) {
+// As a text of --network.
+Result<std::string> join_of(const EverydayCall& call) {
   // One parser for the options, whether they stand here or in --network NAME:ip=...
   std::vector<std::string> options;
   const auto take = [&](std::string_view flag, const std::string& key) {
@@ -214,21 +206,22 @@ Result<network::Join> join_of(const EverydayCall& call) {
     options.push_back("alias=" + alias);
   std::string text = call.arguments.word(0);
   if (!options.empty()) text += ":" + join(options, ",");
-  return network::parse_join(text);
+  TRY(network::parse_join(text));
+  return text;
 }
 
 Result<int> connect(const EverydayCall& call) {
-  const network::Join join = TRY(join_of(call));
-  const Target target = TRY(find_target(call, call.arguments.word(1)));
-  Networks networks = TRY(networks_of(call));
-  TRY(networks.connect(target.name, join, target.netns));
+  const std::string text = TRY(join_of(call));
+  const engine::Guests guests = TRY(guests_of(call));
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(1)));
+  TRY(engine::connect_network(guests, guest.record, text));
   return 0;
 }
 
 Result<int> disconnect(const EverydayCall& call) {
-  const Target target = TRY(find_target(call, call.arguments.word(1)));
-  Networks networks = TRY(networks_of(call));
-  Result<void> done = networks.disconnect(target.name, call.arguments.word(0), target.netns);
+  const engine::Guests guests = TRY(guests_of(call));
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(1)));
+  Result<void> done = engine::disconnect_network(guests, guest.record, call.arguments.word(0));
   if (!done && call.arguments.on("force") && done.error().code() == Code::kState) return 0;
   if (!done) return std::move(done).error();
   return 0;

@@ -1,4 +1,4 @@
-// `vrun port`: what is published, from the guest's record.
+// `vrun port`: what is published, with the host's ports as they were chosen.
 #include <unistd.h>
 
 #include "base/sys.hpp"
@@ -6,32 +6,27 @@
 #include "cli/published_ports.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/guest_network.hpp"
 
 namespace vrun::cli {
 
-std::optional<PublishedPort> parse_published(std::string_view text) {
-  PublishedPort port;
-  const std::size_t slash = text.rfind('/');
-  port.protocol = slash == std::string_view::npos ? "tcp" : text.substr(slash + 1);
-  text = text.substr(0, slash);
-  const std::size_t colon = text.rfind(':');
-  port.guest_port = text.substr(colon == std::string_view::npos ? 0 : colon + 1);
-  port.host_port = port.guest_port;
-  port.address = "0.0.0.0";
-  if (port.guest_port.empty() || port.protocol.empty()) return std::nullopt;
-  if (colon == std::string_view::npos) return port;
-  text = text.substr(0, colon);  // "[ADDRESS:]HOST", HOST may be empty
-  const std::size_t before = text.rfind(':');
-  const bool is_address = text.ends_with(']');
-  if (!is_address && text.substr(before == std::string_view::npos ? 0 : before + 1).size() > 0) {
-    port.host_port = text.substr(before == std::string_view::npos ? 0 : before + 1);
+std::vector<PublishedPort> published_ports(const std::vector<network::Publish>& ports) {
+  std::vector<PublishedPort> all;
+  for (const network::Publish& port : ports) {
+    const std::string address = port.host4   ? to_text(*port.host4)
+                                : port.host6 ? "[" + to_text(*port.host6) + "]"
+                                             : "0.0.0.0";
+    for (int i = 0; i < port.count; ++i) {
+      const std::string inside = std::to_string(port.guest_port + i);
+      const std::string outside = port.host_port == 0 ? "" : std::to_string(port.host_port + i);
+      all.push_back({inside + "/" + to_text(port.protocol), address, outside});
+    }
   }
-  if (is_address) {
-    port.address = text;
-  } else if (before != std::string_view::npos && before > 0) {
-    port.address = text.substr(0, before);
-  }
-  return port;
+  return all;
+}
+
+std::string where(const PublishedPort& port) {
+  return port.address + ":" + (port.host_port.empty() ? "(chosen when it starts)" : port.host_port);
 }
 
 Result<int> everyday_port(const EverydayCall& call) {
@@ -41,13 +36,9 @@ Result<int> everyday_port(const EverydayCall& call) {
   std::string wanted = call.arguments.word(1);
   if (wanted.find('/') == std::string::npos) wanted += "/tcp";
   std::string out;
-  for (const std::string& text : guest.record.request.publish) {
-    const auto port = parse_published(text);
-    if (!port) continue;
-    const std::string name = port->guest_port + "/" + port->protocol;
-    const std::string where = port->address + ":" + port->host_port;
-    if (all) out += printable(name + " -> " + where) + "\n";
-    if (!all && name == wanted) out += printable(where) + "\n";
+  for (const PublishedPort& port : published_ports(TRY(engine::ports_of(guests, guest.record)))) {
+    if (all) out += port.guest_port + " -> " + where(port) + "\n";
+    if (!all && port.guest_port == wanted) out += where(port) + "\n";
   }
   if (!all && out.empty()) {
     return Error(Code::kNotFound, "guest " + quote(guest.record.name) + " has no published port " +

@@ -14,6 +14,7 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
+#include "engine/guest_network.hpp"
 #include "images/gc.hpp"
 #include "network/wishes.hpp"
 
@@ -94,7 +95,8 @@ bool has_volume(const engine::RunRequest& request, std::string_view wanted) {
 // The guest's names for "default" are two, as for --network.
 bool is_on_network(const engine::RunRequest& request, std::string_view wanted) {
   const std::string_view name = wanted == "bridge" ? "default" : wanted;
-  const auto networks = split(request.network, ',');
+  std::vector<std::string> networks{request.network};
+  networks.insert(networks.end(), request.more_networks.begin(), request.more_networks.end());
   return std::any_of(networks.begin(), networks.end(), [&](std::string_view one) {
     const std::string_view bare = one.substr(0, one.find(':'));
     return one == name || (bare == "bridge" ? "default" : bare) == name;
@@ -221,7 +223,10 @@ Result<std::string> as_template(const View& view, const std::string& format) {
     writer.member("State", to_text(guest.status));
     writer.member("Status", status_words(guest, view.now));
     writer.member("Ports", join(record.request.publish, ", "));
-    writer.member("Networks", record.request.network);
+    std::vector<std::string> networks{record.request.network};
+    networks.insert(networks.end(), record.request.more_networks.begin(),
+                    record.request.more_networks.end());
+    writer.member("Networks", join(networks, ","));
     writer.member("Labels", join(record.request.labels, ","));
     writer.member("Mounts", join(record.request.volumes, ","));
     writer.member("Size", view.sizes ? human_size(size_of(view, guest)) : "0 B");
@@ -231,6 +236,21 @@ Result<std::string> as_template(const View& view, const std::string& format) {
   const std::string text = writer.take();
   const json::Document document = TRY(json::Document::parse(text, "ps"));
   return fill_rows(format, document.root());
+}
+
+// The ports of running guests as they are open, ranges included.
+Result<void> show_ports(const engine::Guests& registry, std::vector<Guest>& guests) {
+  for (Guest& guest : guests) {
+    std::vector<std::string>& texts = guest.record.request.publish;
+    if (texts.empty()) continue;
+    const std::vector<network::Publish> ports = TRY(engine::ports_of(registry, guest.record));
+    texts.clear();
+    for (const network::Publish& port : ports) {
+      const bool any = !port.host4 && !port.host6;
+      texts.push_back((any && port.host_port != 0 ? "0.0.0.0:" : "") + to_text(port));
+    }
+  }
+  return {};
 }
 
 std::string as_ids(const std::vector<Guest>& guests, bool whole) {
@@ -334,6 +354,7 @@ Result<int> everyday_ps(const EverydayCall& call) {
     });
   });
   if (guests.size() > most) guests.resize(most);
+  TRY(show_ports(registry, guests));
   const std::int64_t now = ::time(nullptr);
   const bool whole = call.arguments.on("no-trunc");
   const bool sizes = call.arguments.on("size");

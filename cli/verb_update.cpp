@@ -50,6 +50,13 @@ Result<int> everyday_update(const EverydayCall& call) {
         if (!add.empty() || !remove.empty()) {
           TRY(engine::change_ports(guests, record, add, remove));
         }
+        const std::string both = call.arguments.text("bandwidth");
+        const std::string in = call.arguments.text("bandwidth-in");
+        const std::string out = call.arguments.text("bandwidth-out");
+        if (!both.empty() || !in.empty() || !out.empty()) {
+          TRY(engine::change_bandwidth(guests, record, in.empty() ? both : in,
+                                       out.empty() ? both : out));
+        }
         if (changes != engine::RunRequest()) TRY(engine::update_guest(guests, record, changes));
         return sys::write_all(STDOUT_FILENO, record.name + "\n");
       });

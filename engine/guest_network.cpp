@@ -1,6 +1,7 @@
 #include "engine/guest_network.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fcntl.h>
 
@@ -18,7 +19,58 @@ namespace {
 using network::Mode;
 
 Result<Mode> mode_of(const RunRequest& request) {
-  return network::parse_mode({request.network});
+  std::vector<std::string> texts{request.network};
+  texts.insert(texts.end(), request.more_networks.begin(), request.more_networks.end());
+  return network::parse_mode(texts);
+}
+
+// "100M" and "1.5G" bits a second, as bytes a second; 0: no limit.
+Result<std::uint64_t> parse_bandwidth(const char* flag, const std::string& text) {
+  if (text.empty() || text == "-1") return std::uint64_t{0};
+  const auto bad = [&](const char* why) {
+    return Error(Code::kInvalid, std::string(flag) + " " + quote(text) + ": " + why)
+        .hint("bits a second such as 64k, 100M or 1G");
+  };
+  constexpr std::string_view kUnits = "kMG";
+  const std::size_t unit = kUnits.find(text.back());
+  const bool has_unit = unit != std::string_view::npos;
+  double bits = 0;
+  const char* const end = text.data() + text.size() - (has_unit ? 1 : 0);
+  const auto [stop, error] = std::from_chars(text.data(), end, bits, std::chars_format::fixed);
+  if (error != std::errc() || stop != end) return bad("not a rate");
+  for (std::size_t i = 0; has_unit && i <= unit; ++i)
+    bits *= 1000;
+  constexpr double kLeast = 8000;  // less than a full packet in ten seconds
+  constexpr double kMost = 8e12;
+  if (bits < kLeast || bits > kMost) return bad("from 8k to 8000G");
+  return static_cast<std::uint64_t>(bits / 8);
+}
+
+Result<network::Bandwidth> bandwidth_of(const RunRequest& request) {
+  network::Bandwidth bandwidth;
+  bandwidth.in = TRY(parse_bandwidth("--bandwidth-in", request.bandwidth_in));
+  bandwidth.out = TRY(parse_bandwidth("--bandwidth-out", request.bandwidth_out));
+  return bandwidth;
+}
+
+// What resolv.conf takes: addresses, and words without blanks that could begin another line.
+Result<void> check_resolver(const RunRequest& request) {
+  for (const std::string& server : request.dns) {
+    if (network::parse_ipv4(server) || network::parse_ipv6(server)) continue;
+    return Error(Code::kInvalid, "--dns " + quote(server) + ": not an address");
+  }
+  const auto check = [](const char* flag, const std::vector<std::string>& words) -> Result<void> {
+    for (const std::string& word : words) {
+      const bool plain = std::all_of(word.begin(), word.end(),
+                                     [](unsigned char c) { return c > ' ' && c != 0x7F; });
+      if (word.empty() || !plain) {
+        return Error(Code::kInvalid, std::string(flag) + " " + quote(word) + ": not one word");
+      }
+    }
+    return {};
+  };
+  TRY(check("--dns-search", request.dns_search));
+  return check("--dns-option", request.dns_options);
 }
 
 Error needs_network(const std::string& flag, const std::string& network) {
@@ -63,6 +115,8 @@ Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestR
   if (!mode.joins.empty()) TRY(add_flags(request, mode.joins[0]));
   attach.joins = std::move(mode.joins);
   attach.ports = TRY(parse_all(request.publish));
+  attach.bandwidth = TRY(bandwidth_of(request));
+  TRY(check_resolver(request));
   TRY(parse_all(request.expose));
   for (const std::string& text : request.add_hosts)
     attach.extra_hosts.push_back(TRY(network::parse_extra_host(text)));
@@ -101,6 +155,10 @@ Result<void> check_network(const RunRequest& request) {
   if (mode.kind == Mode::Kind::kNetworks) return {};
   if (!request.publish.empty()) {
     return needs_network("--publish " + request.publish[0], request.network);
+  }
+  for (const auto& [flag, rate] : {std::pair("--bandwidth-in", &request.bandwidth_in),
+                                   std::pair("--bandwidth-out", &request.bandwidth_out)}) {
+    if (!rate->empty() && *rate != "-1") return needs_network(flag, request.network);
   }
   if (!request.ip.empty()) return needs_network("--ip " + request.ip, request.network);
   if (!request.ip6.empty()) return needs_network("--ip6 " + request.ip6, request.network);
@@ -180,6 +238,98 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
     network::Networks networks = TRY(networks_of(guests));
     if (!removed.empty()) TRY(networks.unpublish(record.name, removed));
     if (!added.empty()) TRY(networks.publish(record.name, added));
+  }
+  return locked.save();
+}
+
+namespace {
+
+// Of a guest that runs.
+Result<Fd> netns_of(const Guests& guests, const Guest& guest) {
+  return sys::open(
+      At::cwd(), guests.host().proc + "/" + std::to_string(guest.pid.value) + "/ns/net", O_RDONLY);
+}
+
+Result<void> refuse_rootless(const Guests& guests, const char* what) {
+  if (!guests.host().nested()) return {};
+  return Error(Code::kUnsupported, std::string(what) + ": not without root")
+      .hint("pasta and slirp4netns give a guest one way out; run vrun with sudo for networks");
+}
+
+}  // namespace
+
+Result<void> connect_network(const Guests& guests, const GuestRecord& record,
+                             const std::string& network) {
+  TRY(refuse_rootless(guests, "network connect"));
+  const network::Join join = TRY(network::parse_join(network));
+  LockedGuest locked = TRY(guests.lock(record));
+  RunRequest& request = locked.guest.record.request;
+  if (shares_network(request)) return needs_network("network connect", request.network);
+  for (const network::Join& there : TRY(mode_of(request)).joins) {
+    if (there.network != join.network) continue;
+    return Error(Code::kState, "guest " + quote(record.name) + " is on network " +
+                                   quote(join.network) + " already");
+  }
+  if (request.network == "none") {
+    request.network = network;
+  } else {
+    request.more_networks.push_back(network);
+  }
+  TRY(check_network(request));
+  network::Networks networks = TRY(networks_of(guests));
+  TRY(networks.find(join.network));
+  if (locked.guest.runs()) {
+    const Fd netns = TRY(netns_of(guests, locked.guest));
+    TRY(networks.connect(record.name, join, netns));
+  }
+  return locked.save();
+}
+
+Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
+                                const std::string& network) {
+  TRY(refuse_rootless(guests, "network disconnect"));
+  const std::string name = TRY(network::parse_join(network)).network;
+  LockedGuest locked = TRY(guests.lock(record));
+  RunRequest& request = locked.guest.record.request;
+  std::vector<std::string> texts{request.network};
+  texts.insert(texts.end(), request.more_networks.begin(), request.more_networks.end());
+  const auto removed = std::remove_if(texts.begin(), texts.end(), [&](const std::string& text) {
+    const auto join = network::parse_join(text);
+    return !shares_network(request) && text != "none" && join && join->network == name;
+  });
+  if (removed == texts.end()) {
+    return Error(Code::kState, "guest " + quote(record.name) + " is not on network " + quote(name))
+        .hint("`vrun inspect " + record.name + "` says where it is");
+  }
+  texts.erase(removed, texts.end());
+  request.network = texts.empty() ? "none" : texts[0];
+  request.more_networks.assign(texts.begin() + (texts.empty() ? 0 : 1), texts.end());
+  if (request.network == "none" && !request.publish.empty()) {
+    return Error(Code::kState, "guest " + quote(record.name) + " has published ports, and " +
+                                   quote(name) + " is its last network")
+        .hint("take them back first: vrun update --publish-rm");
+  }
+  if (locked.guest.runs()) {
+    const Fd netns = TRY(netns_of(guests, locked.guest));
+    network::Networks networks = TRY(networks_of(guests));
+    TRY(networks.disconnect(record.name, name, netns));
+  }
+  return locked.save();
+}
+
+Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
+                              const std::string& in, const std::string& out) {
+  TRY(refuse_rootless(guests, "--bandwidth"));
+  LockedGuest locked = TRY(guests.lock(record));
+  RunRequest& request = locked.guest.record.request;
+  if (!in.empty()) request.bandwidth_in = in == "-1" ? "" : in;
+  if (!out.empty()) request.bandwidth_out = out == "-1" ? "" : out;
+  const network::Bandwidth bandwidth = TRY(bandwidth_of(request));
+  TRY(check_network(request));
+  if (locked.guest.runs() && request.network != "none" && !shares_network(request)) {
+    const Fd netns = TRY(netns_of(guests, locked.guest));
+    network::Networks networks = TRY(networks_of(guests));
+    TRY(networks.limit(record.name, bandwidth, netns));
   }
   return locked.save();
 }

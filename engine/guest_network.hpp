@@ -28,6 +28,16 @@ Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid
 Result<void> change_ports(const Guests& guests, const GuestRecord& record,
                           const std::vector<std::string>& add,
                           const std::vector<std::string>& remove);
+// `network connect` and `disconnect`: at once when it runs, and kept for its next starts. `network`
+// is a text of --network; to disconnect, the network's name alone. One that the guest has, or has
+// not, is Code::kState.
+Result<void> connect_network(const Guests& guests, const GuestRecord& record,
+                             const std::string& network);
+Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
+                                const std::string& network);
+// `update --bandwidth`: bits per second as in RunRequest; "-1": no limit; empty: as it was.
+Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
+                              const std::string& in, const std::string& out);
 // The ports of a running guest as they are open, chosen ones included; else those that were asked
 // for.
 Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);

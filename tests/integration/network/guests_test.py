@@ -106,3 +106,72 @@ def a_renamed_guest_is_found_and_removed_by_its_new_name(host):
     assert host.vrun("run", "--rm", "--network", "default", "base", "wget", "-q", "-O", "-", "http://www/").ok().out == "hello from web\n"
     host.vrun("rm", "-f", "www").ok()
     runtime.wait_for(lambda: not host.left(), "the interfaces' end")
+
+
+def ports_are_told_as_they_were_chosen(host):
+    _web(host, "-p", "80", "-p", "9001-9003:81-83/udp")
+    chosen = host.vrun("port", "web", "80").ok().out.strip()
+    address, _, port = chosen.rpartition(":")
+    assert address == "0.0.0.0" and int(port) >= 1024 and _fetch(host, f"http://127.0.0.1:{port}/") == "hello from web\n"
+    assert f"0.0.0.0:{port}->80/tcp" in host.vrun("ps").ok().out
+    assert host.vrun("port", "web", "82/udp").ok().out == "0.0.0.0:9002\n"
+    assert host.vrun("port", "web").ok().out.splitlines() == [f"80/tcp -> {chosen}"] + [f"{81 + i}/udp -> 0.0.0.0:{9001 + i}" for i in range(3)]
+    host.vrun("stop", "-t", "0", "web").ok()
+    assert "80/tcp -> 0.0.0.0:(chosen when it starts)" in host.vrun("port", "web").ok().out
+
+
+def _interfaces(host, guest):
+    return sorted(line.split()[1].split("@")[0].rstrip(":") for line in host.vrun("exec", guest, "ip", "-o", "link").ok().out.splitlines())
+
+
+def networks_are_kept_for_the_next_starts(host):
+    for name in ("front", "back"):
+        host.vrun("network", "create", name).ok()
+    host.vrun("run", "-d", "--name", "c", "--network", "front", "base", "sleep", "1000").ok()
+    host.vrun("network", "connect", "--alias", "see", "back", "c").ok()
+    assert _interfaces(host, "c") == ["eth0", "eth1", "lo"]
+    host.vrun("network", "connect", "back", "c").fails("already", rc=125)
+    host.vrun("restart", "-t", "0", "c").ok()
+    assert _interfaces(host, "c") == ["eth0", "eth1", "lo"]
+    assert "see" in host.vrun("run", "--rm", "--network", "back", "base", "cat", "/etc/hosts").ok().out
+    host.vrun("stop", "-t", "0", "c").ok()
+    host.vrun("network", "disconnect", "front", "c").ok()
+    host.vrun("start", "c").ok()
+    assert _interfaces(host, "c") == ["eth0", "lo"]
+    host.vrun("network", "disconnect", "front", "c").fails("is not on network", rc=125)
+    host.vrun("run", "-d", "--name", "two", "--network", "front", "--network", "back:alias=other", "base", "sleep", "1000").ok()
+    assert _interfaces(host, "two") == ["eth0", "eth1", "lo"]
+    host.vrun("network", "rm", "front", "nope", "default").fails("nope", rc=1)
+
+
+def _seconds(host, words):
+    start = time.monotonic()
+    host.vrun("exec", "reader", *words).ok()
+    return time.monotonic() - start
+
+
+def bandwidth_is_a_flag_and_changes_while_a_guest_runs(host):
+    """8 Mbit/s are a megabyte a second: 2 MB take two seconds, less what the burst lets through."""
+    host.vrun("run", "-d", "--name", "sender", "--bandwidth-out", "8M", "base", "sh", "-c",
+              "mkdir /w; echo > /w/ready; dd if=/dev/zero of=/w/file bs=1M count=2 2>/dev/null; exec httpd -f -p 80 -h /w").ok()
+    host.vrun("run", "-d", "--name", "reader", "base", "sleep", "1000").ok()
+    load = ["wget", "-q", "-O", "/dev/null", "http://sender/file"]
+    runtime.wait_for(lambda: host.vrun("exec", "reader", "wget", "-q", "-O", "/dev/null", "http://sender/ready").rc == 0, "it listens")
+    limited = _seconds(host, load)
+    assert 1.0 < limited < 8
+    assert host.vrun("inspect", "sender").ok().json[0]["request"]["bandwidthOut"] == "8M"
+    host.vrun("update", "--bandwidth", "-1", "sender").ok()
+    free = _seconds(host, load)
+    assert free < limited / 3
+    host.vrun("update", "--bandwidth-in", "8M", "reader").ok()
+    assert 1.0 < _seconds(host, load) < 8
+    host.vrun("restart", "-t", "0", "reader").ok()
+    assert 1.0 < _seconds(host, load) < 8, "it is kept"
+
+
+def what_a_network_cannot_be_is_said(host):
+    host.vrun("create", "--bandwidth", "fast", "base", "true").fails("not a rate", rc=125)
+    host.vrun("create", "--bandwidth", "10M", "--network", "none", "base", "true").fails("no network of its own", rc=125)
+    host.vrun("create", "--dns", "foo", "base", "true").fails("not an address", rc=125)
+    host.vrun("create", "--dns-search", "a\nnameserver 1.1.1.1", "base", "true").fails("not one word", rc=125)
+    host.vrun("create", "--network", "host", "--network", "default", "base", "true").fails("cannot be joined", rc=125)

@@ -109,17 +109,16 @@ TEST(ProcessRow, times_are_minutes_and_seconds) {
   EXPECT_EQ(clock_text(3'600'000), "60:00.00");
 }
 
-TEST(PublishedPorts, all_forms_are_read) {
+TEST(PublishedPorts, ranges_are_listed_one_by_one) {
   using P = PublishedPort;
-  EXPECT_EQ(parse_published("80"), (P{"80", "tcp", "0.0.0.0", "80"}));
-  EXPECT_EQ(parse_published("8080:80/udp"), (P{"80", "udp", "0.0.0.0", "8080"}));
-  EXPECT_EQ(parse_published("127.0.0.1:8080:80"), (P{"80", "tcp", "127.0.0.1", "8080"}));
-  EXPECT_EQ(parse_published("127.0.0.1::80"), (P{"80", "tcp", "127.0.0.1", "80"}));
-  EXPECT_EQ(parse_published("[::1]:8080:80"), (P{"80", "tcp", "[::1]", "8080"}));
-  EXPECT_EQ(parse_published("8000-8009:8000-8009"),
-            (P{"8000-8009", "tcp", "0.0.0.0", "8000-8009"}));
-  EXPECT_FALSE(parse_published(""));
-  EXPECT_FALSE(parse_published("80/"));
+  const auto listed = [](std::string_view text) {
+    return published_ports({*network::parse_publish(text)});
+  };
+  using Ports = std::vector<PublishedPort>;
+  EXPECT_EQ(listed("80"), (Ports{P{"80/tcp", "0.0.0.0", ""}}));
+  EXPECT_EQ(listed("127.0.0.1:8080:80/udp"), (Ports{P{"80/udp", "127.0.0.1", "8080"}}));
+  EXPECT_EQ(listed("[fd00::1]:9001-9002:81-82"),
+            (Ports{P{"81/tcp", "[fd00::1]", "9001"}, P{"82/tcp", "[fd00::1]", "9002"}}));
 }
 
 TEST(GuestPaths, a_colon_names_a_guest_unless_the_word_is_a_path) {

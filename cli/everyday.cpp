@@ -11,10 +11,12 @@
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
+#include "cli/tenant_flag.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "cli/verb_network.hpp"
 #include "cli/verb_registry.hpp"
+#include "cli/verb_tenant.hpp"
 #include "cli/verb_tools.hpp"
 #include "engine/run.hpp"
 
@@ -57,6 +59,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
+  if (is_tenant_verb(name)) return everyday_tenant(name, call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
@@ -86,6 +89,8 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
   };
+  Result<std::string> tenant = take_tenant_flag(verb, words);
+  if (!tenant) return fail(during(std::move(tenant).error()));
   words = spread_short_flags(verb.flags(), words);
   std::vector<char*> argv = pointers(words);
   Result<Arguments> arguments = parse(verb.flags(), verb.flags_anywhere, argv);
@@ -100,7 +105,9 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   const Host host = Host::current();
   Result<engine::Places> places = engine::Places::find(host, globals.text("data-dir"));
   if (!places) return fail(std::move(places).error());
-  Result<int> done = call_verb(verb, {*arguments, *std::move(places), host});
+  const EverydayCall call{*arguments, *std::move(places), host, tenant_of(*tenant, globals, host)};
+  if (auto known = check_tenant(call); !known) return fail(std::move(known).error());
+  Result<int> done = call_verb(verb, call);
   if (done) return *done;
   return fail(done.error(), engine::exit_code_of(done.error()));
 }

@@ -8,6 +8,7 @@
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_network.hpp"
+#include "cli/verbs_tenants.hpp"
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_tools.hpp"
 
@@ -17,6 +18,8 @@ namespace {
 constexpr std::array kGlobals{
     Flag{"data-dir", "", Kind::kText, "DIR",
          "where images and guests are kept; default: $VRUN_DATA_DIR or /var/lib/vrun"},
+    Flag{"tenant", "", Kind::kText, "NAME",
+         "whose guests, images and networks; also after the verb; default: $VRUN_TENANT or default"},
     Flag{"debug", "", Kind::kSwitch, "", "write debug lines to stderr"},
     Flag{"version", "v", Kind::kSwitch, "", "print the version"},
 };
@@ -38,7 +41,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 }
 
 constexpr auto kVerbs =
-    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
+    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs, kTenantVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -136,6 +139,18 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kCommit;
     case EverydayFlags::kDebug:
       return kDebug;
+    case EverydayFlags::kTenantCreate:
+      return kTenantCreate;
+    case EverydayFlags::kTenantUpdate:
+      return kTenantUpdate;
+    case EverydayFlags::kTenantShow:
+      return kTenantShow;
+    case EverydayFlags::kTenantList:
+      return kTenantList;
+    case EverydayFlags::kTenantStop:
+      return kTenantStop;
+    case EverydayFlags::kTenantRemove:
+      return kTenantRemove;
     case EverydayFlags::kNone:
       break;
   }

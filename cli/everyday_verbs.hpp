@@ -51,6 +51,12 @@ enum class EverydayFlags : std::uint8_t {
   kExport,
   kCommit,
   kDebug,
+  kTenantCreate,
+  kTenantUpdate,
+  kTenantShow,
+  kTenantList,
+  kTenantStop,
+  kTenantRemove,
 };
 
 // One row for each verb; free of pointers (see Label).

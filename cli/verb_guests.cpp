@@ -16,6 +16,7 @@
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
 #include "engine/run.hpp"
+#include "engine/tenant_entry.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -230,7 +231,7 @@ Result<int> step(const std::vector<std::string_view>& words) {
   if (words.size() < 3) return Error(Code::kInvalid, "guest-step is not for people");
   const Host host = Host::current();
   const engine::Places places = TRY(engine::Places::find(host));
-  const Guests guests = TRY(Guests::open(places, std::string(words[0]), host));
+  const Guests guests = TRY(engine::open_tenant(places, std::string(words[0]), host));
   const std::string id(words[1]);
   if (words[2] == "ended") {
     return engine::guest_ended(guests, id, words.size() > 3 ? words[3] : "",
@@ -252,7 +253,7 @@ Result<int> everyday_guest(std::string_view verb, const EverydayCall& call) {
 }
 
 Result<Guests> guests_of(const EverydayCall& call) {
-  return Guests::open(call.places, engine::kDefaultTenant, call.host);
+  return engine::open_tenant(call.places, call.tenant, call.host);
 }
 
 Result<int> for_each_guest(

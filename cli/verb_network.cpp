@@ -21,10 +21,8 @@ using network::GuestNetwork;
 using network::Network;
 using network::Networks;
 
-constexpr const char* kTenant = "default";
-
 Result<Networks> networks_of(const EverydayCall& call) {
-  return Networks::open({call.places.data, call.places.run}, kTenant, call.host);
+  return Networks::open({call.places.data, call.places.run}, call.tenant, call.host);
 }
 
 Result<int> print(const std::string& text) {
@@ -191,7 +189,7 @@ struct Target {
   Fd netns;
 };
 Result<Target> find_target(const EverydayCall& call, const std::string& word) {
-  const engine::Guests guests = TRY(engine::Guests::open(call.places, kTenant, call.host));
+  const engine::Guests guests = TRY(engine::Guests::open(call.places, call.tenant, call.host));
   const engine::Guest guest = TRY(guests.find(word));
   if (!guest.runs()) {
     return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running")

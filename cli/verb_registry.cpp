@@ -85,6 +85,7 @@ Result<TransferRequest> to_transfer(std::string_view verb, const Arguments& argu
 Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
   const auto during = [&](Error error) { return std::move(std::move(error).during(verb)); };
   Result<TransferRequest> request = to_transfer(verb, call.arguments, call.places);
+  if (request) request->tenant = call.tenant;
   if (!request) return during(std::move(request).error());
   Result<std::string> helper = helper_path("vrun-image");
   if (!helper) return during(std::move(helper).error());

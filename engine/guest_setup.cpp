@@ -155,7 +155,9 @@ Result<GuestFacts> read_facts(const RunRequest& request, const std::string& name
                               const Host& host) {
   GuestFacts facts;
   facts.name = name;
-  facts.cgroups_path = cgroups::guest_path(tenant, cgroup_name, host);
+  // The group of another tenant's guests is known by its record: paths count from there.
+  facts.cgroups_path =
+      tenant == kDefaultTenant ? cgroups::guest_path(tenant, cgroup_name, host) : cgroup_name;
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";
   facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();

@@ -18,6 +18,7 @@
 #include "engine/guest_setup.hpp"
 #include "engine/policies.hpp"
 #include "engine/run.hpp"
+#include "engine/tenant_entry.hpp"
 #include "images/overlay.hpp"
 
 namespace vrun::engine {
@@ -48,8 +49,8 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   Making making;
   making.config = TRY(read_image_config(locked.dir()));
   const images::Store store = TRY(images::Store::open(guests.places().data));
-  IdRange ids =
-      TRY(IdRange::take(ids_dir(guests.places()), id_space(), locked.path(), record.first_id));
+  const IdSpace space = TRY(id_space_of(guests));
+  IdRange ids = TRY(IdRange::take(ids_dir(guests.places()), space, locked.path(), record.first_id));
   ids.keep();  // until the guest is removed
   record.first_id = ids.start();
   const auto mapping = mapping_of(record.request, ids);
@@ -62,6 +63,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, record.request, facts));
+  TRY(fit_to_tenant(guests, making.spec));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;
@@ -258,6 +260,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   GuestRecord record = new_record(image, guests, std::move(request));
   // The facts that can be wrong are looked at before there is a guest.
   TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  const Fd admission = TRY(admit_guest(guests));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
   warn_of(record.request);
@@ -268,6 +271,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
 Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request) {
   Result<Guest> found = guests.find(name);
   if (!found) return std::move(found).error();
+  if (Result<void> entered = enter_tenant(guests); !entered) return std::move(entered).error();
   Result<LockedGuest> locked = guests.lock(found->record);
   if (!locked) return std::move(locked).error();
   Result<MonitorCall> call = start_locked(guests, *locked, request);

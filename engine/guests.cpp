@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "tenants/group.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -86,6 +87,10 @@ Result<Guests> Guests::open(const Places& places, std::string tenant, const Host
   runtime::Context context;
   context.root = places.states(tenant);
   context.host = host;
+  if (tenant != kDefaultTenant) {
+    const Result<tenants::TenantGroup> group = tenants::TenantGroup::find(places.run, tenant, host);
+    if (group) context.parent_group = group->guests();
+  }
   return Guests(places, std::move(tenant), std::move(context));
 }
 

@@ -16,6 +16,7 @@
 #include "engine/guest_start.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
+#include "engine/tenant_entry.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
@@ -67,16 +68,21 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   const GuestRecord& record = prepared.record;
   const Places& places = guests.places();
   // Made in this order and undone in the other one: directory, ids, mount, container.
+  TRY(enter_tenant(guests));
+  Fd admission = TRY(admit_guest(guests));
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
+  admission.reset();
   in_use.reset();  // from here on the guest's record keeps the image
-  IdRange ids = TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
+  const IdSpace space = TRY(id_space_of(guests));
+  IdRange ids = TRY(IdRange::allocate(ids_dir(places), space, guest.path()));
   const auto mapping = mapping_of(record.request, ids);
   facts.uids = facts.gids = mapping;
   Fd root = TRY(make_root(store, {prepared.image.config, guest.dir(), mapping, false}));
   facts.account = TRY(account_of(root, prepared.image.config, record.request));
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
-  const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  TRY(fit_to_tenant(guests, spec));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
@@ -188,11 +194,13 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   TRY(need_root(guests.host()));
   GuestFacts& facts = prepared.facts;
   const GuestRecord& record = prepared.record;
-  const std::uint32_t start = TRY(IdRange::next_free(ids_dir(places), id_space()));
+  const IdSpace space = TRY(id_space_of(guests));
+  const std::uint32_t start = TRY(IdRange::next_free(ids_dir(places), space));
   facts.uids = facts.gids = {{.container_id = 0, .host_id = start, .size = kIdsPerGuest}};
   facts.files_dir = "";  // made only when the guest is
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
-  const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  TRY(fit_to_tenant(guests, spec));
 
   std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";

@@ -210,7 +210,11 @@ Result<void> repair_monitored(const Guests& guests) {
     Result<void> repaired = repair_guest(guests, id);
     if (repaired) continue;
     if (repaired.error().code() == Code::kNotFound) {
-      // Killed before it had a name, or while it was removed: no guest has this id.
+      // Killed before it had a name, or while it was removed: no guest has this id. Whoever is
+      // about to become its monitor holds the lock.
+      const Result<Fd> lock =
+          sys::open(At::cwd(), path + "/" + id + "/monitor", O_RDWR | O_NOFOLLOW);
+      if (lock && ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) continue;
       TRY(fs::remove_tree(*dir, id));
       continue;
     }

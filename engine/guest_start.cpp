@@ -220,6 +220,7 @@ Result<Fd> in_child(Become become) {
 }
 
 Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& record) {
+  TRY(join_tenant(guests));
   const LockedGuest locked = TRY(guests.lock(record));
   MonitorCall call;
   call.adopt = true;
@@ -319,6 +320,7 @@ Result<void> launch_waiting(const Guests& guests, const GuestRecord& record,
   if (pid < 0) return Error::system(errno, "start a monitor");
   if (pid > 0) return {};
   ::setsid();
+  static_cast<void>(join_tenant(guests));  // its next start says what is wrong
   Result<MonitorPlace> place = claim_monitor(guests, record);
   if (place) {
     static_cast<void>(become_waiting_monitor(guests, record, *std::move(place), delay_ms));

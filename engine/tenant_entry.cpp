@@ -111,6 +111,12 @@ Result<void> enter_tenant(const Guests& guests) {
   return group.join(sys::self());
 }
 
+Result<void> join_tenant(const Guests& guests) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const tenants::Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  return TRY(tenant_group(guests.places(), tenant, guests.host())).join(sys::self());
+}
+
 void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& host) {
   if (cpu_milli == 0 || !resources.cpu || resources.cpu->quota.value_or(0) <= 0) return;
   if (!cgroups::quota_must_fit_parent(host)) return;

@@ -36,6 +36,9 @@ Result<Guests> open_tenant(const Places& places, const std::string& tenant, cons
 // Before this process works for the tenant: from now on its budget pays. A frozen tenant is kState.
 Result<void> enter_tenant(const Guests& guests);
 
+// The same for what belongs to a guest that runs already, also while the tenant is frozen.
+Result<void> join_tenant(const Guests& guests);
+
 // Held until the new guest's directory is there; kState when there may be no more.
 Result<Fd> admit_guest(const Guests& guests);
 

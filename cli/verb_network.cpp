@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "cli/table.hpp"
 #include "engine/guests.hpp"
+#include "engine/tenant_policy.hpp"
 #include "network/documents.hpp"
 #include "network/networks.hpp"
 
@@ -217,6 +218,7 @@ Result<network::Join> join_of(const EverydayCall& call) {
 
 Result<int> connect(const EverydayCall& call) {
   const network::Join join = TRY(join_of(call));
+  TRY(engine::check_networks(call.places, call.tenant, std::vector{join.network}));
   const Target target = TRY(find_target(call, call.arguments.word(1)));
   Networks networks = TRY(networks_of(call));
   TRY(networks.connect(target.name, join, target.netns));

@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/verbs_registry.hpp"
+#include "engine/tenant_policy.hpp"
 #include "images/pull.hpp"
 
 namespace vrun::cli {
@@ -85,8 +86,10 @@ Result<TransferRequest> to_transfer(std::string_view verb, const Arguments& argu
 Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
   const auto during = [&](Error error) { return std::move(std::move(error).during(verb)); };
   Result<TransferRequest> request = to_transfer(verb, call.arguments, call.places);
-  if (request) request->tenant = call.tenant;
   if (!request) return during(std::move(request).error());
+  request->tenant = call.tenant;
+  Result<void> allowed = engine::check_registries(call.places, call.tenant, request->images);
+  if (!allowed) return during(std::move(allowed).error());
   Result<std::string> helper = helper_path("vrun-image");
   if (!helper) return during(std::move(helper).error());
   if (verb == "login" && call.arguments.has("password")) {

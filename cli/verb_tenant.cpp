@@ -34,6 +34,14 @@ engine::TenantRequest request_of(const EverydayCall& call, bool update) {
     if (call.arguments.has(flag))
       request.budget.push_back({std::string(flag), call.arguments.text(flag)});
   }
+  for (const std::string_view flag : tenants::policy_flags()) {
+    const bool text = flag.starts_with("guest-") || flag == "require-vm";
+    if (text && call.arguments.has(flag))
+      request.policy.push_back({std::string(flag), call.arguments.text(flag)});
+    if (text) continue;
+    for (std::string& one : call.arguments.list(flag))
+      request.policy.push_back({std::string(flag), std::move(one)});
+  }
   request.admins = call.arguments.list("admin");
   if (update) request.removed_admins = call.arguments.list("remove-admin");
   request.best_effort = call.arguments.on("best-effort");
@@ -89,6 +97,23 @@ void write_budget(json::Writer& writer, const Tenant& tenant) {
   writer.member("unenforced", std::span<const std::string>(tenant.unenforced));
 }
 
+void write_policy(json::Writer& writer, const tenants::Policy& policy) {
+  writer.key("policy").begin_object();
+  const auto list = [&](const char* name, const std::vector<std::string>& names) {
+    writer.member(name, std::span<const std::string>(names));
+  };
+  list("capabilities", policy.capabilities);
+  list("mounts", policy.mounts);
+  list("devices", policy.devices);
+  list("hostNamespaces", policy.namespaces);
+  list("sysctls", policy.sysctls);
+  list("registries", policy.registries);
+  list("networks", policy.networks);
+  list("unsafe", policy.unsafe);
+  writer.member("vmRequired", policy.vm_required);
+  writer.end_object();
+}
+
 void write_tenant(json::Writer& writer, const Tenant& tenant, const TenantState& state) {
   writer.begin_object();
   writer.member("name", std::string_view(tenant.name));
@@ -99,6 +124,7 @@ void write_tenant(json::Writer& writer, const Tenant& tenant, const TenantState&
   writer.member("processes", static_cast<std::uint64_t>(state.processes));
   write_budget(writer, tenant);
   writer.member("admins", std::span<const std::string>(tenant.admins));
+  write_policy(writer, tenant.policy);
   writer.key("ids").begin_array();
   for (const tenants::IdBlock& block : tenant.ids)
     writer.begin_object().member("first", block.first).member("count", block.count).end_object();
@@ -117,6 +143,9 @@ std::string show_words(const Tenant& tenant, const TenantState& state) {
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.budget))
     line(one.name,
          one.value + (is_enforced(tenant, one.name) ? "" : " (not enforced on this host)"));
+  if (!tenant.is_default() && tenants::words_of(tenant.policy).empty()) line("policy", "strict");
+  for (const tenants::BudgetLine& one : tenants::words_of(tenant.policy))
+    line(one.name, one.value);
   line("admins", tenant.admins.empty() ? "root only" : join(tenant.admins, ", "));
   for (const tenants::IdBlock& block : tenant.ids)
     line("ids",

@@ -19,6 +19,7 @@
 #include "engine/policies.hpp"
 #include "engine/run.hpp"
 #include "engine/tenant_entry.hpp"
+#include "engine/tenant_policy.hpp"
 #include "images/overlay.hpp"
 
 namespace vrun::engine {
@@ -30,6 +31,7 @@ struct Making {
   oci::Spec spec;
   GuestPipes pipes;
   Fd root;
+  std::vector<Fd> pins;  // of the host's directories in the spec
 };
 
 oci::ConsoleSize size_of_terminal() {
@@ -63,7 +65,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, record.request, facts));
-  TRY(fit_to_tenant(guests, making.spec));
+  making.pins = TRY(fit_to_tenant(guests, making.spec));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;
@@ -251,6 +253,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(check_request(request));
   TRY(check_network(request));
   TRY(check_policies(request));
+  TRY(check_wishes(guests, request));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   const images::Store store = TRY(images::Store::open(guests.places().data));
   const Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
@@ -260,7 +263,9 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(bring_layers(store, image, guests.host()));
   GuestRecord record = new_record(image, guests, std::move(request));
   // The facts that can be wrong are looked at before there is a guest.
-  TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  const GuestFacts facts =
+      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
+  TRY(check_guest(guests, image.config, record.request, facts));
   const Fd admission = TRY(admit_guest(guests));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));

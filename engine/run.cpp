@@ -17,6 +17,7 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
 #include "engine/tenant_entry.hpp"
+#include "engine/tenant_policy.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
@@ -43,6 +44,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_request(request));
   TRY(check_network(request));
   TRY(check_policies(request));
+  TRY(check_wishes(guests, request));
   images::Image image = TRY(find_image(request, guests));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   GuestRecord record = new_record(image, guests, std::move(request));
@@ -82,7 +84,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
-  TRY(fit_to_tenant(guests, spec));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
@@ -200,7 +202,7 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   facts.files_dir = "";  // made only when the guest is
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
-  TRY(fit_to_tenant(guests, spec));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
 
   std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";

@@ -102,6 +102,7 @@ Result<std::vector<std::string>> settle(const TenantRequest& request, const Plac
   if (Result<void> named = tenants::check_tenant_name(request.name); !named)
     faults.add("", named.error().text() + ": " + named.error().hint());
   tenants::read_budget(request.budget, tenant.budget, faults);
+  tenants::read_policy(request.policy, tenant.policy, faults);
   add_admins(request, tenant, faults);
   std::vector<std::string> warnings = settle_unmet(request, places, host, tenant, faults);
   TRY(faults.result());

@@ -18,7 +18,7 @@ namespace vrun::engine {
 // As it was asked for; nothing is checked yet.
 struct TenantRequest {
   std::string name;
-  std::vector<tenants::FlagText> budget;
+  std::vector<tenants::FlagText> budget, policy;
   std::vector<std::string> admins, removed_admins;
   // What this host cannot enforce is kept in the record and said, instead of refused.
   bool best_effort = false;

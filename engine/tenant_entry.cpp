@@ -125,15 +125,6 @@ void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& h
   resources.cpu->quota = std::min(*resources.cpu->quota, most);
 }
 
-Result<void> fit_to_tenant(const Guests& guests, oci::Spec& spec) {
-  if (guests.tenant() == kDefaultTenant) return {};
-  const tenants::Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
-  if (spec.linux.resources) {
-    fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
-  }
-  return {};
-}
-
 Result<Fd> admit_guest(const Guests& guests) {
   if (guests.tenant() == kDefaultTenant) return Fd();
   const tenants::Store store = tenant_store(guests.places());

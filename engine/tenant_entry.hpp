@@ -48,7 +48,5 @@ Result<IdSpace> id_space_of(const Guests& guests);
 // A guest may ask for more of the cpu than its tenant has: where the kernel would refuse that, it
 // gets what the tenant has (0: no limit).
 void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& host);
-// The specification of a guest that is about to start, as its tenant lets it be.
-Result<void> fit_to_tenant(const Guests& guests, oci::Spec& spec);
 
 }  // namespace vrun::engine

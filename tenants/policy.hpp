@@ -24,18 +24,19 @@ struct Policy {
   std::vector<std::string> capabilities;  // beside the usual ones: "CAP_NET_ADMIN"; "ALL"
   std::vector<std::string> mounts;        // prefixes of host paths: "/srv/acme"
   std::vector<std::string> devices;       // "/dev/fuse"
-  std::vector<std::string> namespaces;    // of the host: "network", "pid", "ipc", "uts", "user", "cgroup"
-  std::vector<std::string> sysctls;       // "net.ipv4.*"
-  std::vector<std::string> registries;    // hosts; empty: every one
-  std::vector<std::string> networks;      // names; empty: all its own
-  std::vector<std::string> unsafe;        // "privileged", "seccomp", "apparmor", "masks"
+  std::vector<std::string>
+      namespaces;  // of the host: "network", "pid", "ipc", "uts", "user", "cgroup"
+  std::vector<std::string> sysctls;     // "net.ipv4.*"
+  std::vector<std::string> registries;  // hosts; empty: every one
+  std::vector<std::string> networks;    // names; empty: all its own
+  std::vector<std::string> unsafe;      // "privileged", "seccomp", "apparmor"
   bool vm_required = false;
   // Of one guest; 0: no limit but the tenant's.
   std::uint64_t guest_memory = 0, guest_cpu_milli = 0, guest_pids = 0;
   bool operator==(const Policy&) const = default;
 };
 
-// The flags that change a policy; "--allow-..." add, "none" empties the list.
+// The flags that change a policy; "--allow-..." and "--only-..." add, "none" empties.
 std::vector<std::string_view> policy_flags();
 void read_policy(std::span<const FlagText> given, Policy& policy, json::Faults& faults);
 std::vector<BudgetLine> words_of(const Policy& policy);
@@ -47,23 +48,30 @@ struct Refusal {
   std::string flag;  // of `tenant update` that would allow it: "--allow-mount /etc"
 };
 
-// What a policy cannot know: which paths of the specification are vrun's own, and what a host path
-// really is (links followed as root sees them; an error: it cannot be looked at).
+// What a policy cannot know: which mounts of the specification are vrun's own, and what every guest
+// may do.
 struct HostFacts {
-  std::span<const std::string> own_prefixes;
-  std::function<Result<std::string>(const std::string& path)> real_path;
-  std::span<const std::string> usual_capabilities;
+  std::function<bool(const oci::Mount& mount)> is_own;
+  std::vector<std::string> usual_capabilities;
 };
-// All that is refused at once; empty: the guest may start.
+// All that is refused at once; empty: the guest may start. Paths are compared as they are written:
+// who mounts them must open them below covering_prefix() without following links.
 std::vector<Refusal> constrain(const Policy& policy, const oci::Spec& spec, const HostFacts& facts);
+
+// Of one guest's limits alone.
+std::vector<Refusal> constrain_limits(const Policy& policy, const oci::Resources& limits);
 
 // Of a request: where its image comes from and which networks it joins.
 struct Wishes {
   std::string registry;  // empty: the image is here
   std::vector<std::string> networks;
   std::string isolation;
+  bool privileged = false, own_filter = false;  // also of exec
 };
 std::vector<Refusal> constrain(const Policy& policy, const Wishes& wishes);
+
+// The allowed path that `path` is below; nullptr: none.
+const std::string* covering_prefix(const Policy& policy, std::string_view path);
 
 // As one error: each refusal with its rule and who may change it.
 Error to_error(const std::string& tenant, const std::vector<Refusal>& refusals);

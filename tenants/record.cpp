@@ -37,6 +37,18 @@ constexpr auto json_fields(const Budget*) {
                       field("maxGuests", &B::max_guests), field("maxVcpus", &B::max_vcpus));
 }
 
+constexpr auto json_fields(const Policy*) {
+  using json::field;
+  using P = Policy;
+  return json::fields(field("capabilities", &P::capabilities), field("mounts", &P::mounts),
+                      field("devices", &P::devices), field("namespaces", &P::namespaces),
+                      field("sysctls", &P::sysctls), field("registries", &P::registries),
+                      field("networks", &P::networks), field("unsafe", &P::unsafe),
+                      field("vmRequired", &P::vm_required), field("guestMemory", &P::guest_memory),
+                      field("guestCpuMilli", &P::guest_cpu_milli),
+                      field("guestPids", &P::guest_pids));
+}
+
 constexpr auto json_fields(const Tenant*) {
   using json::field;
   using T = Tenant;
@@ -44,7 +56,7 @@ constexpr auto json_fields(const Tenant*) {
                       field("name", &T::name, {.required = true, .non_empty = true}),
                       field("created", &T::created), field("budget", &T::budget),
                       field("unenforced", &T::unenforced), field("admins", &T::admins),
-                      field("ids", &T::ids));
+                      field("ids", &T::ids), field("policy", &T::policy));
 }
 
 std::string to_json(const Tenant& tenant) {

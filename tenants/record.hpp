@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "tenants/budget.hpp"
+#include "tenants/policy.hpp"
 
 namespace vrun::tenants {
 
@@ -32,6 +33,7 @@ struct Tenant {
   std::vector<std::string> unenforced;
   std::vector<std::string> admins;  // "user:NAME", "group:NAME"
   std::vector<IdBlock> ids;         // none for `default`
+  Policy policy;
   bool is_default() const { return name == kDefaultTenant; }
 };
 

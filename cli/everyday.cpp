@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/broker_call.hpp"
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
@@ -85,12 +86,24 @@ Result<void> check_filled(const EverydayVerb& verb, const Arguments& arguments) 
   return {};
 }
 
+int through_broker(const std::string& tenant, const EverydayVerb& verb, const Arguments& globals,
+                   const std::vector<std::string>& typed) {
+  std::vector<std::string> words;
+  if (globals.on("debug")) words.emplace_back("--debug");
+  for (const std::string_view part : split(verb.name.view(), ' '))
+    words.emplace_back(part);
+  words.insert(words.end(), typed.begin(), typed.end());
+  Result<int> code = call_broker(tenant, words, Host::current());
+  return code ? *code : fail(std::move(code).error());
+}
+
 int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std::string> words) {
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
   };
   Result<std::string> tenant = take_tenant_flag(verb, words);
   if (!tenant) return fail(during(std::move(tenant).error()));
+  const std::vector<std::string> typed = words;
   words = spread_short_flags(verb.flags(), words);
   std::vector<char*> argv = pointers(words);
   Result<Arguments> arguments = parse(verb.flags(), verb.flags_anywhere, argv);
@@ -106,52 +119,16 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   Result<engine::Places> places = engine::Places::find(host, globals.text("data-dir"));
   if (!places) return fail(std::move(places).error());
   const EverydayCall call{*arguments, *std::move(places), host, tenant_of(*tenant, globals, host)};
+  const std::string broker_tenant = brokered_tenant(verb.name.view(), call);
+  if (wants_broker(broker_tenant, host)) return through_broker(broker_tenant, verb, globals, typed);
   if (auto known = check_tenant(call); !known) return fail(std::move(known).error());
   Result<int> done = call_verb(verb, call);
-  if (done) return *done;
-  return fail(done.error(), engine::exit_code_of(done.error()));
+  const int code = done ? *done : fail(done.error(), engine::exit_code_of(done.error()));
+  note_call(verb.name.view(), call, typed, code);
+  return code;
 }
 
 }  // namespace
-
-std::vector<std::string> spread_short_flags(std::span<const Flag> flags,
-                                            std::span<const std::string> words) {
-  std::vector<std::string> out;
-  std::size_t i = 0;
-  for (; i < words.size(); ++i) {
-    const std::string& word = words[i];
-    if (word.size() < 2 || word[0] != '-' || word == "--") break;
-    const std::string name =
-        word.substr(word[1] == '-' ? 2 : 1, word.find('=') - (word[1] == '-' ? 2 : 1));
-    const Flag* flag = find_flag(flags, name);
-    const bool known_long = word[1] == '-' || flag != nullptr;
-    if (known_long) {
-      out.push_back(word);
-      const bool takes_next = flag != nullptr && flag->kind != Kind::kSwitch &&
-                              word.find('=') == std::string::npos && i + 1 < words.size();
-      if (takes_next) out.push_back(words[++i]);
-      continue;
-    }
-    // One letter after the other, until one takes the rest as its value.
-    std::size_t at = 1;
-    for (; at < word.size(); ++at) {
-      const Flag* letter = find_flag(flags, word.substr(at, 1));
-      if (letter == nullptr) break;
-      out.push_back("-" + word.substr(at, 1));
-      if (letter->kind == Kind::kSwitch) continue;
-      if (at + 1 < word.size()) {
-        out.push_back(word.substr(at + 1));
-      } else if (i + 1 < words.size()) {
-        out.push_back(words[++i]);
-      }
-      at = word.size();
-    }
-    if (at < word.size())
-      out.push_back(at == 1 ? word : "-" + word.substr(at));  // unknown: for the parser to say
-  }
-  out.insert(out.end(), words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
-  return out;
-}
 
 int everyday(int argc, char** argv) {
   const std::span<char* const> words(argv + 1, static_cast<std::size_t>(std::max(argc - 1, 0)));

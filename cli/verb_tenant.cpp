@@ -15,6 +15,8 @@
 #include "engine/policies.hpp"
 #include "engine/tenant_admin.hpp"
 #include "engine/tenant_entry.hpp"
+#include "tenants/admins.hpp"
+#include "tenants/audit.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -260,7 +262,44 @@ Result<int> everyday_tenant(std::string_view verb, const EverydayCall& call) {
   return find_row(verb)->function(call);
 }
 
+std::string brokered_tenant(std::string_view verb, const EverydayCall& call) {
+  constexpr std::array<std::string_view, 6> kOfOne{"tenant show", "tenant freeze", "tenant thaw",
+                                                   "tenant stop", "tenant usage",  "tenant top"};
+  const bool names_it = std::find(kOfOne.begin(), kOfOne.end(), verb) != kOfOne.end();
+  if (names_it && call.tenant == tenants::kDefaultTenant && !call.arguments.words().empty())
+    return call.arguments.word(0);
+  return call.tenant;
+}
+
+void note_call(std::string_view verb, const EverydayCall& call,
+               const std::vector<std::string>& typed, int code) {
+  constexpr std::array<std::string_view, 26> kOnlyLook{
+      "ps",        "images",         "image ls",  "image inspect", "image history",
+      "history",   "inspect",        "logs",      "stats",         "top",
+      "events",    "port",           "info",      "version",       "doctor",
+      "diff",      "wait",           "plan",      "network ls",    "network inspect",
+      "volume ls", "volume inspect", "tenant ls", "tenant show",   "system df",
+      "metrics"};
+  if (std::find(kOnlyLook.begin(), kOnlyLook.end(), verb) != kOnlyLook.end()) return;
+  if (call.host.rootless()) return;  // changes nothing of ours
+  const tenants::Caller caller = tenants::caller_of(call.host);
+  tenants::AuditEntry entry;
+  entry.uid = caller.uid;
+  entry.user = tenants::user_name(tenants::Accounts::of_host(), Uid(caller.uid));
+  entry.by = caller.by;
+  entry.tenant = is_tenant_verb(verb) ? call.arguments.word(0) : call.tenant;
+  entry.verb = verb;
+  entry.words = tenants::without_secrets(typed);
+  entry.code = code;
+  const Result<void> noted = tenants::note(engine::tenant_store(call.places).dir(), entry);
+  if (!noted) log::warning("audit log: " + noted.error().text());
+}
+
 Result<void> check_tenant(const EverydayCall& call) {
+  const std::string_view fixed = call.host.variable("VRUN_FIXED_TENANT");
+  if (!fixed.empty() && fixed != call.tenant) {
+    return Error(Code::kDenied, "this call is about tenant " + quote(fixed) + " alone");
+  }
   TRY(engine::tenant_store(call.places).find(call.tenant));
   return {};
 }

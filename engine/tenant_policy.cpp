@@ -1,14 +1,17 @@
 #include "engine/tenant_policy.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/helper.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/caller_rights.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
@@ -83,13 +86,26 @@ Result<Fd> pin(const std::string& prefix, const std::string& path) {
   return std::move(error).hint("links below an allowed path are not followed: name the real path");
 }
 
-Result<std::vector<Fd>> pin_mounts(const Policy& policy, const OwnMounts& is_own, oci::Spec& spec) {
+// O_PATH asks for no right to what is opened.
+Result<void> check_access(const Fd& pinned, const oci::Mount& mount) {
+  const bool writes =
+      std::find(mount.options.begin(), mount.options.end(), "ro") == mount.options.end();
+  const int wanted = R_OK | (writes ? W_OK : 0);
+  if (::faccessat(pinned.get(), "", wanted, AT_EACCESS | AT_EMPTY_PATH) == 0) return {};
+  return Error::system(errno, "open " + quote(mount.source))
+      .hint(writes ? "you may not write there yourself: mount it with :ro" : "");
+}
+
+Result<std::vector<Fd>> pin_mounts(const Policy& policy, const OwnMounts& is_own, const Host& host,
+                                   oci::Spec& spec) {
+  const CallerRights rights = TRY(CallerRights::take(host));
   std::vector<Fd> pins;
   for (oci::Mount& mount : spec.mounts) {
     if (!is_bind(mount) || is_own(mount)) continue;
     const std::string* prefix = tenants::covering_prefix(policy, mount.source);
     if (prefix == nullptr) continue;  // a device, allowed by its whole name
     pins.push_back(TRY(pin(*prefix, mount.source)));
+    if (rights.are_less()) TRY(check_access(pins.back(), mount));
     mount.source = "/proc/self/fd/" + std::to_string(pins.back().get());
   }
   return pins;
@@ -181,7 +197,7 @@ Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, oci::Spec& spec) {
   if (spec.linux.resources) {
     fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
   }
-  return pin_mounts(tenant.policy, is_own, spec);
+  return pin_mounts(tenant.policy, is_own, guests.host(), spec);
 }
 
 Result<void> fit_update(const Guests& guests, oci::Resources& changes, const RunRequest& wanted) {

@@ -63,7 +63,7 @@ Result<IdBook> read_id_book(const std::string& tenants_dir) {
 
 Result<void> save_id_book(const std::string& tenants_dir, const IdBook& book) {
   const Fd dir = TRY(sys::open_dir(At::cwd(), tenants_dir));
-  return fs::replace_file(dir, kFile, to_json(book), 0644);
+  return fs::replace_file(dir, kFile, to_json(book));
 }
 
 Result<IdBlock> take_block(IdBook& book, const IdArea& area, const std::string& tenant) {

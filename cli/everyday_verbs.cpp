@@ -151,6 +151,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kTenantStop;
     case EverydayFlags::kTenantRemove:
       return kTenantRemove;
+    case EverydayFlags::kTenantUsage:
+      return kTenantUsage;
     case EverydayFlags::kNone:
       break;
   }

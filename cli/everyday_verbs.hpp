@@ -57,6 +57,7 @@ enum class EverydayFlags : std::uint8_t {
   kTenantList,
   kTenantStop,
   kTenantRemove,
+  kTenantUsage,
 };
 
 // One row for each verb; free of pointers (see Label).

@@ -241,9 +241,17 @@ struct Row {
   Result<int> (*function)(const EverydayCall&);
 };
 constexpr std::array kFunctions{
-    Row{"tenant create", &create}, Row{"tenant show", &show},     Row{"tenant ls", &list},
-    Row{"tenant update", &update}, Row{"tenant freeze", &freeze}, Row{"tenant thaw", &thaw},
-    Row{"tenant stop", &stop},     Row{"tenant rm", &remove},
+    Row{"tenant create", &create},
+    Row{"tenant show", &show},
+    Row{"tenant ls", &list},
+    Row{"tenant update", &update},
+    Row{"tenant freeze", &freeze},
+    Row{"tenant thaw", &thaw},
+    Row{"tenant stop", &stop},
+    Row{"tenant rm", &remove},
+    Row{"tenant usage", &tenant_usage},
+    Row{"tenant top", &tenant_top},
+    Row{"metrics", &tenant_metrics},
 };
 
 const Row* find_row(std::string_view verb) {

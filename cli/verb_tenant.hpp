@@ -1,4 +1,4 @@
-// The verbs of tenants: create, show, ls, update, freeze, thaw, stop, rm.
+// The verbs of tenants: create, show, ls, update, usage, top, freeze, thaw, stop, rm, and metrics.
 #pragma once
 
 #include <string>
@@ -11,6 +11,11 @@ namespace vrun::cli {
 
 bool is_tenant_verb(std::string_view verb);
 Result<int> everyday_tenant(std::string_view verb, const EverydayCall& call);
+
+// ---- verb_tenant_usage.cpp ----
+Result<int> tenant_usage(const EverydayCall& call);
+Result<int> tenant_top(const EverydayCall& call);
+Result<int> tenant_metrics(const EverydayCall& call);
 
 // Unknown: an error with the nearest name. What the broker runs is about its tenant alone.
 Result<void> check_tenant(const EverydayCall& call);

@@ -55,6 +55,11 @@ inline constexpr std::array kTenantList{
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
     Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
 };
+inline constexpr std::array kTenantUsage{
+    Flag{"from", "", Kind::kText, "TIME", "since 2026-11-01, 2026-11-01T12:00:00Z, or 24h ago"},
+    Flag{"to", "", Kind::kText, "TIME", "until then; default: now"},
+    Flag{"format", "o", Kind::kText, "FORM", "table, json or csv", "table"},
+};
 inline constexpr std::array kTenantStop{
     Flag{"time", "t", Kind::kText, "SECONDS",
          "between the stop signal and SIGKILL; 0: kill all at once; default: each guest's own"},
@@ -100,6 +105,25 @@ inline constexpr std::array kTenantVerbs{
                  .flag_set = EverydayFlags::kTenantUpdate,
                  .least = 1,
                  .most = 1},
+    EverydayVerb{.name = "tenant usage",
+                 .arguments = "NAME",
+                 .summary = "what a tenant's guests have used",
+                 .text =
+                     "From records that are only ever added to: of guests that were removed, too. "
+                     "Memory is that of samples (each call of this verb takes one), or the peak "
+                     "of a life that nobody looked at.",
+                 .flag_set = EverydayFlags::kTenantUsage,
+                 .least = 1,
+                 .most = 1},
+    EverydayVerb{.name = "tenant top",
+                 .arguments = "[NAME...]",
+                 .summary = "what tenants use now, against their budgets",
+                 .text = "",
+                 .most = kManyTenants},
+    EverydayVerb{.name = "metrics",
+                 .arguments = "",
+                 .summary = "what tenants use now, as text for Prometheus",
+                 .text = "For its textfile collector: vrun metrics >FILE.tmp && mv FILE.tmp FILE"},
     EverydayVerb{.name = "tenant freeze",
                  .arguments = "NAME",
                  .summary = "halt all guests of a tenant, by one write",

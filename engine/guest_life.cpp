@@ -28,6 +28,7 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/tenant_usage.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -70,6 +71,7 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
                          std::string_view action) {
   GuestRecord& record = locked.guest.record;
   const EndFacts facts = facts_of(guests, record, status, action);
+  note_usage_end(guests, record);
   TRY(runtime::remove(guests.context(), record.id, true));
   TRY(detach_network(guests, record));
   record.last.finished = now_text();

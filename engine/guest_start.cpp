@@ -20,6 +20,7 @@
 #include "engine/run.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
+#include "engine/tenant_usage.hpp"
 #include "images/overlay.hpp"
 
 namespace vrun::engine {
@@ -144,6 +145,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   record.last.started = now_text();
   TRY(locked.save());
   Running running = TRY(run_program(guests, locked, making));
+  note_usage_start(guests, record);
   static_cast<void>(sys::unlink(call.place.dir, "restarting"));
   call.pidfd = std::move(running.child.pidfd);
   call.console = std::move(running.console);

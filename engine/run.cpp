@@ -18,6 +18,7 @@
 #include "engine/policies.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
+#include "engine/tenant_usage.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
 #include "runtime/container.hpp"
@@ -93,8 +94,17 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   options.create.spec = &spec;
   options.create.overlay_root = &root;
   options.ends_by_user = true;
-  options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  options.keep = guests.tenant() != kDefaultTenant;  // its counters are read first
+  options.before_start = [&](Pid pid) {
+    note_usage_start(guests, record);
+    return attach_network(guests, record, pid);
+  };
   Result<int> code = runtime::run(guests.context(), options);
+  note_usage_end(guests, record);
+  if (options.keep) {
+    Result<void> removed = runtime::remove(guests.context(), record.id, true);
+    if (code && !removed) code = std::move(removed).error();
+  }
   static_cast<void>(detach_network(guests, record));
   root.reset();  // the last reference to the overlay, before its upper directory goes
   if (!code && runtime::state(guests.context(), record.id)) {

@@ -149,6 +149,7 @@ std::string show_words(const Tenant& tenant, const TenantState& state) {
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.policy))
     line(one.name, one.value);
   line("admins", tenant.admins.empty() ? "root only" : join(tenant.admins, ", "));
+  if (!tenant.disk.empty()) line("disk kind", "ext4 on a loop device");
   for (const tenants::IdBlock& block : tenant.ids)
     line("ids",
          std::to_string(block.first) + " to " + std::to_string(block.first + block.count - 1));

@@ -72,7 +72,6 @@ std::vector<Unmet> unmet(const Budget& budget, const Places& places, const Host&
     add(budget.io_read != 0, "io-read", why);
     add(budget.io_write != 0, "io-write", why);
   }
-  add(budget.disk != 0, "disk", "this version keeps no disk budgets");
   add(budget.bandwidth != 0, "bandwidth", "this version limits networks of single guests only");
   return found;
 }
@@ -178,6 +177,17 @@ Result<void> apply(const Places& places, const Tenant& before, const Tenant& now
   return {};
 }
 
+// Guests that exist lie where they were made.
+Result<void> change_disk(const Places& places, const Tenant& before, const Tenant& now) {
+  if (before.budget.disk == now.budget.disk) return {};
+  if (before.disk.empty() || now.budget.disk == 0) {
+    return Error(Code::kUnsupported,
+                 "tenant " + quote(now.name) + ": --disk is chosen when a tenant is made")
+        .hint("one that was made with it can grow");
+  }
+  return tenants::grow_disk(disk_places(places, now), now.budget.disk);
+}
+
 // ---- stopping ----
 
 // Each in a process of its own, as if as many commands were given at once.
@@ -256,7 +266,7 @@ Result<void> remove_dir_of(const std::string& parent, const std::string& name) {
   return fs::remove_tree(*dir, name);
 }
 
-Result<void> remove_belongings(const Places& places, const Guests& guests,
+Result<void> remove_belongings(const Places& places, const Tenant& tenant, const Guests& guests,
                                const images::Store& store) {
   const std::string& name = guests.tenant();
   TRY(remove_guests(guests));
@@ -266,7 +276,9 @@ Result<void> remove_belongings(const Places& places, const Guests& guests,
   images::Names names = TRY(images::Names::open(store, name));
   for (const images::Named& one : TRY(names.list()))
     TRY(names.remove(one.reference));
+  if (!tenant.disk.empty()) TRY(tenants::unmount_disk(disk_places(places, tenant)));
   TRY(remove_dir_of(places.data + "/guests", name));
+  TRY(remove_dir_of(places.data + "/volumes", name));
   TRY(remove_dir_of(places.run + "/guests", name));
   return remove_dir_of(places.run + "/monitors", name);
 }
@@ -283,7 +295,18 @@ Result<ChangedTenant> create_tenant(const Places& places, const TenantRequest& r
   const tenants::LockedStore locked = TRY(tenants::LockedStore::open(tenant_store(places)));
   if (locked.store().find(tenant.name)) return locked.add(tenant).error();  // taken: said by it
   TRY(give_ids(places, locked, tenant));
+  if (tenant.budget.disk != 0) {
+    tenant.disk = "loop";
+    warnings.push_back("--disk is held by a file system of its own, on a loop device");
+  }
   TRY(locked.add(tenant));
+  if (tenant.disk.empty()) return ChangedTenant{std::move(tenant), std::move(warnings)};
+  // From here on a failure takes the record away again.
+  Result<void> made = tenants::make_disk(disk_places(places, tenant), tenant.budget.disk);
+  if (!made) {
+    static_cast<void>(locked.remove(tenant));
+    return std::move(made).error().during("tenant " + tenant.name);
+  }
   return ChangedTenant{std::move(tenant), std::move(warnings)};
 }
 
@@ -296,6 +319,7 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
   Tenant now = before;
   std::vector<std::string> warnings = TRY(settle(request, places, host, now));
   TRY(give_ids(places, locked, now));
+  TRY(change_disk(places, before, now));
   TRY(apply(places, before, now, host));
   TRY(locked.save(now));
   return ChangedTenant{std::move(now), std::move(warnings)};
@@ -303,6 +327,7 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
 
 Result<TenantState> look_at_tenant(const Places& places, const Tenant& tenant, const Host& host) {
   TenantState state;
+  if (!host.rootless()) TRY(mount_disk_of(places, tenant));
   const Guests guests = TRY(Guests::open(places, tenant.name, host));
   for (const Guest& guest : TRY(guests.list())) {
     ++state.guests;
@@ -353,6 +378,7 @@ Result<void> remove_tenant(const Places& places, const std::string& name, bool f
   const tenants::LockedStore locked = TRY(tenants::LockedStore::open(tenant_store(places)));
   const Tenant tenant = TRY(locked.store().find(name));
   const Fd nobody_new = TRY(tenants::lock_admission(locked.store(), name));
+  TRY(mount_disk_of(places, tenant));
   const Guests guests = TRY(Guests::open(places, name, host));
   const images::Store store = TRY(images::Store::open(places.data));
   const std::vector<std::string> has = TRY(belongings(places, guests, store));
@@ -360,7 +386,7 @@ Result<void> remove_tenant(const Places& places, const std::string& name, bool f
     return Error(Code::kState, "tenant " + quote(name) + " has " + join(has, ", "))
         .hint("--force removes them with it");
   }
-  TRY(remove_belongings(places, guests, store));
+  TRY(remove_belongings(places, tenant, guests, store));
   const Result<tenants::TenantGroup> group = tenants::TenantGroup::find(places.run, name, host);
   if (group) TRY(group->destroy());
   tenants::IdBook book = TRY(tenants::read_id_book(locked.store().dir()));

@@ -93,10 +93,22 @@ Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::T
                                       host);
 }
 
+tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant) {
+  return tenants::DiskPlaces::of(places.data, tenant.name);
+}
+
+Result<void> mount_disk_of(const Places& places, const tenants::Tenant& tenant) {
+  if (tenant.disk.empty()) return {};
+  return tenants::mount_disk(disk_places(places, tenant));
+}
+
 Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host) {
   if (tenant == kDefaultTenant) return Guests::open(places, tenant, host);
   const tenants::Tenant found = TRY(tenant_store(places).find(tenant));
-  if (!host.rootless()) TRY(tenant_group(places, found, host));
+  if (!host.rootless()) {
+    TRY(mount_disk_of(places, found));
+    TRY(tenant_group(places, found, host));
+  }
   return Guests::open(places, tenant, host);
 }
 

@@ -10,6 +10,7 @@
 #include "engine/guests.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/places.hpp"
+#include "tenants/disk.hpp"
 #include "tenants/group.hpp"
 #include "tenants/record.hpp"
 #include "tenants/store.hpp"
@@ -25,12 +26,16 @@ oci::Resources limits_of(const tenants::Budget& budget, const tenants::Budget& b
 // The disk that carries vrun's data; none where no single one does.
 std::optional<tenants::Disk> disk_of(const Places& places);
 
+// The disk of its own, if it has one: mounted when it is not.
+tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant);
+Result<void> mount_disk_of(const Places& places, const tenants::Tenant& tenant);
+
 // The group with the budget; made when it is not there (the first use after a boot).
 Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::Tenant& tenant,
                                           const Host& host);
 
-// The guests of a tenant for a command that may start some: its group is there. kNotFound when
-// there is no such tenant.
+// The guests of a tenant for a command that may start some: its group and its disk are there.
+// kNotFound when there is no such tenant.
 Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host);
 
 // Before this process works for the tenant: from now on its budget pays. A frozen tenant is kState.

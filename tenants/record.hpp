@@ -34,6 +34,8 @@ struct Tenant {
   std::vector<std::string> admins;  // "user:NAME", "group:NAME"
   std::vector<IdBlock> ids;         // none for `default`
   Policy policy;
+  // "loop": the disk budget is a file system of its own (disk.hpp); empty: there is none.
+  std::string disk;
   bool is_default() const { return name == kDefaultTenant; }
 };
 

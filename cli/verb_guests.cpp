@@ -196,15 +196,26 @@ Result<int> attach(const EverydayCall& call) {
   return end.code < 0 ? 1 : end.code;
 }
 
+Result<int> restore_one(const EverydayCall& call, const std::string& tenant) {
+  const Guests guests = TRY(engine::open_tenant(call.places, tenant, call.host));
+  return engine::restore_guests(guests, [](const GuestRecord& record, const Error& error) {
+    complain(
+        "vrun",
+        Error(error.code(), "restore " + record.name + ": " + error.text()).hint(error.hint()));
+  });
+}
+
+// Those of every tenant, unless one is named. One that cannot be restored holds up no other.
 Result<int> restore(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
-  const Guests guests = TRY(guests_of(call));
-  const int failed =
-      TRY(engine::restore_guests(guests, [](const GuestRecord& record, const Error& error) {
-        complain(
-            "vrun",
-            Error(error.code(), "restore " + record.name + ": " + error.text()).hint(error.hint()));
-      }));
+  if (call.tenant != engine::kDefaultTenant)
+    return TRY(restore_one(call, call.tenant)) == 0 ? 0 : 1;
+  int failed = 0;
+  for (const tenants::Tenant& tenant : TRY(engine::tenant_store(call.places).list())) {
+    Result<int> some = restore_one(call, tenant.name);
+    if (!some) complain("vrun", std::move(some).error().during("restore tenant " + tenant.name));
+    failed += some ? *some : 1;
+  }
   return failed == 0 ? 0 : 1;
 }
 

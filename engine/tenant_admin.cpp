@@ -177,6 +177,17 @@ Result<void> apply(const Places& places, const Tenant& before, const Tenant& now
   return {};
 }
 
+Result<void> make_disk_of(const Places& places, const tenants::LockedStore& locked,
+                          const Tenant& tenant) {
+  const std::string dir = locked.store().path_of(tenant.name);
+  TRY(fs::make_dirs(At::cwd(), dir, 0700));
+  Result<void> made = tenants::make_disk(disk_places(places, tenant), tenant.budget.disk);
+  if (made) return {};
+  static_cast<void>(
+      fs::remove_tree(TRY(sys::open_dir(At::cwd(), locked.store().dir())), tenant.name));
+  return std::move(made).error().during("tenant " + tenant.name);
+}
+
 // Guests that exist lie where they were made.
 Result<void> change_disk(const Places& places, const Tenant& before, const Tenant& now) {
   if (before.budget.disk == now.budget.disk) return {};
@@ -298,15 +309,10 @@ Result<ChangedTenant> create_tenant(const Places& places, const TenantRequest& r
   if (tenant.budget.disk != 0) {
     tenant.disk = "loop";
     warnings.push_back("--disk is held by a file system of its own, on a loop device");
+    // Before the record: killed in between, there is no tenant, and create begins anew.
+    TRY(make_disk_of(places, locked, tenant));
   }
   TRY(locked.add(tenant));
-  if (tenant.disk.empty()) return ChangedTenant{std::move(tenant), std::move(warnings)};
-  // From here on a failure takes the record away again.
-  Result<void> made = tenants::make_disk(disk_places(places, tenant), tenant.budget.disk);
-  if (!made) {
-    static_cast<void>(locked.remove(tenant));
-    return std::move(made).error().during("tenant " + tenant.name);
-  }
   return ChangedTenant{std::move(tenant), std::move(warnings)};
 }
 

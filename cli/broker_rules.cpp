@@ -146,6 +146,13 @@ Result<void> check_words(std::string_view verb, const std::string& tenant,
     if (!in && !out)
       return refused("cp with files of the host, which root would open for you", stream);
   }
+  // Routes are the whole host's: a subnet that lies elsewhere would draw others' traffic here.
+  for (const std::string_view flag : {"subnet", "gateway"}) {
+    if (verb == "network create" && arguments.has(flag))
+      return refused(
+          "network create --" + std::string(flag) + ": addresses are chosen by vrun or root",
+          "leave it out: free ones are taken");
+  }
   if (verb == "import" && arguments.word(0) != "-")
     return refused("import of a file, which root would open for you", "use '-' and a pipe");
   if (verb.starts_with("tenant ")) {

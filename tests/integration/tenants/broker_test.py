@@ -184,8 +184,14 @@ def every_verb_of_one_admin_is_refused_on_the_objects_of_another_tenant(broker):
 
 def verbs_beyond_a_tenant_are_roots(broker):
     for words in (["info"], ["doctor"], ["restore"], ["system", "df"], ["system", "prune"], ["image", "prune"], ["image", "fsck"], ["tenant", "ls"],
-                  ["tenant", "create", "x"], ["tenant", "update", broker.a, "--memory", "none"], ["tenant", "rm", broker.a], ["debug", "x"]):
+                  ["tenant", "create", "x"], ["tenant", "update", broker.a, "--memory", "none"], ["tenant", "rm", broker.a], ["debug", "x"], ["oci", "list"], ["guest-step", "x", "y", "start"]):
         broker(ALICE, "--tenant", broker.a, *words).fails("is not for admins of a tenant", rc=125)
+
+
+def addresses_of_networks_are_not_the_admins_to_choose(broker):
+    broker(ALICE, "--tenant", broker.a, "network", "create", "--subnet", "8.8.8.0/24", "dns").fails("chosen by vrun or root", rc=125)
+    broker(ALICE, "--tenant", broker.a, "network", "create", "mine").ok()
+    broker(ALICE, "--tenant", broker.a, "network", "rm", "mine").ok()
 
 
 def files_are_never_opened_with_roots_rights(broker, work):

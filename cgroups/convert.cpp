@@ -14,6 +14,15 @@ std::uint64_t weight_from_shares(std::uint64_t shares) {
   return static_cast<std::uint64_t>(std::ceil(std::pow(10, exponent)));
 }
 
+std::uint64_t shares_from_weight(std::uint64_t weight) {
+  std::uint64_t below = 1, enough = 262144;  // the map above only grows
+  while (enough - below > 1) {
+    const std::uint64_t middle = below + (enough - below) / 2;
+    (weight_from_shares(middle) < weight ? below : enough) = middle;
+  }
+  return enough;
+}
+
 std::uint64_t io_weight_from_blkio(std::uint64_t weight) {
   if (weight == 0) return 0;
   std::uint64_t bounded = std::clamp<std::uint64_t>(weight, 10, 1000);

@@ -13,6 +13,9 @@ namespace vrun::cgroups {
 // uses since 1.4 and crun since 1.23 (the linear map before turned 1024 into 39). 0: 0.
 std::uint64_t weight_from_shares(std::uint64_t shares);
 
+// The inverse: the least shares that give a weight of [1, 10000].
+std::uint64_t shares_from_weight(std::uint64_t weight);
+
 // [10, 1000] to [1, 10000], linear.
 std::uint64_t io_weight_from_blkio(std::uint64_t weight);
 

@@ -124,6 +124,20 @@ Result<std::vector<Membership>> membership_for(const Request& request, const Hos
   return own_membership(host);
 }
 
+Result<std::unique_ptr<Group>> plan_below(const Request& request, const Host& host,
+                                          const Layout& layout, std::vector<Need> needs) {
+  TRY(check_location(layout, *request.below));
+  const Location location = sub_group(*request.below, request.cgroups_path);
+  if (layout.v2_only()) {
+    UnifiedGroup::Options options{std::move(needs), request.rootless, false};
+    return std::unique_ptr<Group>(
+        std::make_unique<UnifiedGroup>(layout.v2_mount, location.path, std::move(options)));
+  }
+  LegacyGroup::Options options{std::move(needs), request.rootless, false, host.proc};
+  return std::unique_ptr<Group>(std::make_unique<LegacyGroup>(
+      v2_tree(layout, location.path), legacy_dirs(layout, location), std::move(options)));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Group>> plan(const Request& request, const Host& host) {
@@ -136,6 +150,7 @@ Result<std::unique_ptr<Group>> plan_in(const Request& request, const Host& host,
   if (request.systemd) return plan_systemd(request, host, layout);
   std::vector<Need> needs;
   if (request.resources != nullptr) needs = needed_controllers(*request.resources);
+  if (request.below != nullptr) return plan_below(request, host, layout, std::move(needs));
   bool may_do_without = request.rootless && request.cgroups_path.empty() && needs.empty();
   std::vector<Membership> own = TRY(membership_for(request, host));
   std::string path = TRY(v2_path(request.cgroups_path, request.id, own));

@@ -133,6 +133,8 @@ struct Request {
   bool rootless = false;
   std::map<std::string, std::string> annotations;  // org.systemd.property.*
   const oci::Resources* resources = nullptr;       // systemd scopes want limits at creation
+  // cgroups_path counts from this group in every hierarchy, wherever our own group is.
+  const Location* below = nullptr;
 };
 
 // Chooses the back-end by looking at the host.
@@ -158,6 +160,9 @@ class FrozenLook {
 // parent of all its guests. Absolute where the whole host is one tree, else relative to our own
 // group, the only place where every hierarchy lets us make groups.
 std::string guest_path(const std::string& tenant, const std::string& name, const Host& host);
+
+// The group that is the parent of all of them, in the same way.
+std::string tenant_path(const std::string& tenant, const Host& host);
 
 // The group of a sub-path of a container's group (exec --cgroup): open() it.
 Location sub_group(const Location& location, std::string_view sub_path);

@@ -29,7 +29,11 @@ std::string delegated_group(const Layout& layout, const Host& host) {
 }  // namespace
 
 std::string guest_path(const std::string& tenant, const std::string& name, const Host& host) {
-  const std::string path = "vrun/" + tenant + "/" + name;
+  return tenant_path(tenant, host) + "/" + name;
+}
+
+std::string tenant_path(const std::string& tenant, const Host& host) {
+  const std::string path = "vrun/" + tenant;
   const Result<Layout> layout = find_layout(host);
   if (host.nested()) {
     const std::string group =

@@ -9,14 +9,17 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/broker_call.hpp"
 #include "cli/complain.hpp"
 #include "cli/docker_flags.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
+#include "cli/tenant_flag.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "cli/verb_network.hpp"
 #include "cli/verb_registry.hpp"
+#include "cli/verb_tenant.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verb_volumes.hpp"
 #include "engine/flag_words.hpp"
@@ -96,6 +99,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
   if (is_volume_verb(name)) return everyday_volume(name, call);
+  if (is_tenant_verb(name)) return everyday_tenant(name, call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
@@ -151,10 +155,24 @@ std::vector<std::string> with_ps_options(std::span<const Flag> flags,
   return words;
 }
 
+int through_broker(const std::string& tenant, const EverydayVerb& verb, const Arguments& globals,
+                   const std::vector<std::string>& typed) {
+  std::vector<std::string> words;
+  if (globals.on("debug")) words.emplace_back("--debug");
+  for (const std::string_view part : split(verb.name.view(), ' '))
+    words.emplace_back(part);
+  words.insert(words.end(), typed.begin(), typed.end());
+  Result<int> code = call_broker(tenant, words, Host::current());
+  return code ? *code : fail(std::move(code).error());
+}
+
 int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std::string> words) {
   const auto during = [&](Error error) {
     return std::move(std::move(error).during(verb.name.view()));
   };
+  Result<std::string> tenant = take_tenant_flag(verb, words);
+  if (!tenant) return fail(during(std::move(tenant).error()));
+  const std::vector<std::string> typed = words;
   words = with_our_spelling(verb.flags(), spread_short_flags(verb.flags(), words));
   if (verb.name.view() == "top") words = with_ps_options(verb.flags(), std::move(words));
   if (auto known = check_known_missing(verb.flags(), words); !known) {
@@ -173,54 +191,24 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   Host host = Host::current();
   Result<engine::Places> places = engine::Places::find(host, globals.text("data-dir"));
   if (!places) return fail(std::move(places).error());
-  Result<engine::NamespaceMember> member = enter(verb, *places, host);
+  const EverydayCall asked{*arguments, *std::move(places), host, tenant_of(*tenant, globals, host)};
+  const std::string broker_tenant = brokered_tenant(verb.name.view(), asked);
+  if (wants_broker(broker_tenant, host)) return through_broker(broker_tenant, verb, globals, typed);
+  Result<engine::NamespaceMember> member = enter(verb, asked.places, host);
   if (!member) return fail(during(std::move(member).error()));
-  Result<int> done = call_verb(verb, {*arguments, *std::move(places), host});
-  if (done) return *done;
-  const Error error = engine::as_flags(std::move(done).error());
-  return fail(error, engine::exit_code_of(error));
+  const EverydayCall call{asked.arguments, asked.places, host, asked.tenant};
+  if (auto known = check_tenant(call); !known) return fail(std::move(known).error());
+  Result<int> done = call_verb(verb, call);
+  int code = done ? *done : 0;
+  if (!done) {
+    const Error error = engine::as_flags(std::move(done).error());
+    code = fail(error, engine::exit_code_of(error));
+  }
+  note_call(verb.name.view(), call, typed, code);
+  return code;
 }
 
 }  // namespace
-
-std::vector<std::string> spread_short_flags(std::span<const Flag> flags,
-                                            std::span<const std::string> words) {
-  std::vector<std::string> out;
-  std::size_t i = 0;
-  for (; i < words.size(); ++i) {
-    const std::string& word = words[i];
-    if (word.size() < 2 || word[0] != '-' || word == "--") break;
-    const std::string name =
-        word.substr(word[1] == '-' ? 2 : 1, word.find('=') - (word[1] == '-' ? 2 : 1));
-    const Flag* flag = find_flag(flags, name);
-    const bool known_long = word[1] == '-' || flag != nullptr;
-    if (known_long) {
-      out.push_back(word);
-      const bool takes_next = flag != nullptr && flag->kind != Kind::kSwitch &&
-                              word.find('=') == std::string::npos && i + 1 < words.size();
-      if (takes_next) out.push_back(words[++i]);
-      continue;
-    }
-    // One letter after the other, until one takes the rest as its value.
-    std::size_t at = 1;
-    for (; at < word.size(); ++at) {
-      const Flag* letter = find_flag(flags, word.substr(at, 1));
-      if (letter == nullptr) break;
-      out.push_back("-" + word.substr(at, 1));
-      if (letter->kind == Kind::kSwitch) continue;
-      if (at + 1 < word.size()) {
-        out.push_back(word.substr(at + 1));
-      } else if (i + 1 < words.size()) {
-        out.push_back(words[++i]);
-      }
-      at = word.size();
-    }
-    if (at < word.size())
-      out.push_back(at == 1 ? word : "-" + word.substr(at));  // unknown: for the parser to say
-  }
-  out.insert(out.end(), words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
-  return out;
-}
 
 int everyday(int argc, char** argv) {
   const std::span<char* const> words(argv + 1, static_cast<std::size_t>(std::max(argc - 1, 0)));

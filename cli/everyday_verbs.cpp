@@ -9,6 +9,7 @@
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
+#include "cli/verbs_tenants.hpp"
 #include "cli/verbs_tools.hpp"
 #include "cli/verbs_volumes.hpp"
 
@@ -18,6 +19,9 @@ namespace {
 constexpr std::array kGlobals{
     Flag{"data-dir", "", Kind::kText, "DIR",
          "where images and guests are kept; default: $VRUN_DATA_DIR or /var/lib/vrun"},
+    Flag{
+        "tenant", "", Kind::kText, "NAME",
+        "whose guests, images and networks; also after the verb; default: $VRUN_TENANT or default"},
     Flag{"debug", "", Kind::kSwitch, "", "write debug lines to stderr"},
     Flag{"version", "v", Kind::kSwitch, "", "print the version"},
 };
@@ -40,7 +44,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 }
 
 constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
-                               kNetworkVerbs, kVolumeVerbs);
+                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -156,6 +160,20 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kVolumeRemove;
     case EverydayFlags::kVolumePrune:
       return kVolumePrune;
+    case EverydayFlags::kTenantCreate:
+      return kTenantCreate;
+    case EverydayFlags::kTenantUpdate:
+      return kTenantUpdate;
+    case EverydayFlags::kTenantShow:
+      return kTenantShow;
+    case EverydayFlags::kTenantList:
+      return kTenantList;
+    case EverydayFlags::kTenantStop:
+      return kTenantStop;
+    case EverydayFlags::kTenantRemove:
+      return kTenantRemove;
+    case EverydayFlags::kTenantUsage:
+      return kTenantUsage;
     case EverydayFlags::kNone:
       break;
   }

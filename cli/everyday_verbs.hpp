@@ -60,6 +60,13 @@ enum class EverydayFlags : std::uint8_t {
   kVolumeInspect,
   kVolumeRemove,
   kVolumePrune,
+  kTenantCreate,
+  kTenantUpdate,
+  kTenantShow,
+  kTenantList,
+  kTenantStop,
+  kTenantRemove,
+  kTenantUsage,
 };
 
 // One row for each verb; free of pointers (see Label).

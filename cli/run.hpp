@@ -1,6 +1,7 @@
 // The verbs `vrun run` and `vrun plan`.
 #pragma once
 
+#include "base/host.hpp"
 #include "base/result.hpp"
 #include "cli/options.hpp"
 #include "engine/places.hpp"
@@ -12,6 +13,7 @@ struct EverydayCall {
   const Arguments& arguments;
   engine::Places places;
   Host host;
+  std::string tenant = "default";
 };
 
 Result<int> everyday_run(const EverydayCall& call);

@@ -17,7 +17,7 @@ using images::ArchiveRequest;
 ArchiveRequest request_of(const EverydayCall& call) {
   ArchiveRequest request;
   request.data_dir = call.places.data;
-  request.tenant = kImageTenant;
+  request.tenant = call.tenant;
   request.shipped = call.places.images;
   return request;
 }

@@ -19,7 +19,7 @@ namespace vrun::cli {
 namespace {
 
 struct Wanted {
-  std::string since, until;
+  std::string since, until, tenant;
   std::vector<std::pair<std::string, std::string>> filters;
   bool json = false;
 };
@@ -71,6 +71,7 @@ Result<bool> show(std::string_view line, const Wanted& wanted) {
   const std::string time = text_of(event, "time");
   if (time < wanted.since) return true;
   if (!wanted.until.empty() && time > wanted.until) return false;
+  if (text_of(event, "tenant") != wanted.tenant) return true;
   if (!matches_all(event, wanted)) return true;
   const std::string shown = wanted.json ? std::string(line) : as_text(event);
   TRY(sys::write_all(STDOUT_FILENO, shown + "\n"));
@@ -123,6 +124,7 @@ class Tail {
 
 Result<Wanted> wanted_of(const EverydayCall& call) {
   Wanted wanted;
+  wanted.tenant = call.tenant;
   const Arguments& arguments = call.arguments;
   if (arguments.has("since")) wanted.since = TRY(engine::parse_log_time(arguments.text("since")));
   if (arguments.has("until")) wanted.until = TRY(engine::parse_log_time(arguments.text("until")));

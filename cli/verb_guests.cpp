@@ -19,6 +19,7 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
+#include "engine/tenant_entry.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -254,15 +255,26 @@ Result<int> attach(const EverydayCall& call) {
   return end.code < 0 ? 1 : end.code;
 }
 
+Result<int> restore_one(const EverydayCall& call, const std::string& tenant) {
+  const Guests guests = TRY(engine::open_tenant(call.places, tenant, call.host));
+  return engine::restore_guests(guests, [](const GuestRecord& record, const Error& error) {
+    complain(
+        "vrun",
+        Error(error.code(), "restore " + record.name + ": " + error.text()).hint(error.hint()));
+  });
+}
+
+// Those of every tenant, unless one is named. One that cannot be restored holds up no other.
 Result<int> restore(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
-  const Guests guests = TRY(guests_of(call));
-  const int failed =
-      TRY(engine::restore_guests(guests, [](const GuestRecord& record, const Error& error) {
-        complain(
-            "vrun",
-            Error(error.code(), "restore " + record.name + ": " + error.text()).hint(error.hint()));
-      }));
+  if (call.tenant != engine::kDefaultTenant)
+    return TRY(restore_one(call, call.tenant)) == 0 ? 0 : 1;
+  int failed = 0;
+  for (const tenants::Tenant& tenant : TRY(engine::tenant_store(call.places).list())) {
+    Result<int> some = restore_one(call, tenant.name);
+    if (!some) complain("vrun", std::move(some).error().during("restore tenant " + tenant.name));
+    failed += some ? *some : 1;
+  }
   return failed == 0 ? 0 : 1;
 }
 
@@ -298,7 +310,7 @@ Result<int> step(const std::vector<std::string_view>& words) {
   const Host host = Host::current();
   const engine::Places places = TRY(engine::Places::find(host));
   const engine::NamespaceMember member = TRY(engine::NamespaceMember::note(places, host));
-  const Guests guests = TRY(Guests::open(places, std::string(words[0]), host));
+  const Guests guests = TRY(engine::open_tenant(places, std::string(words[0]), host));
   const std::string id(words[1]);
   if (words[2] == "ended") {
     return engine::guest_ended(guests, id, words.size() > 3 ? words[3] : "",
@@ -320,7 +332,7 @@ Result<int> everyday_guest(std::string_view verb, const EverydayCall& call) {
 }
 
 Result<Guests> guests_of(const EverydayCall& call) {
-  Guests guests = TRY(Guests::open(call.places, engine::kDefaultTenant, call.host));
+  Guests guests = TRY(engine::open_tenant(call.places, call.tenant, call.host));
   if (!call.host.rootless()) engine::repair(guests);
   return guests;
 }

@@ -35,7 +35,7 @@ struct Shelf {
 
 Result<Shelf> open_shelf(const EverydayCall& call) {
   images::Store store = TRY(images::Store::open(call.places.data));
-  images::Names names = TRY(images::Names::open(store, kImageTenant));
+  images::Names names = TRY(images::Names::open(store, call.tenant));
   return Shelf{std::move(store), std::move(names), TRY(catalog_of(call).shipped())};
 }
 

@@ -341,7 +341,7 @@ std::vector<Step> steps_of(const Image& image) {
 }  // namespace
 
 images::Catalog catalog_of(const EverydayCall& call) {
-  return {call.places.images, call.places.data, kImageTenant};
+  return {call.places.images, call.places.data, call.tenant};
 }
 
 Result<int> print_out(std::string_view text) {

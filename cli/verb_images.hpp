@@ -11,8 +11,6 @@
 
 namespace vrun::cli {
 
-inline constexpr const char* kImageTenant = "default";
-
 bool is_image_verb(std::string_view verb);
 Result<int> everyday_image(std::string_view verb, const EverydayCall& call);
 

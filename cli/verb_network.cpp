@@ -13,6 +13,7 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "engine/guest_network.hpp"
+#include "engine/tenant_policy.hpp"
 #include "network/documents.hpp"
 #include "network/networks.hpp"
 
@@ -23,10 +24,8 @@ using network::GuestNetwork;
 using network::Network;
 using network::Networks;
 
-constexpr const char* kTenant = "default";
-
 Result<Networks> networks_of(const EverydayCall& call) {
-  return Networks::open({call.places.data, call.places.run}, kTenant, call.host);
+  return Networks::open({call.places.data, call.places.run}, call.tenant, call.host);
 }
 
 Result<int> print(const std::string& text) {
@@ -212,6 +211,8 @@ Result<std::string> join_of(const EverydayCall& call) {
 
 Result<int> connect(const EverydayCall& call) {
   const std::string text = TRY(join_of(call));
+  const network::Join join = TRY(network::parse_join(text));
+  TRY(engine::check_networks(call.places, call.tenant, std::vector{join.network}));
   const engine::Guests guests = TRY(guests_of(call));
   const engine::Guest guest = TRY(guests.find(call.arguments.word(1)));
   TRY(engine::connect_network(guests, guest.record, text));

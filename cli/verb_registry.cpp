@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/verbs_registry.hpp"
+#include "engine/tenant_policy.hpp"
 #include "images/platform.hpp"
 #include "images/pull.hpp"
 
@@ -90,6 +91,9 @@ Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
   const auto during = [&](Error error) { return std::move(std::move(error).during(verb)); };
   Result<TransferRequest> request = to_transfer(verb, call.arguments, call.places);
   if (!request) return during(std::move(request).error());
+  request->tenant = call.tenant;
+  Result<void> allowed = engine::check_registries(call.places, call.tenant, request->images);
+  if (!allowed) return during(std::move(allowed).error());
   Result<std::string> helper = helper_path("vrun-image");
   if (!helper) return during(std::move(helper).error());
   if (verb == "login" && call.arguments.has("password")) {

@@ -86,8 +86,9 @@ void join(const Guest& guest, oci::Spec& spec) {
 
 // The group is inside the guest's: what limits the guest limits this.
 std::string group_inside(const Guests& guests, const Guest& guest, const std::string& id) {
-  return cgroups::guest_path(guests.tenant(), guest.record.id + "/debug-" + id.substr(0, 12),
-                             guests.host());
+  const std::string name = guest.record.id + "/debug-" + id.substr(0, 12);
+  if (guests.tenant() != kDefaultTenant) return name;
+  return cgroups::guest_path(guests.tenant(), name, guests.host());
 }
 
 struct Tools {

@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/tenant_policy.hpp"
 #include "process/plan.hpp"
 
 namespace vrun::engine {
@@ -64,6 +65,7 @@ Result<Stdio> stdio_of(const ExecRequest& request) {
 
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
                           const ExecRequest& request) {
+  TRY(check_exec(guests, request.privileged));
   const Guest guest = TRY(guests.find(record.name));
   if (!guest.runs() || guest.record.id != record.id) return not_running(guest);
   if (guest.status == GuestStatus::kPaused) {

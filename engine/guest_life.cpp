@@ -33,6 +33,7 @@
 #include "engine/rootless_network.hpp"
 #include "engine/seccomp_kill.hpp"
 #include "engine/standstill.hpp"
+#include "engine/tenant_usage.hpp"
 #include "engine/volume_store.hpp"
 
 namespace vrun::engine {
@@ -79,6 +80,7 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
                          std::string_view action) {
   GuestRecord& record = locked.guest.record;
   const EndFacts facts = facts_of(guests, record, status, action);
+  note_usage_end(guests, record);
   TRY(runtime::remove(guests.context(), record.id, true));
   TRY(detach_network(guests, record));
   record.last.finished = now_text();
@@ -234,7 +236,11 @@ Result<void> repair_monitored(const Guests& guests) {
     Result<void> repaired = repair_guest(guests, id);
     if (repaired) continue;
     if (repaired.error().code() == Code::kNotFound) {
-      // Killed before it had a name, or while it was removed: no guest has this id.
+      // Killed before it had a name, or while it was removed: no guest has this id. Whoever is
+      // about to become its monitor holds the lock.
+      const Result<Fd> lock =
+          sys::open(At::cwd(), path + "/" + id + "/monitor", O_RDWR | O_NOFOLLOW);
+      if (lock && ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) continue;
       TRY(fs::remove_tree(*dir, id));
       continue;
     }

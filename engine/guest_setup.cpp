@@ -227,8 +227,11 @@ Result<void> bring_layers(const images::Store& store, const images::Image& image
 Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
   const RunRequest& request = record.request;
   GuestFacts facts;
+  const std::string& tenant = guests.tenant();
   facts.name = record.name;
-  facts.cgroups_path = cgroups::guest_path(guests.tenant(), record.id, guests.host());
+  // The group of another tenant's guests is known by its record: paths count from there.
+  facts.cgroups_path =
+      tenant == kDefaultTenant ? cgroups::guest_path(tenant, record.id, guests.host()) : record.id;
   facts.no_cgroup = guests.host().nested() && facts.cgroups_path.empty();
   facts.terminal = request.tty.value_or(false);
   facts.cwd = "/";

@@ -22,6 +22,9 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
+#include "engine/tenant_entry.hpp"
+#include "engine/tenant_policy.hpp"
+#include "engine/tenant_usage.hpp"
 #include "images/overlay.hpp"
 
 namespace vrun::engine {
@@ -33,6 +36,7 @@ struct Making {
   oci::Spec spec;
   GuestPipes pipes;
   Fd root;
+  std::vector<Fd> pins;  // of the host's directories in the spec
 };
 
 oci::ConsoleSize size_of_terminal() {
@@ -53,9 +57,11 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   making.config = TRY(read_image_config(locked.dir()));
   const images::Store store = TRY(images::Store::open(guests.places().data));
   const Host& host = guests.host();
-  IdRange ids = host.nested() ? IdRange::whole(namespace_ids(host))
-                              : TRY(IdRange::take(ids_dir(guests.places()), id_space(),
-                                                  locked.path(), record.first_id));
+  const IdSpace space = host.nested() ? IdSpace() : TRY(id_space_of(guests));
+  IdRange ids =
+      host.nested()
+          ? IdRange::whole(namespace_ids(host))
+          : TRY(IdRange::take(ids_dir(guests.places()), space, locked.path(), record.first_id));
   ids.keep();  // until the guest is removed
   record.first_id = ids.start();
   const std::optional<JoinedGuest> joined = TRY(find_joined(guests, record.request));
@@ -74,6 +80,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, record.request, facts));
+  making.pins = TRY(fit_to_tenant(guests, making.spec));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;
@@ -153,6 +160,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   record.last.started = now_text();
   TRY(locked.save());
   Running running = TRY(run_program(guests, locked, making));
+  note_usage_start(guests, record);
   static_cast<void>(sys::unlink(call.place.dir, "restarting"));
   call.pidfd = std::move(running.child.pidfd);
   call.console = std::move(running.console);
@@ -233,6 +241,7 @@ Result<Fd> in_child(const Guests& guests, Become become) {
 }
 
 Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& record) {
+  TRY(join_tenant(guests));
   const LockedGuest locked = TRY(guests.lock(record));
   MonitorCall call;
   call.adopt = true;
@@ -263,6 +272,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(check_request(request));
   TRY(check_network(request));
   TRY(check_policies(request));
+  TRY(check_wishes(guests, request));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
   const images::Store store = TRY(images::Store::open(guests.places().data));
   const Fd in_use = TRY(store.use());  // no layer is collected before the guest's record names it
@@ -273,7 +283,9 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(bring_layers(store, image, guests.host()));
   GuestRecord record = TRY(new_record(image, guests, std::move(request)));
   // The facts that can be wrong are looked at before there is a guest.
-  TRY(read_facts(record, guests));
+  const GuestFacts facts = TRY(read_facts(record, guests));
+  TRY(check_guest(guests, image.config, record.request, facts));
+  const Fd admission = TRY(admit_guest(guests));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
   Result<void> volumes = make_volumes(guests, record);
@@ -290,6 +302,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
 Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request) {
   Result<Guest> found = guests.find(name);
   if (!found) return std::move(found).error();
+  if (Result<void> entered = enter_tenant(guests); !entered) return std::move(entered).error();
   Result<LockedGuest> locked = guests.lock(found->record);
   if (!locked) return std::move(locked).error();
   Result<MonitorCall> call = start_locked(guests, *locked, request);
@@ -340,6 +353,7 @@ Result<void> launch_waiting(const Guests& guests, const GuestRecord& record,
   ::setsid();
   Result<NamespaceMember> member = NamespaceMember::note(guests.places(), guests.host());
   if (member) member->keep();
+  static_cast<void>(join_tenant(guests));  // its next start says what is wrong
   Result<MonitorPlace> place = claim_monitor(guests, record);
   if (place) {
     static_cast<void>(become_waiting_monitor(guests, record, *std::move(place), delay_ms));

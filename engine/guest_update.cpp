@@ -6,6 +6,7 @@
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
 #include "engine/policies.hpp"
+#include "engine/tenant_policy.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -98,6 +99,7 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
   LockedGuest locked = TRY(guests.lock(record));
   Update update = TRY(plan_update(locked.guest.record.request, changes));
   TRY(check_host_cpus(update.request));
+  TRY(fit_update(guests, update.resources, update.request));
   if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));
   locked.guest.record.request = std::move(update.request);
   TRY(locked.save());

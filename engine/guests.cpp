@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "tenants/group.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -87,6 +88,10 @@ Result<Guests> Guests::open(const Places& places, std::string tenant, const Host
   context.root = places.states(tenant);
   context.host = host;
   if (host.nested()) context.rootless = "true";
+  if (tenant != kDefaultTenant) {
+    const Result<tenants::TenantGroup> group = tenants::TenantGroup::find(places.run, tenant, host);
+    if (group) context.parent_group = group->guests();
+  }
   return Guests(places, std::move(tenant), std::move(context));
 }
 

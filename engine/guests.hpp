@@ -28,6 +28,7 @@
 #include "engine/guest_record.hpp"
 #include "engine/places.hpp"
 #include "runtime/container.hpp"
+#include "tenants/record.hpp"
 
 namespace vrun::engine {
 
@@ -111,6 +112,6 @@ class Guests {
 };
 
 // The tenant of commands without --tenant.
-inline constexpr const char* kDefaultTenant = "default";
+using tenants::kDefaultTenant;
 
 }  // namespace vrun::engine

@@ -148,18 +148,39 @@ Result<void> exec_waiting(const Guests& guests, const GuestRecord& record,
 
 }  // namespace
 
-Result<MonitorPlace> claim_monitor(const Guests& guests, const GuestRecord& record) {
+namespace {
+
+// One try: a repair may take the directory for a left-over until our name is in it.
+Result<MonitorPlace> try_claim(const Guests& guests, const GuestRecord& record) {
   const std::string path = guests.monitor_dir(record);
   TRY(fs::make_dirs(At::cwd(), path, 0700));
   MonitorPlace place;
   place.dir = TRY(sys::open_dir(At::cwd(), path));
   place.lock = TRY(sys::open(place.dir, kLockName, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (::flock(place.lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (!sys::stat(place.dir, kNameFile)) {  // held by who takes the left-over away
+      TRY(sys::poll({}, 1));
+      return Error::system(ENOENT, "claim " + quote(path));
+    }
     return Error(Code::kState, "guest " + quote(record.name) + " has a monitor already");
   }
   if (::ftruncate(place.lock.get(), 0) != 0) return Error::system(errno, "note the monitor");
   TRY(sys::write_all(place.lock.get(), std::to_string(::getpid())));
   TRY(fs::replace_file(place.dir, kNameFile, record.name));
+  const struct stat ours = TRY(sys::stat(place.lock.get()));
+  const struct stat there = TRY(sys::stat(At::cwd(), path + "/" + kLockName));
+  if (ours.st_ino == there.st_ino) return place;
+  return Error::system(ENOENT, "claim " + quote(path));
+}
+
+}  // namespace
+
+Result<MonitorPlace> claim_monitor(const Guests& guests, const GuestRecord& record) {
+  constexpr int kMostTries = 50;
+  Result<MonitorPlace> place = try_claim(guests, record);
+  for (int i = 1; i < kMostTries && !place && place.error().sys_errno() == ENOENT; ++i) {
+    place = try_claim(guests, record);
+  }
   return place;
 }
 

@@ -43,8 +43,8 @@ struct RunRequest {
   // What it sees.
   bool read_only = false;
   std::vector<std::string> volumes, mounts, tmpfs, devices;
-  std::string network = "default";  // none, host, container:NAME, or a network
-  std::vector<std::string> more_networks;  // --network again, and `network connect`
+  std::string network = "default";          // none, host, container:NAME, or a network
+  std::vector<std::string> more_networks;   // --network again, and `network connect`
   std::string bandwidth_in, bandwidth_out;  // bits per second: "100M"; empty: no limit
   std::vector<std::string> publish, network_aliases, add_hosts, dns, dns_search, dns_options;
   std::string ip, ip6;

@@ -24,6 +24,9 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/seccomp_kill.hpp"
+#include "engine/tenant_entry.hpp"
+#include "engine/tenant_policy.hpp"
+#include "engine/tenant_usage.hpp"
 #include "engine/volume_store.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
@@ -53,6 +56,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
   TRY(check_request(request));
   TRY(check_network(request));
   TRY(check_policies(request));
+  TRY(check_wishes(guests, request));
   images::Image image = TRY(find_image(request, guests));
   TRY(publish_exposed(image.config.exposed_ports, request));
   if (!request.name.empty()) TRY(check_guest_name(request.name));
@@ -103,12 +107,16 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   const GuestRecord& record = prepared.record;
   const Places& places = guests.places();
   // Made in this order and undone in the other one: directory, ids, mount, container.
+  TRY(enter_tenant(guests));
+  Fd admission = TRY(admit_guest(guests));
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
+  admission.reset();
   TRY(write_cidfile(record));
   in_use.reset();  // from here on the guest's record keeps the image
   const Host& host = guests.host();
+  const IdSpace space = host.nested() ? IdSpace() : TRY(id_space_of(guests));
   IdRange ids = host.nested() ? IdRange::whole(namespace_ids(host))
-                              : TRY(IdRange::allocate(ids_dir(places), id_space(), guest.path()));
+                              : TRY(IdRange::allocate(ids_dir(places), space, guest.path()));
   const auto mapping = mapping_of(record, ids);
   facts.uids = facts.gids = mapping;
   Fd root =
@@ -120,7 +128,8 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   TRY(fill_volumes(guests, record, root, mapping));
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
-  const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
@@ -129,11 +138,20 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   options.create.spec = &spec;
   options.create.overlay_root = &root;
   options.ends_by_user = true;
-  options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  options.keep = guests.tenant() != kDefaultTenant;  // its counters are read first
+  options.before_start = [&](Pid pid) {
+    note_usage_start(guests, record);
+    return attach_network(guests, record, pid);
+  };
   options.at_end = [&](const sys::Exit& exit, Pid pid) {
     explain_direct_end(guests, record, exit, pid);
   };
   Result<int> code = runtime::run(guests.context(), options);
+  note_usage_end(guests, record);
+  if (options.keep) {
+    Result<void> removed = runtime::remove(guests.context(), record.id, true);
+    if (code && !removed) code = std::move(removed).error();
+  }
   if (!code) code = in_flag_words(std::move(code).error(), spec, record);
   static_cast<void>(detach_network(guests, record));
   root.reset();  // the last reference to the overlay, before its upper directory goes
@@ -248,14 +266,15 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   GuestFacts& facts = prepared.facts;
   const GuestRecord& record = prepared.record;
   const Host& host = guests.host();
-  const std::uint32_t start =
-      host.nested() ? 0 : TRY(IdRange::next_free(ids_dir(places), id_space()));
+  const IdSpace space = host.nested() ? IdSpace() : TRY(id_space_of(guests));
+  const std::uint32_t start = host.nested() ? 0 : TRY(IdRange::next_free(ids_dir(places), space));
   const std::uint32_t size = host.nested() ? host.nested_ids : kIdsPerGuest;
   facts.uids = facts.gids = {{.container_id = 0, .host_id = start, .size = size}};
   if (host.nested()) facts.uids = facts.gids = namespace_ids(host);
   facts.files_dir = "";  // made only when the guest is
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
-  const oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
 
   std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";

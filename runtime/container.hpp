@@ -27,6 +27,8 @@ struct Context {
   bool systemd_cgroup = false;
   Host host;
   std::string rootless = "auto";  // --rootless: true, false, auto
+  // linux.cgroupsPath of new containers counts from this group (the one of all guests of a tenant).
+  std::optional<cgroups::Location> parent_group;
 
   // Go on where cgroups may not be written and nothing is asked of them.
   bool rootless_cgroups() const {

@@ -258,7 +258,8 @@ Result<std::unique_ptr<cgroups::Group>> plan_group(const Context& context, const
        .systemd = context.systemd_cgroup,
        .rootless = context.rootless_cgroups(),
        .annotations = input.spec.annotations,
-       .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr},
+       .resources = input.spec.linux.resources ? &*input.spec.linux.resources : nullptr,
+       .below = context.parent_group ? &*context.parent_group : nullptr},
       context.host);
 }
 

@@ -10,15 +10,8 @@
 #include "base/json_table.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cgroups/location_json.hpp"
 #include "oci/reader.hpp"
-
-namespace vrun::cgroups {
-constexpr auto json_fields(const Location*) {
-  return json::fields(json::field("driver", &Location::driver, {.required = true}),
-                      json::field("path", &Location::path), json::field("paths", &Location::paths),
-                      json::field("unit", &Location::unit), json::field("slice", &Location::slice));
-}
-}  // namespace vrun::cgroups
 
 namespace vrun::runtime {
 namespace {

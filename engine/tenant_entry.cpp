@@ -1,0 +1,166 @@
+#include "engine/tenant_entry.hpp"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/fs.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cgroups/parents.hpp"
+#include "engine/guest_setup.hpp"
+#include "tenants/id_blocks.hpp"
+
+namespace vrun::engine {
+namespace {
+
+std::string sysfs_of(std::uint64_t major, std::uint64_t minor) {
+  return "/sys/dev/block/" + std::to_string(major) + ":" + std::to_string(minor);
+}
+
+Result<std::size_t> count_guests(const Guests& guests) {
+  const std::string path = guests.places().guests(guests.tenant());
+  const Result<Fd> dir = sys::open_dir(At::cwd(), path);
+  if (!dir && dir.error().code() == Code::kNotFound) return std::size_t{0};
+  if (!dir) return Error(dir.error().code(), dir.error().text());
+  const std::vector<std::string> names = TRY(sys::list_dir(dir->get()));
+  return static_cast<std::size_t>(std::count_if(
+      names.begin(), names.end(), [](const std::string& name) { return !name.starts_with('.'); }));
+}
+
+// A space of several blocks: what lies between them is somebody else's.
+IdSpace space_of(std::vector<tenants::IdBlock> blocks) {
+  IdSpace space;
+  std::sort(blocks.begin(), blocks.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  space.first = blocks.front().first;
+  space.end = space.first;
+  for (const tenants::IdBlock& block : blocks) {
+    if (block.first > space.end) space.taken.push_back({space.end, block.first});
+    space.end = block.first + block.count;
+  }
+  return space;
+}
+
+}  // namespace
+
+tenants::Store tenant_store(const Places& places) {
+  return tenants::Store(places.data);
+}
+
+tenants::Budget enforced_budget(const tenants::Tenant& tenant) {
+  tenants::Budget budget = tenant.budget;
+  json::Faults none("budget");
+  std::vector<tenants::FlagText> lifted;
+  for (const std::string& flag : tenant.unenforced)
+    lifted.push_back({flag, "none"});
+  tenants::read_budget(lifted, budget, none);
+  return budget;
+}
+
+// io.max wants a whole disk; a filesystem on a partition is limited with its disk.
+std::optional<tenants::Disk> disk_of(const Places& places) {
+  std::string dir = places.data;
+  Result<struct stat> st = sys::stat(At::cwd(), dir);
+  while (!st && dir != "/") {  // not made yet: it will be where its parent is
+    dir = fs::dir_name(dir);
+    st = sys::stat(At::cwd(), dir);
+  }
+  if (!st || major(st->st_dev) == 0) return std::nullopt;
+  tenants::Disk disk{major(st->st_dev), minor(st->st_dev)};
+  const std::string device = sysfs_of(major(st->st_dev), minor(st->st_dev));
+  if (!sys::stat(At::cwd(), device + "/partition")) return disk;
+  const Result<std::string> text = fs::read_file(At::cwd(), device + "/../dev", 64);
+  if (!text) return std::nullopt;
+  const auto numbers = split(trim(*text), ':');
+  const auto whole_major = parse_i64(numbers[0]);
+  const auto whole_minor = parse_i64(numbers.size() == 2 ? numbers[1] : "");
+  if (!whole_major || !whole_minor) return std::nullopt;
+  return tenants::Disk{*whole_major, *whole_minor};
+}
+
+oci::Resources limits_of(const tenants::Budget& budget, const tenants::Budget& before,
+                         const Places& places) {
+  return tenants::to_resources(budget, before, disk_of(places));
+}
+
+Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::Tenant& tenant,
+                                          const Host& host) {
+  const tenants::Budget budget = enforced_budget(tenant);
+  return tenants::TenantGroup::ensure(places.run, tenant.name, limits_of(budget, budget, places),
+                                      host);
+}
+
+tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant) {
+  return tenants::DiskPlaces::of(places.data, tenant.name);
+}
+
+Result<void> mount_disk_of(const Places& places, const tenants::Tenant& tenant) {
+  if (tenant.disk.empty()) return {};
+  return tenants::mount_disk(disk_places(places, tenant));
+}
+
+Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host) {
+  if (tenant == kDefaultTenant) return Guests::open(places, tenant, host);
+  const tenants::Tenant found = TRY(tenant_store(places).find(tenant));
+  if (!host.rootless()) {
+    TRY(mount_disk_of(places, found));
+    TRY(tenant_group(places, found, host));
+  }
+  return Guests::open(places, tenant, host);
+}
+
+Result<void> enter_tenant(const Guests& guests) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const tenants::Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  const tenants::TenantGroup group = TRY(tenant_group(guests.places(), tenant, guests.host()));
+  if (TRY(group.is_frozen())) {
+    return Error(Code::kState, "tenant " + quote(tenant.name) + " is frozen")
+        .hint("`vrun tenant thaw " + tenant.name + "` lets its guests go on");
+  }
+  return group.join(sys::self());
+}
+
+Result<void> join_tenant(const Guests& guests) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const tenants::Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  return TRY(tenant_group(guests.places(), tenant, guests.host())).join(sys::self());
+}
+
+void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& host) {
+  if (cpu_milli == 0 || !resources.cpu || resources.cpu->quota.value_or(0) <= 0) return;
+  if (!cgroups::quota_must_fit_parent(host)) return;
+  const std::uint64_t period = resources.cpu->period.value_or(100'000);
+  const auto most = static_cast<std::int64_t>(cpu_milli * period / 1000);
+  resources.cpu->quota = std::min(*resources.cpu->quota, most);
+}
+
+Result<Fd> admit_guest(const Guests& guests) {
+  if (guests.tenant() == kDefaultTenant) return Fd();
+  const tenants::Store store = tenant_store(guests.places());
+  Fd lock = TRY(tenants::lock_admission(store, guests.tenant()));
+  const tenants::Tenant tenant = TRY(store.find(guests.tenant()));  // as it is under the lock
+  const std::uint64_t most = tenant.budget.max_guests;
+  if (most == 0 || TRY(count_guests(guests)) < most) return lock;
+  return Error(Code::kState, "tenant " + quote(tenant.name) + " has " + std::to_string(most) +
+                                 " guests already, and may have no more (max-guests)")
+      .hint("remove one, or let root raise it: vrun tenant update " + tenant.name +
+            " --max-guests NUMBER");
+}
+
+Result<IdSpace> id_space_of(const Guests& guests) {
+  const tenants::Store store = tenant_store(guests.places());
+  if (guests.tenant() != kDefaultTenant) {
+    const tenants::Tenant tenant = TRY(store.find(guests.tenant()));
+    if (!tenant.ids.empty()) return space_of(tenant.ids);
+    return Error(Code::kInternal, "tenant " + quote(tenant.name) + " has no ids");
+  }
+  IdSpace space = id_space();
+  for (const tenants::GivenBlock& block : TRY(tenants::read_id_book(store.dir())).blocks)
+    space.taken.push_back({block.first, block.first + block.count});
+  return space;
+}
+
+}  // namespace vrun::engine

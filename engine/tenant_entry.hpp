@@ -1,0 +1,57 @@
+// What a tenant means for its guests: where their group is, whose ids they get, whether there may
+// be one more. For the tenant `default` all of it is nothing: no group of its own, no limits.
+#pragma once
+
+#include <optional>
+
+#include "base/fd.hpp"
+#include "base/host.hpp"
+#include "base/result.hpp"
+#include "engine/guests.hpp"
+#include "engine/id_ranges.hpp"
+#include "engine/places.hpp"
+#include "tenants/disk.hpp"
+#include "tenants/group.hpp"
+#include "tenants/record.hpp"
+#include "tenants/store.hpp"
+
+namespace vrun::engine {
+
+tenants::Store tenant_store(const Places& places);
+
+// The budget without what this host cannot enforce, and as limits of a group.
+tenants::Budget enforced_budget(const tenants::Tenant& tenant);
+oci::Resources limits_of(const tenants::Budget& budget, const tenants::Budget& before,
+                         const Places& places);
+// The disk that carries vrun's data; none where no single one does.
+std::optional<tenants::Disk> disk_of(const Places& places);
+
+// The disk of its own, if it has one: mounted when it is not.
+tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant);
+Result<void> mount_disk_of(const Places& places, const tenants::Tenant& tenant);
+
+// The group with the budget; made when it is not there (the first use after a boot).
+Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::Tenant& tenant,
+                                          const Host& host);
+
+// The guests of a tenant for a command that may start some: its group and its disk are there.
+// kNotFound when there is no such tenant.
+Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host);
+
+// Before this process works for the tenant: from now on its budget pays. A frozen tenant is kState.
+Result<void> enter_tenant(const Guests& guests);
+
+// The same for what belongs to a guest that runs already, also while the tenant is frozen.
+Result<void> join_tenant(const Guests& guests);
+
+// Held until the new guest's directory is there; kState when there may be no more.
+Result<Fd> admit_guest(const Guests& guests);
+
+// The ids that its guests may have.
+Result<IdSpace> id_space_of(const Guests& guests);
+
+// A guest may ask for more of the cpu than its tenant has: where the kernel would refuse that, it
+// gets what the tenant has (0: no limit).
+void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& host);
+
+}  // namespace vrun::engine

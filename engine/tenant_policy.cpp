@@ -1,0 +1,212 @@
+#include "engine/tenant_policy.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/helper.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "engine/caller_rights.hpp"
+#include "engine/guest_spec.hpp"
+#include "engine/limits.hpp"
+#include "engine/rights.hpp"
+#include "engine/tenant_entry.hpp"
+#include "images/catalog.hpp"
+#include "network/wishes.hpp"
+#include "oci/image.hpp"
+#include "tenants/policy.hpp"
+
+namespace vrun::engine {
+namespace {
+
+using tenants::Policy;
+using tenants::Refusal;
+using tenants::Tenant;
+
+Result<void> verdict(const Tenant& tenant, const std::vector<Refusal>& refusals) {
+  if (refusals.empty()) return {};
+  return tenants::to_error(tenant.name, refusals);
+}
+
+// The part of `path` behind `prefix`, if it is below it.
+std::string_view below(std::string_view path, const std::string& prefix) {
+  if (!path.starts_with(prefix + "/")) return {};
+  return path.substr(prefix.size() + 1);
+}
+
+// vrun's own: the three files below /etc, the program of --init, and volumes of the tenant (their
+// whole directory: below it, what the guests put there would choose).
+class OwnMounts {
+ public:
+  explicit OwnMounts(const Guests& guests)
+      : guests_(guests.places().guests(guests.tenant())),
+        volumes_(guests.places().data + "/volumes/" + guests.tenant()),
+        init_(helper_path("vrun-init").value_or("")) {}
+
+  bool operator()(const oci::Mount& mount) const {
+    if (mount.destination == "/dev/.vrun-init") return !init_.empty() && mount.source == init_;
+    if (const auto parts = split(below(mount.source, volumes_), '/'); parts.size() == 2) {
+      return is_name(parts[0]) && parts[1] == "data";
+    }
+    const auto parts = split(below(mount.source, guests_), '/');
+    if (parts.size() != 3 || !is_name(parts[0]) || parts[1] != "files") return false;
+    return mount.destination == "/etc/" + std::string(parts[2]) &&
+           (parts[2] == "hosts" || parts[2] == "hostname" || parts[2] == "resolv.conf");
+  }
+
+ private:
+  static bool is_name(std::string_view text) { return ContainerId::parse(text).has_value(); }
+  std::string guests_, volumes_, init_;
+};
+
+bool is_bind(const oci::Mount& mount) {
+  const auto has = [&](const char* option) {
+    return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
+  };
+  return mount.type == "bind" || has("bind") || has("rbind");
+}
+
+// The host's directory or device, fixed: RESOLVE_BENEATH keeps ".." in, and no link is taken, so
+// that a tenant who may write below the allowed path cannot lead us elsewhere.
+Result<Fd> pin(const std::string& prefix, const std::string& path) {
+  constexpr std::uint64_t kNoTricks = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const Fd allowed = TRY(sys::open(At::cwd(), prefix, O_PATH));
+  if (path == prefix) return sys::open(At::cwd(), path, O_PATH);
+  Result<Fd> opened = sys::open2(allowed, path.substr(prefix == "/" ? 1 : prefix.size() + 1),
+                                 O_PATH | O_CLOEXEC, kNoTricks);
+  if (opened) return opened;
+  const bool link = opened.error().sys_errno() == ELOOP;
+  Error error = std::move(opened).error().during("mount " + quote(path));
+  if (!link) return error;
+  return std::move(error).hint("links below an allowed path are not followed: name the real path");
+}
+
+// O_PATH asks for no right to what is opened.
+Result<void> check_access(const Fd& pinned, const oci::Mount& mount) {
+  const bool writes =
+      std::find(mount.options.begin(), mount.options.end(), "ro") == mount.options.end();
+  const int wanted = R_OK | (writes ? W_OK : 0);
+  if (::faccessat(pinned.get(), "", wanted, AT_EACCESS | AT_EMPTY_PATH) == 0) return {};
+  return Error::system(errno, "open " + quote(mount.source))
+      .hint(writes ? "you may not write there yourself: mount it with :ro" : "");
+}
+
+Result<std::vector<Fd>> pin_mounts(const Policy& policy, const OwnMounts& is_own, const Host& host,
+                                   oci::Spec& spec) {
+  const CallerRights rights = TRY(CallerRights::take(host));
+  std::vector<Fd> pins;
+  for (oci::Mount& mount : spec.mounts) {
+    if (!is_bind(mount) || is_own(mount)) continue;
+    const std::string* prefix = tenants::covering_prefix(policy, mount.source);
+    if (prefix == nullptr) continue;  // a device, allowed by its whole name
+    pins.push_back(TRY(pin(*prefix, mount.source)));
+    if (rights.are_less()) TRY(check_access(pins.back(), mount));
+    mount.source = "/proc/self/fd/" + std::to_string(pins.back().get());
+  }
+  return pins;
+}
+
+std::vector<std::string> usual_capabilities() {
+  return capabilities_of(RunRequest()).value_or({});
+}
+
+std::vector<std::string> networks_of(const RunRequest& request) {
+  std::vector<std::string> names;
+  const Result<network::Mode> mode = network::parse_mode({request.network});
+  if (!mode || mode->kind != network::Mode::Kind::kNetworks) return names;
+  for (const network::Join& join : mode->joins)
+    names.push_back(join.network);
+  return names;
+}
+
+// Empty: the image is here and nothing is fetched.
+std::string registry_of(const std::string& image) {
+  const Result<oci::Reference> reference = oci::Reference::parse(image);
+  return reference ? reference->domain : "";
+}
+
+}  // namespace
+
+Result<void> check_wishes(const Guests& guests, const RunRequest& request) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  tenants::Wishes wishes;
+  const images::Catalog catalog(guests.places().images, guests.places().data, guests.tenant());
+  if (request.pull == "always" || !catalog.find(request.image)) {
+    wishes.registry = registry_of(request.image);
+  }
+  wishes.networks = networks_of(request);
+  wishes.isolation = request.isolation;
+  wishes.privileged = request.privileged;
+  if (const Result<Security> security = parse_security(request)) {
+    wishes.own_filter = security->unconfined || !security->seccomp_file.empty();
+  }
+  return verdict(tenant, constrain(tenant.policy, wishes));
+}
+
+Result<void> check_registries(const Places& places, const std::string& tenant,
+                              std::span<const std::string> images) {
+  if (tenant == kDefaultTenant) return {};
+  const Tenant found = TRY(tenant_store(places).find(tenant));
+  for (const std::string& image : images) {
+    tenants::Wishes wishes;
+    wishes.registry = registry_of(image);
+    wishes.isolation = "vm";  // not asked here
+    TRY(verdict(found, constrain(found.policy, wishes)));
+  }
+  return {};
+}
+
+Result<void> check_networks(const Places& places, const std::string& tenant,
+                            std::span<const std::string> networks) {
+  if (tenant == kDefaultTenant) return {};
+  const Tenant found = TRY(tenant_store(places).find(tenant));
+  tenants::Wishes wishes;
+  wishes.networks.assign(networks.begin(), networks.end());
+  wishes.isolation = "vm";
+  return verdict(found, constrain(found.policy, wishes));
+}
+
+Result<void> check_exec(const Guests& guests, bool privileged) {
+  if (guests.tenant() == kDefaultTenant || !privileged) return {};
+  const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  tenants::Wishes wishes;
+  wishes.privileged = true;
+  wishes.isolation = "vm";
+  return verdict(tenant, constrain(tenant.policy, wishes));
+}
+
+Result<void> check_guest(const Guests& guests, const oci::ImageConfig& image,
+                         const RunRequest& request, const GuestFacts& facts) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  const oci::Spec spec = TRY(build_spec(image, request, facts));
+  return verdict(tenant, constrain(tenant.policy, spec, {OwnMounts(guests), usual_capabilities()}));
+}
+
+Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, oci::Spec& spec) {
+  if (guests.tenant() == kDefaultTenant) return std::vector<Fd>();
+  const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  const OwnMounts is_own(guests);
+  TRY(verdict(tenant, constrain(tenant.policy, spec, {is_own, usual_capabilities()})));
+  if (spec.linux.resources) {
+    fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
+  }
+  return pin_mounts(tenant.policy, is_own, guests.host(), spec);
+}
+
+Result<void> fit_update(const Guests& guests, oci::Resources& changes, const RunRequest& wanted) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  const oci::Resources all = TRY(to_resources(wanted));
+  TRY(verdict(tenant, constrain_limits(tenant.policy, all)));
+  fit_quota(changes, enforced_budget(tenant).cpu_milli, guests.host());
+  return {};
+}
+
+}  // namespace vrun::engine

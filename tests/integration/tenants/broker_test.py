@@ -1,0 +1,321 @@
+"""vrun-broker: admins of a tenant work without root, in that tenant only, whatever they send."""
+import array
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import everyday, runtime
+
+from .tenants_test import NONE, acme, vrun  # noqa: F401
+
+# Users that every Debian has; what they are for does not matter.
+ALICE, BOB, EVE = ("nobody", 65534, 65534), ("daemon", 1, 1), ("bin", 2, 2)
+
+
+class Broker:
+    def __init__(self, vrun, a, b):
+        self.vrun, self.a, self.b = vrun, a, b
+        self.path = f"/tmp/{a}/socket"
+
+    def env(self):
+        return {"PATH": "/usr/bin:/bin", "VRUN_BROKER": self.path, "HOME": "/nonexistent", "TERM": "dumb"}
+
+    def command(self, user, *words):
+        return ["setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "--no-new-privs", self.vrun.program, *map(str, words)]
+
+    def __call__(self, user, *words, input="", env=None, cwd="/"):
+        done = subprocess.run(self.command(user, *words), input=input, capture_output=True, text=True, timeout=60, env={**self.env(), **(env or {})}, cwd=cwd)
+        return runtime.Result([user[0], *words], done.returncode, done.stdout, done.stderr)
+
+    def raw(self, user, packet, fds=(0, 1, 2)):
+        """What the broker answers to these bytes; None: nothing."""
+        script = ("import socket,array,sys,json\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\ns.connect(sys.argv[1])\n"
+                  "s.settimeout(20)\nfds=array.array('i',json.loads(sys.argv[2]))\n"
+                  "s.sendmsg([sys.stdin.buffer.read()],[(socket.SOL_SOCKET,socket.SCM_RIGHTS,fds)] if len(fds) else [])\nsys.stderr.write(s.recv(1<<17).decode())")
+        bare = ["setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "/usr/bin/python3", "-c", script, self.path, json.dumps(list(fds))]
+        done = subprocess.run(bare, input=packet, capture_output=True, timeout=60, env=self.env(), cwd="/")
+        return json.loads(done.stderr) if done.stderr.startswith(b"{") else None
+
+    def ask(self, user, tenant, *words):
+        return self.raw(user, json.dumps({"version": 1, "tenant": tenant, "words": list(words)}).encode())
+
+
+@pytest.fixture
+def broker(vrun, acme):
+    it = Broker(vrun, acme, acme + "b")
+    vrun("tenant", "create", it.a, "--admin", "user:nobody").ok()
+    vrun("tenant", "create", it.b, "--admin", "group:daemon").ok()
+    program = Path(vrun.program).with_name("vrun-broker")
+    server = subprocess.Popen([program, "--socket", it.path], env=vrun.env, stdin=subprocess.DEVNULL)
+    try:
+        runtime.wait_for(lambda: Path(it.path).exists(), "the broker listens")
+        yield it
+        assert server.poll() is None, "the broker lives"
+    finally:
+        server.kill()
+        server.wait()
+        with contextlib.suppress(OSError):
+            os.unlink(it.path)
+        os.rmdir(Path(it.path).parent)
+
+
+def an_admin_runs_guests_without_root(broker):
+    out = broker(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "base", "sh", "-c", "id -u; cat; echo err >&2; exit 7", input="said\n")
+    assert (out.out, out.err, out.rc) == ("0\nsaid\n", "err\n", 7)
+    guest = broker(ALICE, "run", "--tenant", broker.a, "-d", "--name", "web", *NONE, "base", "sleep", "1000").ok().out.strip()
+    assert guest in broker(ALICE, "ps", "-q", "--no-trunc", env={"VRUN_TENANT": broker.a}).ok().out
+    assert broker(ALICE, "--tenant", broker.a, "exec", "web", "echo", "in").ok().out == "in\n"
+    assert "state" in broker(ALICE, "tenant", "show", broker.a, "--format", "json").ok().out
+    broker(ALICE, "tenant", "freeze", broker.a).ok()
+    broker(ALICE, "tenant", "thaw", broker.a).ok()
+    broker(ALICE, "tenant", "stop", broker.a, "--time", "0").ok()
+    broker(ALICE, "--tenant", broker.a, "rm", "web").ok()
+
+
+def a_group_makes_admins_by_the_groups_of_the_process(broker):
+    broker(BOB, "--tenant", broker.b, "ps").ok()
+    broker(ALICE, "--tenant", broker.b, "ps").fails("that you may manage", rc=125)
+
+
+def a_stranger_learns_nothing(broker):
+    words = {name: broker(EVE, "--tenant", name, "ps").fails(rc=125).err.replace(name, "X") for name in (broker.a, broker.b, "nothing")}
+    assert words[broker.a] == words[broker.b] == words["nothing"]
+    for tenant in ("default", "../" + broker.a, "", "a/b", broker.a + "\0", "x" * 5000):
+        answer = broker.ask(EVE, tenant, "ps")
+        assert answer is None or answer["code"] == 125, answer
+    assert broker.ask(ALICE, "default", "ps")["code"] == 125
+
+
+def without_a_broker_the_error_says_what_is_missing(broker):
+    broker(ALICE, "--tenant", broker.a, "ps", env={"VRUN_BROKER": "/nonexistent/socket"}).fails("tenants need root or vrun-broker", rc=125)
+
+
+def admins_are_dismissed_at_once(broker):
+    broker(ALICE, "--tenant", broker.a, "ps").ok()
+    broker.vrun("tenant", "update", broker.a, "--remove-admin", "user:nobody").ok()
+    broker(ALICE, "--tenant", broker.a, "ps").fails("that you may manage", rc=125)
+
+
+def _verbs(vrun):
+    """Every verb of the program, from its own help."""
+    found = []
+    for line in vrun("--help").out.split("verbs:")[-1].splitlines():
+        m = re.match(r"  ([a-z]+(?: [a-z]+)?)  +\S", line)
+        if m:
+            found.append(m.group(1))
+    assert len(found) > 40, found
+    return found
+
+
+# What each verb says of an object of the other tenant, where it takes more than its name. {g}: B's guest, {i}: its id,
+# {n}: B's network, {img}: B's image, {b}: tenant B, {a}: the asker's own tenant.
+WORDS = {
+    "cp": [["{g}:/etc/passwd", "-"], ["{i}:/etc/passwd", "-"]],
+    "exec": [["{g}", "true"], ["{i}", "true"], ["--privileged", "{g}", "true"]],
+    "debug": [["{g}"], ["{i}"]],
+    "rename": [["{g}", "mine"]],
+    "commit": [["{g}", "mine"]],
+    "network connect": [["{n}", "own"], ["default", "{g}"]],
+    "network disconnect": [["{n}", "own"], ["default", "{g}"]],
+    "run": [["--network", "container:{g}", "base", "true"], ["--network", "{n}", "base", "true"], ["--rm", "--pull", "never", "{img}", "true"]],
+    "create": [["--network", "{n}", "--pull", "never", "{img}"], ["--pull", "never", "{img}"]],
+    "plan": [["--pull", "never", "{img}"], ["--network", "container:{g}", "base"]],
+    "tag": [["{img}", "mine"]], "image tag": [["{img}", "mine"]],
+    "update": [["--pids-limit", "5", "{g}"]],
+    "kill": [["{g}"], ["{i}"], ["-s", "STOP", "{g}"]],
+    "tenant update": [["{b}", "--pids", "5"], ["{a}", "--pids", "none"]],
+    "tenant create": [["other"]],
+    "tenant rm": [["--force", "{b}"], ["--force", "{a}"]],
+    "import": [["/etc/passwd", "x"]], "load": [["-i", "/etc/passwd"]], "save": [["{img}"]],
+    "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
+}
+# These have no object, answer of their own tenant alone, or succeed for one that is not there.
+OF_OWN = {"ps", "images", "image ls", "network ls", "network prune", "events", "stats", "version", "network create", "logout", "volume ls",
+          "volume prune", "volume create", "container prune", "top", "login", "pull", "tenant top"}
+
+
+def every_verb_of_one_admin_is_refused_on_the_objects_of_another_tenant(broker):
+    vrun = broker.vrun
+    b = lambda *w: vrun("--tenant", broker.b, *w).ok().out.strip()
+    guest = b("run", "-d", "--name", "theirs", *NONE, "base", "sh", "-c", "echo secretlog; sleep 1000")
+    b("network", "create", "theirnet")
+    b("tag", "base", "theirimage:1")
+    vrun("--tenant", broker.a, "run", "-d", "--name", "own", *NONE, "base", "sleep", "1000").ok()
+    names = dict(g="theirs", i=guest, n="theirnet", img="theirimage:1", a=broker.a, b=broker.b)
+    look = lambda: (b("inspect", "theirs"), b("network", "inspect", "theirnet"), b("images"), vrun("tenant", "show", "--format", "json", broker.b).out)
+    before = look()
+    reached = []
+    for verb in _verbs(vrun):
+        words = verb.split()
+        for more in WORDS.get(verb, [["{g}"], ["{i}"]]):
+            more = [w.format(**names) for w in more]
+            # In the other's tenant, by every way of saying so.
+            for call in (["--tenant", broker.b, *words, *more], [*words, "--tenant", broker.b, *more], ["--tenant", broker.a, *words, f"--tenant={broker.b}", *more]):
+                out = broker(ALICE, *call)
+                if out.rc == 0 or "secretlog" in out.out:
+                    reached.append((call, out))
+            for raw in ([*words, "--tenant", broker.b, *more], [*words, f"-tenant={broker.b}", *more], ["--tenant", broker.b, *words, *more],
+                        ["--data-dir", str(vrun.data), *words, *more], ["oci", *words, *more], ["guest-step", broker.b, guest, "start"]):
+                answer = broker.ask(ALICE, broker.a, *raw)
+                if answer is None or answer["code"] == 0:
+                    reached.append((raw, answer))
+            # The other's objects by their names and ids, in the asker's own tenant.
+            if verb in OF_OWN:
+                continue
+            out = broker(ALICE, "--tenant", broker.a, *words, *more)
+            if (out.rc == 0 and not (verb == "rm" and "-f" in more)) or "secretlog" in out.out:
+                reached.append((verb, more, out))
+    assert not reached, "\n".join(map(str, reached))
+    assert look() == before, "nothing of B has changed"
+    for verb in ("ps", "images", "network ls", "events --since 1h --until 1s"):
+        out = broker(ALICE, "--tenant", broker.a, *verb.split())
+        assert "their" not in out.out and guest[:12] not in out.out, out
+
+
+def verbs_beyond_a_tenant_are_roots(broker):
+    for words in (["info"], ["doctor"], ["restore"], ["system", "df"], ["system", "prune"], ["image", "prune"], ["image", "fsck"], ["tenant", "ls"],
+                  ["tenant", "create", "x"], ["tenant", "update", broker.a, "--memory", "none"], ["tenant", "rm", broker.a], ["debug", "x"]):
+        broker(ALICE, "--tenant", broker.a, *words).fails("is not for admins of a tenant", rc=125)
+
+
+def addresses_of_networks_are_not_the_admins_to_choose(broker):
+    broker(ALICE, "--tenant", broker.a, "network", "create", "--subnet", "8.8.8.0/24", "dns").fails("chosen by vrun or root", rc=125)
+    broker(ALICE, "--tenant", broker.a, "network", "create", "mine").ok()
+    broker(ALICE, "--tenant", broker.a, "network", "rm", "mine").ok()
+
+
+def files_are_never_opened_with_roots_rights(broker, work):
+    secret = work / "secret"
+    secret.write_text("KEY=topsecret\n")
+    secret.chmod(0o600)
+    run = ["run", "--rm", *NONE]
+    for words in ([*run, "--env-file", secret, "base", "env"], [*run, f"--env-file={secret}", "base", "env"], ["create", "--env-file", secret, "base"],
+                  ["save", "-o", work / "out", "base"], ["save", f"-o{work}/out", "base"], ["load", "-i", secret], ["import", secret, "x"],
+                  ["cp", "own:/etc/passwd", work / "out"], ["cp", secret, "own:/x"], ["export", "-o", work / "out", "own"],
+                  [*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "-e", "HOME", "base", "env"], [*run, "-v", "./x:/x", "base", "true"],
+                  ["exec", "--env-file", secret, "own", "env"]):
+        out = broker(ALICE, "--tenant", broker.a, *words)
+        assert out.rc == 125 and "topsecret" not in out.out + out.err, out
+        assert re.search("root would open for you|are not known to root|is not known to root", out.err), out
+    assert not (work / "out").exists()
+
+
+def allowed_mounts_are_opened_with_the_callers_rights(broker):
+    """Root allowed the directory to the tenant; the tenant's admin may still only mount what they may read themselves."""
+    top = Path(f"/tmp/{broker.a}-shared")
+    try:
+        for name, mode, owner in (("open", 0o755, 65534), ("closed", 0o700, 0), ("readable", 0o755, 0)):
+            (top / name).mkdir(parents=True)
+            (top / name / "file").write_text(name)
+            (top / name).chmod(mode)
+            os.chown(top / name, owner, owner)
+        broker.vrun("tenant", "update", broker.a, "--allow-mount", top).ok()
+        run = lambda name: broker(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "-v", f"{top}/{name}", "base", "cat", "/x/file")
+        assert run("open:/x").rc in (0, 125)  # where the file system maps no ids it cannot be mounted
+        out = run("closed:/x:ro")
+        assert out.rc == 125 and "permission denied" in out.err, out
+        out = run("readable:/x")
+        assert out.rc == 125 and "mount it with :ro" in out.err, out
+    finally:
+        subprocess.run(["rm", "-rf", top], check=True)
+
+
+def the_environment_and_place_of_the_caller_are_not_vruns(broker, work):
+    fake = work / "fake"
+    fake.mkdir()
+    out = broker(ALICE, "--tenant", broker.a, "ps", env={"VRUN_DATA_DIR": str(fake), "VRUN_RUN_DIR": str(fake), "LD_PRELOAD": "/x", "VRUN_FIXED_TENANT": broker.b})
+    assert out.rc == 0 or "alone" in out.err
+    assert not list(fake.iterdir())
+
+
+def packets_of_strangers_end_only_their_own_connection(broker):
+    good = json.dumps({"version": 1, "tenant": broker.a, "words": ["ps"]}).encode()
+    for packet, fds in ((b"", (0, 1, 2)), (b"{", (0, 1, 2)), (b"[]", (0, 1, 2)), (b"\0" * 1000, (0, 1, 2)), (good, ()), (good, (0,)), (good, (0, 1)),
+                        (good.replace(b": 1", b": 2"), (0, 1, 2)), (b"x" * 150000, (0, 1, 2)),
+                        (json.dumps({"version": 1, "tenant": broker.a, "words": ["ps"] * 5000}).encode(), (0, 1, 2)),
+                        (json.dumps({"version": 1, "tenant": broker.a, "words": ["ps\0--tenant"]}).encode(), (0, 1, 2))):
+        answer = broker.raw(ALICE, packet, fds)
+        assert answer is None or answer["code"] == 125, (packet[:50], answer)
+    silent = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
+    for one in silent:
+        one.connect(broker.path)
+    broker(ALICE, "--tenant", broker.a, "ps").ok()
+    for one in silent:
+        one.settimeout(10)
+        with contextlib.suppress(ConnectionError):
+            answer = one.recv(1 << 16)
+            assert not answer or json.loads(answer)["code"] == 125
+        one.close()
+
+
+def signals_reach_the_guest(broker):
+    running = subprocess.Popen(broker.command(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "base", "sh", "-c",
+                                              "trap 'echo got; exit 3' TERM; echo ready; while :; do sleep 0.05; done"),
+                               stdout=subprocess.PIPE, env=broker.env(), cwd="/", stdin=subprocess.DEVNULL)
+    assert running.stdout.readline() == b"ready\n"
+    running.send_signal(signal.SIGTERM)
+    assert (running.stdout.read(), running.wait(20)) == (b"got\n", 3)
+
+
+def a_caller_who_is_killed_leaves_no_foreground_guest(broker):
+    running = subprocess.Popen(broker.command(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "base", "sh", "-c", "echo ready; sleep 1000"),
+                               stdout=subprocess.PIPE, env=broker.env(), cwd="/", stdin=subprocess.DEVNULL)
+    assert running.stdout.readline() == b"ready\n"
+    running.kill()
+    running.wait()
+    end = time.monotonic() + 25  # the shell takes no SIGHUP: it is killed in the tenth second after it
+    while broker.vrun("--tenant", broker.a, "ps", "-aq").out:
+        assert time.monotonic() < end, "its guest is still there"
+        time.sleep(0.2)
+
+
+def a_terminal_is_the_callers(broker):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir("/")
+        words = broker.command(ALICE, "--tenant", broker.a, "run", "--rm", "-it", *NONE, "base", "sh")
+        os.execvpe(words[0], words, broker.env())
+    seen, end = b"", time.monotonic() + 20
+    os.write(fd, b"tty; echo si''ze $((40+2)); exit 5\n")
+    while b"size 42" not in seen and time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            with contextlib.suppress(OSError):
+                seen += os.read(fd, 4096)
+    assert b"/dev/pts/0" in seen and b"size 42" in seen, seen
+    with contextlib.suppress(OSError):
+        while os.read(fd, 4096):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+    os.close(fd)
+
+
+def the_audit_log_says_who_asked_for_what(broker):
+    vrun = broker.vrun
+    broker(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "-e", "PASSWORD=hunter2", "base", "sh", "-c", "exit 4")
+    broker(ALICE, "--tenant", broker.a, "info").fails(rc=125)
+    vrun("--tenant", broker.a, "create", *NONE, "--name", "r", "base", env={"SUDO_UID": "1"}).ok()
+    log = vrun.data / "tenants" / broker.a / "audit.log"
+    text = log.read_text()
+    assert "hunter2" not in text and log.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in text.splitlines()]
+    run = next(e for e in lines if e["verb"] == "run")
+    assert (run["user"], run["uid"], run["by"], run["code"], run["tenant"]) == ("nobody", 65534, "broker", 4, broker.a)
+    assert "PASSWORD=..." in run["words"]
+    refused = next(e for e in lines if "refused" in e)
+    assert refused["user"] == "nobody" and "not for admins" in refused["refused"]
+    assert next(e for e in lines if e["verb"] == "create")["user"] == "daemon"
+    assert any(e["verb"] == "tenant create" and e["by"] == "root" for e in lines)
+    broker(EVE, "--tenant", broker.a, "ps").fails(rc=125)
+    assert "bin" not in [json.loads(line)["user"] for line in log.read_text().splitlines()]
+    common = [json.loads(line) for line in (vrun.data / "tenants/audit.log").read_text().splitlines()]
+    assert any(e["user"] == "bin" and "refused" in e for e in common)

@@ -1,0 +1,129 @@
+"""What tenants have used: right after restarts, kill -9 and removal, and as Prometheus reads it."""
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import everyday, host, runtime
+
+from .tenants_test import NONE, _detached, _pid, _run, _show, acme, vrun  # noqa: F401
+
+# Burns so many hundredths of a second of cpu, as the kernel counts them, and says how many it has used.
+BURN = """
+while :; do
+  i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done
+  set -- $(cut -d' ' -f14,15 /proc/$$/stat); [ $(($1+$2)) -ge TICKS ] && break
+done
+"""
+
+
+def _usage(vrun, name, *flags):
+    return json.loads(vrun("tenant", "usage", name, "-o", "json", *flags).ok().out)
+
+
+def cpu_time_of_a_known_load_is_counted(vrun, acme):
+    host.need("memory controller")
+    vrun("tenant", "create", acme).ok()
+    _run(vrun, acme, "true").ok()
+    before = _usage(vrun, acme)["total"]["cpuSeconds"]
+    _run(vrun, acme, BURN.replace("TICKS", "150"), "--name", "burner").ok()
+    used = _usage(vrun, acme)["total"]["cpuSeconds"] - before
+    assert 1.45 < used < 2.0, used  # the shell's own ticks, and a little for its start and its children
+    total = _usage(vrun, acme)["total"]
+    assert total["starts"] == 2
+    assert [g["name"] for g in _usage(vrun, acme)["guests"] if g["cpuSeconds"] > 1] == ["burner"]
+
+
+def the_sum_is_what_the_tenants_own_group_counted(vrun, acme):
+    """Under one per cent, over guests that ended, were killed, restarted, removed and lost their monitors."""
+    host.need("memory controller")
+    vrun("tenant", "create", acme).ok()
+    busy = "i=0; while :; do i=$((i+1)); done"
+    one, two = (_detached(vrun, acme, busy, "--restart", "always") for _ in range(2))
+    time.sleep(0.5)
+    _usage(vrun, acme)
+    os.kill(_pid(vrun, acme, one), 9)  # it is started again
+    monitor = int((vrun.run_dir / "monitors" / acme / two / "monitor").read_text())
+    os.kill(monitor, 9)
+    time.sleep(1)
+    vrun("--tenant", acme, "ps").ok()
+    vrun("--tenant", acme, "restart", "-t", "0", two).ok()
+    time.sleep(0.5)
+    vrun("--tenant", acme, "rm", "-f", one).ok()
+    time.sleep(0.3)
+    vrun("tenant", "stop", acme, "--time", "0").ok()
+    location = json.loads((vrun.run_dir / "tenants" / acme / "group.json").read_text())
+    guests = Path(location["paths"].get("cpuacct") or location["paths"].get("cpu,cpuacct") or location["paths"][""]) / "guests"
+    if (guests / "cpuacct.usage").exists():
+        counted = int((guests / "cpuacct.usage").read_text()) / 1e9
+    else:
+        counted = int(re.search(r"usage_usec (\d+)", (guests / "cpu.stat").read_text())[1]) / 1e6
+    used = _usage(vrun, acme)["total"]
+    assert counted > 1.5
+    assert abs(used["cpuSeconds"] - counted) < counted / 100, (used, counted)
+    assert used["starts"] == 4
+
+
+def memory_is_integrated_over_time(vrun, acme):
+    host.need("memory controller")
+    vrun("tenant", "create", acme).ok()
+    start = time.monotonic()
+    guest = _detached(vrun, acme, "head -c 50m /dev/zero >/dev/shm/x; echo full; sleep 1000")
+    runtime.wait_for(lambda: "full" in vrun("--tenant", acme, "logs", guest).out, "the memory is used")
+    for _ in range(4):
+        _usage(vrun, acme)
+        time.sleep(0.25)
+    seconds = time.monotonic() - start
+    bytes_seconds = _usage(vrun, acme)["total"]["memoryGiBHours"] * 2**30 * 3600
+    assert 0.8 < bytes_seconds / (50 * 2**20 * seconds) < 1.35, (bytes_seconds, seconds)
+
+
+def what_was_used_stays_when_the_guest_is_gone(vrun, acme):
+    vrun("tenant", "create", acme).ok()
+    guest = _detached(vrun, acme, "echo x >/file; sleep 0.2")
+    vrun("--tenant", acme, "wait", guest).ok()
+    before = _usage(vrun, acme)
+    vrun("--tenant", acme, "rm", guest).ok()
+    assert _usage(vrun, acme) == before
+    assert before["total"]["starts"] == 1
+
+
+def periods_and_forms(vrun, acme):
+    vrun("tenant", "create", acme).ok()
+    _run(vrun, acme, "true", "--name", "g1").ok()
+    assert _usage(vrun, acme, "--to", "2020-01-01")["guests"] == []
+    assert _usage(vrun, acme, "--from", "1h")["total"]["starts"] == 1
+    assert "GUEST" in vrun("tenant", "usage", acme).ok().out and "total" in vrun("tenant", "usage", acme).out
+    lines = vrun("tenant", "usage", acme, "-o", "csv").ok().out.splitlines()
+    assert lines[0].startswith("guest,name,cpuSeconds,memoryGiBHours") and len(lines) == 3
+    assert {line.count(",") for line in lines} == {11}, lines
+    for flags in (["--from", "yesterday"], ["--to", "2026-13-01"], ["--from", "2026-02-01", "--to", "2026-01-01"], ["-o", "xml"]):
+        vrun("tenant", "usage", acme, *flags).fails(rc=125)
+    vrun("tenant", "usage", "default").fails("keeps no accounts", rc=125)
+    vrun("tenant", "usage", acme + "x").fails("did you mean", rc=125)
+
+
+def metrics_are_text_for_prometheus(vrun, acme):
+    vrun("tenant", "create", acme, "--max-guests", "5").ok()
+    _detached(vrun, acme, "sleep 1000")
+    text = vrun("metrics").ok().out
+    seen, name = {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split()[2]
+            assert name not in seen, "each metric stands once"
+            seen[name] = {}
+        elif line.startswith("# TYPE "):
+            assert line.split()[2] == name and line.split()[3] in ("gauge", "counter")
+            assert (line.split()[3] == "counter") == name.endswith("_total")
+        else:
+            m = re.fullmatch(r'([a-z_]+)\{tenant="([a-z0-9-]+)"\} ([0-9.]+)', line)
+            assert m and m[1] == name, line
+            seen[name][m[2]] = float(m[3])
+    assert seen["vrun_tenant_guests_running"][acme] == 1
+    if host.has("memory controller"):
+        assert seen["vrun_tenant_processes"][acme] == 2 and seen["vrun_tenant_memory_bytes"][acme] > 0
+    assert acme in vrun("tenant", "top", acme).ok().out

@@ -1,0 +1,218 @@
+#include "tenants/policy.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vrun::tenants {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// As vrun makes it for a guest without special flags.
+oci::Spec ordinary() {
+  oci::Spec spec;
+  spec.process.emplace();
+  spec.process->capabilities.emplace();
+  spec.process->capabilities->bounding = {"CAP_CHOWN"};
+  using enum oci::NamespaceType;
+  for (const auto type : {kUser, kPid, kMount, kIpc, kUts, kCgroup, kNetwork})
+    spec.linux.namespaces.push_back({type, ""});
+  spec.linux.seccomp.emplace();
+  spec.linux.masked_paths = {"/proc/kcore"};
+  spec.linux.readonly_paths = {"/proc/sys"};
+  spec.linux.sysctl = {{"net.ipv4.ping_group_range", "0 65535"}};
+  spec.linux.resources.emplace();
+  oci::DeviceRule none;
+  spec.linux.resources->devices = {none};
+  oci::Mount proc;
+  proc.type = "proc";
+  proc.destination = "/proc";
+  spec.mounts = {proc};
+  return spec;
+}
+
+oci::Mount bind(const std::string& source, const std::string& destination = "/x") {
+  oci::Mount mount;
+  mount.type = "bind";
+  mount.source = source;
+  mount.destination = destination;
+  return mount;
+}
+
+HostFacts facts() {
+  return {[](const oci::Mount& mount) { return mount.source == "/own"; }, {"CAP_CHOWN"}};
+}
+
+std::vector<std::string> rules(const Policy& policy, const oci::Spec& spec) {
+  std::vector<std::string> names;
+  for (const Refusal& one : constrain(policy, spec, facts()))
+    names.push_back(one.rule + ": " + one.text);
+  return names;
+}
+
+Policy with(std::vector<FlagText> given) {
+  Policy policy;
+  json::Faults faults("tenant 'a'");
+  read_policy(given, policy, faults);
+  EXPECT_TRUE(faults.empty()) << faults.error().text();
+  return policy;
+}
+
+TEST(PolicyTest, an_ordinary_guest_passes_the_strict_one) {
+  EXPECT_THAT(rules({}, ordinary()), IsEmpty());
+}
+
+TEST(PolicyTest, all_that_is_beyond_it_is_said_at_once) {
+  oci::Spec spec = ordinary();
+  spec.process->capabilities->bounding.push_back("CAP_SYS_ADMIN");
+  spec.mounts.push_back(bind("/etc"));
+  spec.mounts.push_back(bind("/dev/kvm"));
+  spec.linux.namespaces.pop_back();
+  spec.linux.sysctl.emplace_back("kernel.shmmax", "1");
+  spec.linux.seccomp.reset();
+  const std::vector<Refusal> all = constrain({}, spec, facts());
+  std::vector<std::string> names, flags;
+  for (const Refusal& one : all) {
+    names.push_back(one.rule);
+    flags.push_back(one.flag);
+  }
+  EXPECT_THAT(names,
+              ElementsAre("capabilities", "mounts", "devices", "namespaces", "sysctls", "unsafe"));
+  EXPECT_THAT(flags, ElementsAre("--allow-cap CAP_SYS_ADMIN", "--allow-mount /etc",
+                                 "--allow-device /dev/kvm", "--allow-host network",
+                                 "--allow-sysctl kernel.shmmax", "--allow-unsafe seccomp"));
+  const Error error = to_error("acme", all);
+  EXPECT_EQ(error.code(), Code::kDenied);
+  EXPECT_THAT(error.text(), HasSubstr("rule mounts: '/etc' of the host"));
+  EXPECT_THAT(error.hint(), HasSubstr("only root may change a policy: vrun tenant update acme"));
+}
+
+TEST(PolicyTest, what_the_hint_says_makes_it_pass) {
+  oci::Spec spec = ordinary();
+  spec.process->capabilities->effective.push_back("CAP_SYS_ADMIN");
+  spec.mounts.push_back(bind("/srv/a/b"));
+  spec.mounts.push_back(bind("/dev/kvm"));
+  spec.linux.namespaces.pop_back();
+  spec.linux.sysctl.emplace_back("net.core.somaxconn", "1");
+  spec.linux.seccomp.reset();
+  EXPECT_THAT(rules(with({{"allow-cap", "sys_admin"},
+                          {"allow-mount", "/srv/a"},
+                          {"allow-device", "/dev/kvm"},
+                          {"allow-host", "network"},
+                          {"allow-sysctl", "net.core.*"},
+                          {"allow-unsafe", "seccomp"}}),
+                    spec),
+              IsEmpty());
+}
+
+TEST(PolicyTest, a_path_is_below_a_whole_component_only) {
+  const Policy policy = with({{"allow-mount", "/srv/a"}});
+  for (const char* good : {"/srv/a", "/srv/a/b", "/own"}) {
+    oci::Spec spec = ordinary();
+    spec.mounts.push_back(bind(good));
+    EXPECT_THAT(rules(policy, spec), IsEmpty()) << good;
+  }
+  for (const char* bad : {"/srv/ab", "/srv", "/", "/srv/a/../b", "/srv//a", "/srv/a/", "srv/a", "",
+                          "/srv/a/./b", "/dev/sda", "/dev"}) {
+    oci::Spec spec = ordinary();
+    spec.mounts.push_back(bind(bad));
+    EXPECT_FALSE(rules(policy, spec).empty()) << bad;
+  }
+}
+
+TEST(PolicyTest, allowing_the_root_directory_allows_no_device) {
+  oci::Spec spec = ordinary();
+  spec.mounts.push_back(bind("/dev/sda"));
+  EXPECT_THAT(rules(with({{"allow-mount", "/"}}), spec),
+              ElementsAre(HasSubstr("devices: '/dev/sda'")));
+}
+
+TEST(PolicyTest, a_bind_by_option_and_foreign_file_systems_are_mounts_too) {
+  oci::Spec spec = ordinary();
+  oci::Mount hidden = bind("/etc");
+  hidden.type = "none";
+  hidden.options = {"rbind"};
+  spec.mounts.push_back(hidden);
+  oci::Mount disk = bind("/dev/sda");
+  disk.type = "ext4";
+  spec.mounts.push_back(disk);
+  EXPECT_THAT(rules({}, spec), ElementsAre(HasSubstr("'/etc'"), HasSubstr("'ext4'")));
+}
+
+TEST(PolicyTest, a_privileged_guest_is_refused_whatever_else_is_allowed) {
+  oci::Spec spec = ordinary();
+  spec.linux.seccomp.reset();
+  spec.linux.masked_paths.clear();
+  spec.linux.readonly_paths.clear();
+  spec.linux.resources->devices[0].allow = true;
+  EXPECT_EQ(rules(with({{"allow-unsafe", "seccomp"}}), spec).size(), 2U);
+  EXPECT_THAT(rules(with({{"allow-unsafe", "privileged"}}), spec), IsEmpty());
+}
+
+TEST(PolicyTest, hooks_run_on_the_host_and_are_never_allowed) {
+  oci::Spec spec = ordinary();
+  spec.hooks.prestart.emplace_back();
+  EXPECT_EQ(rules(with({{"allow-unsafe", "privileged"}}), spec).size(), 1U);
+}
+
+TEST(PolicyTest, limits_of_a_guest_have_to_be_given_and_fit) {
+  const Policy policy =
+      with({{"guest-memory", "64M"}, {"guest-cpus", "0.5"}, {"guest-pids", "10"}});
+  oci::Spec spec = ordinary();
+  EXPECT_EQ(rules(policy, spec).size(), 3U);
+  spec.linux.resources->memory.emplace().limit = 64 << 20;
+  spec.linux.resources->pids_limit = 10;
+  spec.linux.resources->cpu.emplace().quota = 50'000;
+  spec.linux.resources->cpu->period = 100'000;
+  EXPECT_THAT(rules(policy, spec), IsEmpty());
+  spec.linux.resources->memory->limit = -1;
+  spec.linux.resources->pids_limit = 11;
+  spec.linux.resources->cpu->quota = 50'100;
+  EXPECT_EQ(rules(policy, spec).size(), 3U);
+}
+
+TEST(PolicyTest, wishes_are_checked_by_registry_network_isolation_and_filter) {
+  const Policy policy =
+      with({{"only-registry", "a.example"}, {"only-network", "web"}, {"require-vm", "true"}});
+  Wishes wishes;
+  wishes.registry = "b.example";
+  wishes.networks = {"web", "default"};
+  wishes.isolation = "container";
+  wishes.own_filter = wishes.privileged = true;
+  std::vector<std::string> names;
+  for (const Refusal& one : constrain(policy, wishes))
+    names.push_back(one.rule);
+  EXPECT_THAT(names, ElementsAre("registries", "networks", "unsafe", "unsafe", "isolation"));
+  Wishes fine;
+  fine.registry = "a.example";
+  fine.networks = {"web"};
+  fine.isolation = "vm";
+  EXPECT_THAT(constrain(policy, fine), IsEmpty());
+  fine.registry = "";  // nothing is fetched
+  EXPECT_THAT(constrain(policy, fine), IsEmpty());
+}
+
+TEST(PolicyTest, all_faults_of_flags_are_said_with_the_nearest_word) {
+  Policy policy;
+  json::Faults faults("tenant 'a'");
+  const std::vector<FlagText> given{{"allow-mount", "srv"},     {"allow-mount", "/a/../b"},
+                                    {"allow-device", "/etc/x"}, {"allow-host", "netwrok"},
+                                    {"allow-unsafe", "all"},    {"guest-memory", "1X"},
+                                    {"require-vm", "yes"}};
+  read_policy(given, policy, faults);
+  EXPECT_EQ(faults.count(), 7U);
+  EXPECT_THAT(faults.error().text(), HasSubstr("did you mean 'network'?"));
+  EXPECT_THAT(faults.error().text(), HasSubstr("--guest-memory: '1X' is not a size"));
+  EXPECT_EQ(policy, Policy());
+}
+
+TEST(PolicyTest, none_makes_it_strict_again) {
+  const Policy policy = with({{"allow-cap", "ALL"}, {"allow-cap", "none"}, {"allow-mount", "/a"}});
+  EXPECT_TRUE(policy.capabilities.empty());
+  EXPECT_THAT(policy.mounts, ElementsAre("/a"));
+}
+
+}  // namespace
+}  // namespace vrun::tenants

@@ -11,6 +11,7 @@
 #include "cli/complain.hpp"
 #include "cli/help.hpp"
 #include "cli/run.hpp"
+#include "cli/verb_apply.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "cli/verb_network.hpp"
@@ -58,6 +59,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
+  if (is_manifest_verb(name)) return everyday_manifest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);
   return Error(Code::kInternal, "verb " + std::string(name) + " has no function");
 }

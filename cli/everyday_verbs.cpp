@@ -8,6 +8,7 @@
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_network.hpp"
+#include "cli/verbs_manifest.hpp"
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_tools.hpp"
 
@@ -38,7 +39,8 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 }
 
 constexpr auto kVerbs =
-    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs);
+    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
+           kManifestVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -136,6 +138,14 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kCommit;
     case EverydayFlags::kDebug:
       return kDebug;
+    case EverydayFlags::kApply:
+      return kApply;
+    case EverydayFlags::kValidate:
+      return kValidate;
+    case EverydayFlags::kDelete:
+      return kDelete;
+    case EverydayFlags::kConvert:
+      return kConvert;
     case EverydayFlags::kNone:
       break;
   }

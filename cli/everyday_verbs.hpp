@@ -51,6 +51,10 @@ enum class EverydayFlags : std::uint8_t {
   kExport,
   kCommit,
   kDebug,
+  kApply,
+  kValidate,
+  kDelete,
+  kConvert,
 };
 
 // One row for each verb; free of pointers (see Label).

@@ -11,6 +11,7 @@
 #include "base/fs.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "engine/contents.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_files.hpp"
@@ -61,7 +62,11 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   facts.account = TRY(account_of(making.root, making.config, record.request));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
-  making.spec = TRY(build_spec(making.config, record.request, facts));
+  const oci::User& owner = facts.account.user;
+  const RunRequest wanted_inside =
+      TRY(place_contents(guests, record, Uid(mapping[0].host_id + owner.uid.value),
+                         Gid(mapping[0].host_id + owner.gid.value)));
+  making.spec = TRY(build_spec(making.config, wanted_inside, facts));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;
@@ -129,6 +134,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   TRY(mark_kept(locked.dir()));
   Undo undo([&] {
     static_cast<void>(detach_network(guests, record));
+    static_cast<void>(clear_contents(guests, record));
     static_cast<void>(remove_monitor_dir(guests, record));
   });
   Making making = TRY(prepare(guests, locked, call.place, request));

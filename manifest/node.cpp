@@ -6,8 +6,7 @@ namespace vrun::manifest {
 
 std::string Fault::line() const {
   std::string out = printable(place.file);
-  if (place.line > 0)
-    out += ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
+  if (place.line > 0) out += ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
   out += ": ";
   if (!path.empty()) out += printable(path) + ": ";
   return out + text;

@@ -224,7 +224,8 @@ class Reader {
 
   void document(Node tree) {
     if (!tree.is_map()) {
-      return fault(tree, "", std::string("a document should be a map, is ") + kind_words(tree.kind));
+      return fault(tree, "",
+                   std::string("a document should be a map, is ") + kind_words(tree.kind));
     }
     check_version(tree);
     const Node* kind = tree.find("kind");
@@ -234,7 +235,8 @@ class Reader {
       std::vector<std::string_view> names;
       for (const KindRow& one : kinds())
         names.push_back(one.name);
-      return fault(*kind, "kind", quote(kind->text) + " is unknown" + near_words(kind->text, names));
+      return fault(*kind, "kind",
+                   quote(kind->text) + " is unknown" + near_words(kind->text, names));
     }
     const Node* name = tree.find("name");
     if (name == nullptr || !name->is_scalar()) {
@@ -271,10 +273,9 @@ class Reader {
   void add(Object object, const Place& name_place) {
     for (const Object& other : manifest_.objects) {
       if (other.kind != object.kind || other.name != object.name) continue;
-      manifest_.faults.push_back(
-          {name_place, path_of(object),
-           "is described twice, first in " + printable(other.place.file) + ":" +
-               std::to_string(other.place.line)});
+      manifest_.faults.push_back({name_place, path_of(object),
+                                  "is described twice, first in " + printable(other.place.file) +
+                                      ":" + std::to_string(other.place.line)});
       return;
     }
     manifest_.objects.push_back(std::move(object));

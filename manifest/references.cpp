@@ -53,8 +53,7 @@ class References {
         const Node& member = members->items[i];
         const std::string name = member.text_of("name");
         if (name.empty()) continue;
-        runners_.push_back({&object, &member,
-                            path + "." + list + "[" + std::to_string(i) + "]",
+        runners_.push_back({&object, &member, path + "." + list + "[" + std::to_string(i) + "]",
                             object.name + "-" + name, object.name + "-"});
       }
     }
@@ -103,8 +102,9 @@ class References {
   void need(const Node& at, const std::string& path, std::string_view kind,
             const std::string& name) {
     if (there_.contains(std::string(kind) + "/" + name)) return;
-    fault(at, path, "there is no " + std::string(kind) + " " + quote(name) +
-                        near_words(name, names_of_kind(kind)));
+    fault(at, path,
+          "there is no " + std::string(kind) + " " + quote(name) +
+              near_words(name, names_of_kind(kind)));
   }
 
   void check_network(const Node& tree, const std::string& path) {

@@ -31,9 +31,7 @@ class Setter {
   }
 
  private:
-  void fault(const std::string& words) {
-    faults_.push_back({{"--set " + text_, 0, 0}, "", words});
-  }
+  void fault(const std::string& words) { faults_.push_back({{"--set " + text_, 0, 0}, "", words}); }
 
   Object* find_object(std::string_view& rest) {
     const std::size_t dot = rest.find('.');

@@ -17,9 +17,11 @@ constexpr Field required(Field field) {
 }
 constexpr Field choice(std::string_view name, std::string_view choices, std::string_view fallback,
                        std::string_view help) {
-  return {.name = name, .type = Type::kChoice, .help = help, .fallback = fallback, .choices = choices};
+  return {
+      .name = name, .type = Type::kChoice, .help = help, .fallback = fallback, .choices = choices};
 }
-constexpr Field object(std::string_view name, std::span<const Field> fields, std::string_view help) {
+constexpr Field object(std::string_view name, std::span<const Field> fields,
+                       std::string_view help) {
   return {.name = name, .type = Type::kObject, .help = help, .fields = fields};
 }
 constexpr Field objects(std::string_view name, std::span<const Field> fields,
@@ -28,7 +30,12 @@ constexpr Field objects(std::string_view name, std::span<const Field> fields,
 }
 constexpr Field integer(std::string_view name, long least, long most, std::string_view fallback,
                         std::string_view help) {
-  return {.name = name, .type = Type::kInteger, .help = help, .fallback = fallback, .least = least, .most = most};
+  return {.name = name,
+          .type = Type::kInteger,
+          .help = help,
+          .fallback = fallback,
+          .least = least,
+          .most = most};
 }
 
 constexpr std::array kLimits{
@@ -102,49 +109,56 @@ constexpr std::array kSecretUse{
     Field{"target", Type::kPath, "the directory inside", false, false, "/run/secrets/NAME"},
 };
 
-#define VRUN_PROGRAM_FIELDS                                                                       \
-  required({"image", Type::kText, "what it is made from"}),                                       \
-      Field{"command", Type::kTexts, "instead of the image's entrypoint and arguments"},          \
-      Field{"args", Type::kTexts, "arguments, instead of the image's"},                           \
-      Field{"env", Type::kMapOrList, "variables"},                                                \
-      Field{"envFiles", Type::kTexts, "files of NAME=VALUE lines"},                               \
-      Field{"workdir", Type::kPath, "working directory"},                                         \
-      Field{"user", Type::kText, "USER[:GROUP], by name or number"},                              \
-      Field{"groupAdd", Type::kTexts, "more groups"},                                             \
-      Field{"hostname", Type::kText, "its own name; default: the guest's"},                       \
-      Field{"tty", Type::kBool, "a terminal", false, false, "false"},                             \
-      Field{"stdin", Type::kBool, "keep its stdin open", false, false, "false"},                  \
-      Field{"init", Type::kBool, "a small init as process 1", false, false, "false"},             \
-      live({"labels", Type::kMap, "notes for people and scripts"}),                               \
-      object("limits", kLimits, "what it may use"),                                               \
-      object("security", kSecurity, "what it may do"),                                            \
-      Field{"volumes", Type::kTexts, "SOURCE:TARGET[:ro]; a Volume's name or a path"},            \
-      Field{"mounts", Type::kTexts, "the same in words: type=bind,source=/srv,target=/srv"},      \
-      Field{"tmpfs", Type::kTexts, "directories in memory: /cache:size=64m"},                     \
-      Field{"devices", Type::kTexts, "PATH[:INSIDE[:rwm]]"},                                      \
-      objects("secrets", kSecretUse, "Secrets as files on tmpfs, mode 0400"),                     \
-      objects("configs", kSecretUse, "Configs as files, mode 0444"),                              \
-      Field{"readOnly", Type::kBool, "it cannot change its root", false, false, "false"},         \
-      Field{"addHosts", Type::kTexts, "NAME:ADDRESS lines of /etc/hosts"},                        \
-      Field{"dns", Type::kTexts, "name servers instead of the host's"},                           \
-      Field{"dnsSearch", Type::kTexts, "where short names are looked up"},                        \
-      Field{"dnsOptions", Type::kTexts, "options of resolv.conf"},                                \
-      Field{"stopSignal", Type::kText, "what asks it to end"},                                    \
-      Field{"stopTimeout", Type::kDuration, "until it is killed", false, false, "10s"},           \
-      Field{"logOptions", Type::kMap, "max-size, max-file"},                                      \
-      choice("isolation", "container|system|vm", "container", "what keeps it apart"),             \
-      choice("pull", "missing|always|never", "missing", "when the image is fetched"),             \
-      Field{"platform", Type::kText, "OS/ARCH of the image"}
+#define VRUN_PROGRAM_FIELDS                                                                   \
+  required({"image", Type::kText, "what it is made from"}),                                   \
+      Field{"command", Type::kTexts, "instead of the image's entrypoint and arguments"},      \
+      Field{"args", Type::kTexts, "arguments, instead of the image's"},                       \
+      Field{"env", Type::kMapOrList, "variables"},                                            \
+      Field{"envFiles", Type::kTexts, "files of NAME=VALUE lines"},                           \
+      Field{"workdir", Type::kPath, "working directory"},                                     \
+      Field{"user", Type::kText, "USER[:GROUP], by name or number"},                          \
+      Field{"groupAdd", Type::kTexts, "more groups"},                                         \
+      Field{"hostname", Type::kText, "its own name; default: the guest's"},                   \
+      Field{"tty", Type::kBool, "a terminal", false, false, "false"},                         \
+      Field{"stdin", Type::kBool, "keep its stdin open", false, false, "false"},              \
+      Field{"init", Type::kBool, "a small init as process 1", false, false, "false"},         \
+      live({"labels", Type::kMap, "notes for people and scripts"}),                           \
+      object("limits", kLimits, "what it may use"),                                           \
+      object("security", kSecurity, "what it may do"),                                        \
+      Field{"volumes", Type::kTexts, "SOURCE:TARGET[:ro]; a Volume's name or a path"},        \
+      Field{"mounts", Type::kTexts, "the same in words: type=bind,source=/srv,target=/srv"},  \
+      Field{"tmpfs", Type::kTexts, "directories in memory: /cache:size=64m"},                 \
+      Field{"devices", Type::kTexts, "PATH[:INSIDE[:rwm]]"},                                  \
+      objects("secrets", kSecretUse, "Secrets as files on tmpfs, mode 0400"),                 \
+      objects("configs", kSecretUse, "Configs as files, mode 0444"),                          \
+      Field{"readOnly", Type::kBool, "it cannot change its root", false, false, "false"},     \
+      Field{"addHosts", Type::kTexts, "NAME:ADDRESS lines of /etc/hosts"},                    \
+      Field{"dns", Type::kTexts, "name servers instead of the host's"},                       \
+      Field{"dnsSearch", Type::kTexts, "where short names are looked up"},                    \
+      Field{"dnsOptions", Type::kTexts, "options of resolv.conf"},                            \
+      Field{"stopSignal", Type::kText, "what asks it to end"},                                \
+      Field{"stopTimeout", Type::kDuration, "until it is killed", false, false, "10s"},       \
+      Field{"logOptions", Type::kMap, "max-size, max-file"},                                  \
+      choice("isolation", "container|system|vm", "container", "what keeps it apart"),         \
+      choice("pull", "missing|always|never", "missing", "when the image is fetched"), Field { \
+    "platform", Type::kText, "OS/ARCH of the image"                                           \
+  }
 
-#define VRUN_NETWORK_FIELDS                                                                      \
-  Field{"network", Type::kText, "a Network's name, none, host or container:GUEST", false, false, \
-        "default"},                                                                              \
-      Field{"networkAliases", Type::kTexts, "more names on its network"},                        \
-      live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),                   \
-      Field{"ip", Type::kText, "its IPv4 address"}, Field{"ip6", Type::kText, "its IPv6 address"}
+#define VRUN_NETWORK_FIELDS                                                        \
+  Field{"network", Type::kText, "a Network's name, none, host or container:GUEST", \
+        false,     false,       "default"},                                        \
+      Field{"networkAliases", Type::kTexts, "more names on its network"},          \
+      live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),     \
+      Field{"ip", Type::kText, "its IPv4 address"}, Field {                        \
+    "ip6", Type::kText, "its IPv6 address"                                         \
+  }
 
-constexpr Field kDependsOn{.name = "dependsOn", .type = Type::kChoiceMap, .help = "guests and jobs that come first, and how far they must be", .choices = "started|healthy|completed"};
-constexpr Field kRestart = live({"restart", Type::kText, "no, on-failure[:N], always, unless-stopped", false, false, "no"});
+constexpr Field kDependsOn{.name = "dependsOn",
+                           .type = Type::kChoiceMap,
+                           .help = "guests and jobs that come first, and how far they must be",
+                           .choices = "started|healthy|completed"};
+constexpr Field kRestart = live(
+    {"restart", Type::kText, "no, on-failure[:N], always, unless-stopped", false, false, "no"});
 
 constexpr std::array kGuest{
     VRUN_PROGRAM_FIELDS,

@@ -69,8 +69,8 @@ bool is_publish(std::string_view text) {
   text = text.substr(0, last);
   const std::size_t bracket = text.rfind(']');
   const std::size_t colon = text.rfind(':');
-  const bool address = colon != std::string_view::npos &&
-                       (bracket == std::string_view::npos || colon > bracket);
+  const bool address =
+      colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
   const std::string_view host = address ? text.substr(colon + 1) : text;
   return (address && host.empty()) || is_port_range(host);
 }

@@ -188,10 +188,9 @@ class Builder final : public YAML::EventHandler {
     }
     for (const auto& [key, old] : entries) {
       if (key.text != outer.key.text) continue;
-      faults_.push_back(
-          {outer.key.place, "",
-           "key " + quote(key.text) + " stands here again, first in line " +
-               std::to_string(key.place.line)});
+      faults_.push_back({outer.key.place, "",
+                         "key " + quote(key.text) + " stands here again, first in line " +
+                             std::to_string(key.place.line)});
       return;
     }
     outer.node.entries.emplace_back(std::move(outer.key), std::move(value));
@@ -218,9 +217,8 @@ std::vector<Node> read_yaml(std::string_view text, const std::string& file, Faul
                             const YamlLimits& limits) {
   std::vector<Node> documents;
   if (text.size() > limits.bytes) {
-    faults.push_back({{file, 0, 0},
-                      "",
-                      "is larger than " + std::to_string(limits.bytes >> 20U) + " MiB"});
+    faults.push_back(
+        {{file, 0, 0}, "", "is larger than " + std::to_string(limits.bytes >> 20U) + " MiB"});
     return documents;
   }
   Builder builder(file, faults, limits);

@@ -55,18 +55,19 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   record.first_id = ids.start();
   const auto mapping = mapping_of(record.request, ids);
   making.root = TRY(make_root(store, {making.config, locked.dir(), mapping, true}));
-  GuestFacts facts =
-      TRY(read_facts(record.request, record.name, record.id, guests.tenant(), guests.host()));
-  facts.network_path = TRY(shared_network_path(guests, record.request));
-  facts.uids = facts.gids = mapping;
-  facts.account = TRY(account_of(making.root, making.config, record.request));
-  TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
-  facts.files_dir = fs::join(locked.path(), "files");
-  const oci::User& owner = facts.account.user;
-  const RunRequest wanted_inside =
+  const Account account = TRY(account_of(making.root, making.config, record.request));
+  const oci::User& owner = account.user;
+  const RunRequest inside =
       TRY(place_contents(guests, record, Uid(mapping[0].host_id + owner.uid.value),
                          Gid(mapping[0].host_id + owner.gid.value)));
-  making.spec = TRY(build_spec(making.config, wanted_inside, facts));
+  GuestFacts facts =
+      TRY(read_facts(inside, record.name, record.id, guests.tenant(), guests.host()));
+  facts.network_path = TRY(shared_network_path(guests, record.request));
+  facts.uids = facts.gids = mapping;
+  facts.account = account;
+  TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
+  facts.files_dir = fs::join(locked.path(), "files");
+  making.spec = TRY(build_spec(making.config, inside, facts));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;

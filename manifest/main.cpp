@@ -2,6 +2,7 @@
 // stays in a process that holds nothing. No privileges are needed; nothing but stdin is read.
 //
 //   vrun-manifest read             a WireRequest on stdin, a WireAnswer on stdout
+//   vrun-manifest convert          the same, of Compose and Kubernetes
 //   vrun-manifest schema [FILE]    the JSON Schema
 //   vrun-manifest reference        the tables of docs/manifest.md
 #include <array>
@@ -12,6 +13,7 @@
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
+#include "manifest/convert.hpp"
 #include "manifest/reader.hpp"
 #include "manifest/reference.hpp"
 #include "manifest/schema.hpp"
@@ -57,12 +59,29 @@ Result<void> read_verb() {
   return sys::write_all(STDOUT_FILENO, to_json(answer_to(request)));
 }
 
+Result<void> convert_verb() {
+  const std::string text = TRY(read_stdin());
+  const WireRequest request = TRY(parse_wire_request(text));
+  std::vector<Source> sources;
+  for (const WireFile& file : request.files)
+    sources.push_back({file.name, file.text});
+  const Converted converted = convert(sources);
+  WireAnswer answer;
+  for (const Fault& fault : converted.faults)
+    answer.faults.push_back(fault.line());
+  answer.notes = converted.notes;
+  answer.text = converted.text;
+  return sys::write_all(STDOUT_FILENO, to_json(answer));
+}
+
 Result<void> run(std::string_view verb, const std::string& file) {
   // Secrets pass through this memory.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0));
   if (verb == "read") return read_verb();
+  if (verb == "convert") return convert_verb();
   if (verb == "reference") return sys::write_all(STDOUT_FILENO, reference_text());
-  if (verb != "schema") return Error(Code::kInvalid, "there are read, schema and reference");
+  if (verb != "schema")
+    return Error(Code::kInvalid, "there are read, convert, schema and reference");
   if (file.empty()) return sys::write_all(STDOUT_FILENO, json_schema());
   const Fd dir = TRY(sys::open_dir(At::cwd(), std::string(fs::dir_name(file))));
   return fs::replace_file(dir, std::string(fs::base_name(file)), json_schema(), 0644);

@@ -44,7 +44,7 @@ class Checker {
       } else if (!value.is_null()) {
         check(value, *field, path + "." + key.text);
       } else if (field->required) {
-        fault(value, path + "." + key.text, "is empty");
+        fault(key, path + "." + key.text, "is empty");
       }
     }
     for (const Field& field : fields) {

@@ -18,6 +18,7 @@
 #include "engine/apply.hpp"
 #include "engine/contents.hpp"
 #include "engine/export_manifest.hpp"
+#include "engine/guest_life.hpp"
 #include "engine/manifest_call.hpp"
 #include "engine/run.hpp"
 #include "network/networks.hpp"
@@ -154,6 +155,7 @@ Result<int> apply(const EverydayCall& call) {
   const bool json = TRY(wants_json(call));
   const engine::Guests guests = TRY(guests_of(call));
   const Fd lock = TRY(lock_applies(guests));
+  engine::repair(guests);  // before the plan: what a killed apply left half-made is not there
   const auto prepared = TRY(prepare(call, guests));
   if (!prepared) return kFaulty;
   TRY(show(prepared->plan, json));
@@ -166,6 +168,7 @@ Result<int> remove(const EverydayCall& call) {
   const bool json = TRY(wants_json(call));
   const engine::Guests guests = TRY(guests_of(call));
   const Fd lock = TRY(lock_applies(guests));
+  engine::repair(guests);
   engine::Wanted wanted;
   wanted.manifest = TRY(name_of(call));
   const engine::Plan plan = TRY(engine::plan_delete(guests, wanted));

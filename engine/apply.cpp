@@ -12,7 +12,6 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/apply_steps.hpp"
-#include "engine/guest_life.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -218,7 +217,6 @@ class Crew {
 Result<void> carry_out(const Guests& guests, const Wanted& wanted, const Plan& plan,
                        const ApplyOptions& options,
                        const std::function<void(const std::string&)>& said) {
-  repair(guests);
   return Crew(guests, wanted, options, said).run(plan);
 }
 

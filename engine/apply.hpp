@@ -23,7 +23,7 @@ struct ApplyOptions {
 };
 
 // `said` hears of each step that is done. All faults at once; steps that depend on a failed one are
-// not begun, others are.
+// not begun, others are. The caller has called repair() before it made the plan.
 Result<void> carry_out(const Guests& guests, const Wanted& wanted, const Plan& plan,
                        const ApplyOptions& options,
                        const std::function<void(const std::string&)>& said);

@@ -162,7 +162,16 @@ Result<void> remove(const Guests& guests, const std::string& name) {
     // It may have ended by itself meanwhile.
     if (!stopped && stopped.error().code() != Code::kState) return stopped;
   }
-  return remove_guest(guests, guest->record, Force::kYes);
+  // A monitor that is ending may take parts of the tree away at the same time.
+  Result<void> removed = remove_guest(guests, guest->record, Force::kYes);
+  for (int again = 0; again < 10 && !removed; ++again) {
+    if (removed.error().code() != Code::kNotFound) return removed;
+    const Result<Guest> now = guests.find(name);
+    if (!now && now.error().code() == Code::kNotFound) return {};
+    Deadline::pause(50);
+    removed = remove_guest(guests, guest->record, Force::kYes);
+  }
+  return removed;
 }
 
 Result<void> replace(const Guests& guests, const WantedGuest& wanted, std::int64_t timeout_ms) {

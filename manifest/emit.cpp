@@ -86,7 +86,7 @@ Node map_node() {
 
 void put(Node& map, std::string key, Node value) {
   map.kind = Node::Kind::kMap;
-  map.entries.emplace_back(scalar(std::move(key)), std::move(value));
+  map.entries.push_back({scalar(std::move(key)), std::move(value)});
 }
 
 void put_text(Node& map, std::string key, const std::string& text) {

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace vrun::manifest {
@@ -23,13 +22,14 @@ struct Fault {
 };
 using Faults = std::vector<Fault>;
 
+struct Entry;
 struct Node {
   enum class Kind { kNull, kScalar, kList, kMap } kind = Kind::kNull;
   std::string text;     // kScalar
   bool quoted = false;  // kScalar: a text whatever it looks like
   Place place;
-  std::vector<Node> items;                     // kList
-  std::vector<std::pair<Node, Node>> entries;  // kMap, in order; keys are scalars
+  std::vector<Node> items;     // kList
+  std::vector<Entry> entries;  // kMap, in order; keys are scalars
 
   bool is_null() const { return kind == Kind::kNull; }
   bool is_scalar() const { return kind == Kind::kScalar; }
@@ -40,6 +40,10 @@ struct Node {
   Node* find(std::string_view key);
   // The text of a scalar entry; empty for everything else.
   std::string text_of(std::string_view key) const;
+};
+
+struct Entry {
+  Node first, second;
 };
 
 // "a list", "text"; for messages.

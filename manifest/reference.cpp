@@ -38,7 +38,8 @@ void add_rows(std::string& out, std::span<const Field> fields, const std::string
 std::string reference_text() {
   std::string out;
   for (const KindRow& kind : kinds()) {
-    out += (out.empty() ? "### " : "\n### ") + std::string(kind.name) + "\n\n" + std::string(kind.help) + "\n\n";
+    out += (out.empty() ? "### " : "\n### ") + std::string(kind.name) + "\n\n" +
+           std::string(kind.help) + "\n\n";
     out += "| field | what | default | | meaning |\n|---|---|---|---|---|\n";
     add_rows(out, kind.fields, "");
   }

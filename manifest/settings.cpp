@@ -128,7 +128,7 @@ class Setter {
     name.place = {"--set " + path_, 0, 0};
     Node value;
     value.place = name.place;
-    node.entries.emplace_back(std::move(name), std::move(value));
+    node.entries.push_back({std::move(name), std::move(value)});
     return &node.entries.back().second;
   }
 

@@ -193,7 +193,7 @@ class Builder final : public YAML::EventHandler {
                              std::to_string(key.place.line)});
       return;
     }
-    outer.node.entries.emplace_back(std::move(outer.key), std::move(value));
+    outer.node.entries.push_back({std::move(outer.key), std::move(value)});
   }
 
   const std::string& file_;

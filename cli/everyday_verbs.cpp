@@ -7,6 +7,7 @@
 #include "cli/help.hpp"
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_images.hpp"
+#include "cli/verbs_manifest.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_tenants.hpp"
@@ -44,7 +45,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 }
 
 constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
-                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs);
+                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -174,6 +175,14 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kTenantRemove;
     case EverydayFlags::kTenantUsage:
       return kTenantUsage;
+    case EverydayFlags::kApply:
+      return kApply;
+    case EverydayFlags::kValidate:
+      return kValidate;
+    case EverydayFlags::kDelete:
+      return kDelete;
+    case EverydayFlags::kConvert:
+      return kConvert;
     case EverydayFlags::kNone:
       break;
   }

@@ -67,6 +67,10 @@ enum class EverydayFlags : std::uint8_t {
   kTenantStop,
   kTenantRemove,
   kTenantUsage,
+  kApply,
+  kValidate,
+  kDelete,
+  kConvert,
 };
 
 // One row for each verb; free of pointers (see Label).

@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "base/undo.hpp"
 #include "cli/guest_path.hpp"
+#include "cli/verb_apply.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
 #include "engine/guest_life.hpp"
@@ -102,6 +103,12 @@ void ignore_ending_signals() {
     std::signal(signal, SIG_IGN);
 }
 
+// Verbs that take no guest with another flag.
+Result<void> check_one_guest(const EverydayCall& call) {
+  if (call.arguments.words().size() == 1) return {};
+  return Error(Code::kInvalid, "needs the name of one guest");
+}
+
 }  // namespace
 
 GuestPath parse_guest_path(const std::string& word) {
@@ -137,6 +144,8 @@ Result<int> everyday_cp(const EverydayCall& call) {
 }
 
 Result<int> everyday_export(const EverydayCall& call) {
+  if (call.arguments.on("manifest")) return everyday_manifest_export(call);
+  TRY(check_one_guest(call));
   TRY(engine::need_root(call.host));
   const std::string file = call.arguments.text("output");
   if (file.empty() && ::isatty(STDOUT_FILENO) == 1) return not_for_a_terminal();
@@ -151,6 +160,8 @@ Result<int> everyday_export(const EverydayCall& call) {
 }
 
 Result<int> everyday_diff(const EverydayCall& call) {
+  if (call.arguments.has("file")) return everyday_manifest_diff(call);
+  TRY(check_one_guest(call));
   const std::string format = call.arguments.text("format");
   if (format != "table" && format != "json") {
     return Error(Code::kInvalid, "--format " + quote(format) + ": unknown")

@@ -52,9 +52,14 @@ inline constexpr std::array kCp{
 };
 inline constexpr std::array kDiff{
     Flag{"format", "", Kind::kText, "FORM", "table or json", "table"},
+    Flag{"file", "f", Kind::kList, "FILE", "what `vrun apply -f FILE` would do"},
+    Flag{"set", "", Kind::kList, "PATH=VALUE", "with --file: change a field first"},
+    Flag{"manifest", "", Kind::kText, "NAME", "with --file: what the whole is called"},
+    Flag{"prune", "", Kind::kSwitch, "", "with --file: as apply --prune"},
 };
 inline constexpr std::array kExport{
     Flag{"output", "o", Kind::kText, "FILE", "write to FILE instead of stdout"},
+    Flag{"manifest", "", Kind::kSwitch, "", "a manifest of the guests instead, or of all"},
 };
 inline constexpr std::array kCommit{
     Flag{"pause", "p", Kind::kSwitch, "", "stand still meanwhile; --pause=false goes on", "true"},
@@ -128,20 +133,23 @@ inline constexpr std::array kToolVerbs{
         .flag_set = EverydayFlags::kCp,
         .least = 2,
         .most = 2},
-    EverydayVerb{.name = "diff",
-                 .arguments = "GUEST",
-                 .summary = "list what a guest changed in its files",
-                 .text = "A: added, C: changed, D: deleted.",
-                 .flag_set = EverydayFlags::kDiff,
-                 .least = 1,
-                 .most = 1},
+    EverydayVerb{
+        .name = "diff",
+        .arguments = "GUEST",
+        .summary = "list what a guest changed in its files",
+        .text =
+            "A: added, C: changed, D: deleted.\n\nWith --file it is the plan of `vrun apply`: 0 "
+            "when nothing would change, 1 when something would, 2 for faults.",
+        .flag_set = EverydayFlags::kDiff,
+        .least = 0,
+        .most = 1},
     EverydayVerb{.name = "export",
-                 .arguments = "GUEST",
+                 .arguments = "GUEST...",
                  .summary = "write all files of a guest as a tar archive",
                  .text = "Volumes and what else is mounted in the guest are left out.",
                  .flag_set = EverydayFlags::kExport,
-                 .least = 1,
-                 .most = 1},
+                 .least = 0,
+                 .most = static_cast<std::size_t>(-1)},
     EverydayVerb{.name = "commit",
                  .arguments = "GUEST [IMAGE]",
                  .summary = "make an image of a guest's files",

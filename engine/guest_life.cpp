@@ -15,6 +15,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/contents.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
@@ -83,6 +84,7 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
   note_usage_end(guests, record);
   TRY(runtime::remove(guests.context(), record.id, true));
   TRY(detach_network(guests, record));
+  TRY(clear_contents(guests, record));
   record.last.finished = now_text();
   explain_end(facts, record.last);
   note_end(guests, record);
@@ -110,6 +112,7 @@ Result<void> remove_all(const Guests& guests, const LockedGuest& locked,
   TRY(release_range(ids_dir(guests.places()), record.first_id, locked.path()));
   TRY(remove_kept(guests.places().guests(guests.tenant()), record.name));
   TRY(remove_monitor_dir(guests, record));
+  TRY(clear_contents(guests, record));
   note_event(guests.places(), record, "destroy");
   return {};
 }

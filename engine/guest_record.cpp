@@ -43,7 +43,7 @@ constexpr auto json_fields(const RunRequest*) {
       field("deviceReadIops", &R::device_read_iops),
       field("deviceWriteIops", &R::device_write_iops), field("ulimits", &R::ulimits),
       field("readOnly", &R::read_only), field("volumes", &R::volumes), field("mounts", &R::mounts),
-      field("tmpfs", &R::tmpfs), field("devices", &R::devices),
+      field("tmpfs", &R::tmpfs), field("devices", &R::devices), field("contents", &R::contents),
       field("network", &R::network, {.always = true}), field("publish", &R::publish),
       field("moreNetworks", &R::more_networks), field("bandwidthIn", &R::bandwidth_in),
       field("bandwidthOut", &R::bandwidth_out), field("networkAliases", &R::network_aliases),

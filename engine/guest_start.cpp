@@ -11,6 +11,7 @@
 #include "base/fs.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "engine/contents.hpp"
 #include "engine/events.hpp"
 #include "engine/flag_words.hpp"
 #include "engine/guest_dir.hpp"
@@ -69,17 +70,22 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   const auto mapping = mapping_of(record, ids);
   making.root =
       TRY(make_root(store, {making.config, locked.dir(), layer_ids(host, mapping), true}));
-  GuestFacts facts = TRY(read_facts(record, guests));
+  const Account account = TRY(account_of(making.root, making.config, record.request));
+  GuestRecord inside = record;  // with the files of its manifest as mounts
+  inside.request =
+      TRY(place_contents(guests, record, Uid(mapping[0].host_id + account.user.uid.value),
+                         Gid(mapping[0].host_id + account.user.gid.value)));
+  GuestFacts facts = TRY(read_facts(inside, guests));
   if (joined) facts.joined = joined->paths;
   facts.network_path = TRY(shared_network_path(guests, record.request));
   TRY(make_volumes(guests, record));
   TRY(fill_volumes(guests, record, making.root, mapping));
   facts.uids = facts.gids = mapping;
-  facts.account = TRY(account_of(making.root, making.config, record.request));
+  facts.account = account;
   TRY(check_account(facts.account, host));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(locked.path(), "files");
-  making.spec = TRY(build_spec(making.config, record.request, facts));
+  making.spec = TRY(build_spec(making.config, inside.request, facts));
   making.pins = TRY(fit_to_tenant(guests, making.spec));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
@@ -149,6 +155,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   TRY(mark_kept(locked.dir()));
   Undo undo([&] {
     static_cast<void>(detach_network(guests, record));
+    static_cast<void>(clear_contents(guests, record));
     static_cast<void>(remove_monitor_dir(guests, record));
   });
   Making making = TRY(prepare(guests, locked, call.place, request));

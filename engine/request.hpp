@@ -43,6 +43,7 @@ struct RunRequest {
   // What it sees.
   bool read_only = false;
   std::vector<std::string> volumes, mounts, tmpfs, devices;
+  std::vector<std::string> contents;        // of manifests: secret:NAME:TARGET, config:NAME:TARGET
   std::string network = "default";          // none, host, container:NAME, or a network
   std::vector<std::string> more_networks;   // --network again, and `network connect`
   std::string bandwidth_in, bandwidth_out;  // bits per second: "100M"; empty: no limit

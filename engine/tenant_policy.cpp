@@ -39,13 +39,15 @@ std::string_view below(std::string_view path, const std::string& prefix) {
   return path.substr(prefix.size() + 1);
 }
 
-// vrun's own: the three files below /etc, the program of --init, and volumes of the tenant (their
-// whole directory: below it, what the guests put there would choose).
+// vrun's own: the three files below /etc, the program of --init, secrets and configs of manifests,
+// which no guest writes, and volumes of the tenant (their whole directory: below it, what the
+// guests put there would choose).
 class OwnMounts {
  public:
   explicit OwnMounts(const Guests& guests)
       : guests_(guests.places().guests(guests.tenant())),
         volumes_(guests.places().data + "/volumes/" + guests.tenant()),
+        contents_(guests.places().run + "/contents/" + guests.tenant()),
         init_(helper_path("vrun-init").value_or("")) {}
 
   bool operator()(const oci::Mount& mount) const {
@@ -53,6 +55,8 @@ class OwnMounts {
     if (const auto parts = split(below(mount.source, volumes_), '/'); parts.size() == 2) {
       return is_name(parts[0]) && parts[1] == "data";
     }
+    const std::string_view content = below(mount.source, contents_);
+    if (!content.empty() && mount.source == fs::clean(mount.source)) return true;
     const auto parts = split(below(mount.source, guests_), '/');
     if (parts.size() != 3 || !is_name(parts[0]) || parts[1] != "files") return false;
     return mount.destination == "/etc/" + std::string(parts[2]) &&
@@ -61,7 +65,7 @@ class OwnMounts {
 
  private:
   static bool is_name(std::string_view text) { return ContainerId::parse(text).has_value(); }
-  std::string guests_, volumes_, init_;
+  std::string guests_, volumes_, contents_, init_;
 };
 
 bool is_bind(const oci::Mount& mount) {

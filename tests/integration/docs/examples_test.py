@@ -26,6 +26,8 @@ def the_example_does_what_it_says(rt, work, script):
     """With `sh -e`, in an empty folder, with the programs of the build first in PATH and data of its own."""
     if "vrun" not in rt.path:
         return
+    if "pids" in script:
+        host.need("pids controller")
     if "--memory" in script:
         host.need("memory controller")
     env = {**os.environ, "PATH": f"{Path(rt.path).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "VRUN_DATA_DIR": str(work / "data"),

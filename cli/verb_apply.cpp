@@ -1,0 +1,253 @@
+#include "cli/verb_apply.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <memory>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/json.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "cli/complain.hpp"
+#include "cli/verb_guests.hpp"
+#include "engine/apply.hpp"
+#include "engine/contents.hpp"
+#include "engine/export_manifest.hpp"
+#include "engine/guest_life.hpp"
+#include "engine/manifest_call.hpp"
+#include "engine/run.hpp"
+#include "network/networks.hpp"
+
+namespace vrun::cli {
+namespace {
+
+constexpr int kFaulty = 1;
+
+Result<std::vector<std::string>> files_of(const EverydayCall& call) {
+  std::vector<std::string> files = call.arguments.list("file");
+  if (!files.empty()) return files;
+  return Error(Code::kInvalid, "no manifest is named").hint("-f FILE, -f DIRECTORY or -f -");
+}
+
+// "shop" of deploy/shop.yaml; stdin has no name of its own.
+Result<std::string> name_of(const EverydayCall& call) {
+  const std::string given = call.arguments.text("manifest");
+  std::string name = given;
+  if (name.empty()) {
+    const std::string file = TRY(files_of(call)).front();
+    if (file == "-") {
+      return Error(Code::kInvalid, "a manifest from stdin has no name").hint("--manifest NAME");
+    }
+    const std::unique_ptr<char, decltype(&::free)> whole(::realpath(file.c_str(), nullptr), ::free);
+    if (!whole) return Error::system(errno, "read " + quote(file));
+    name = fs::base_name(whole.get());
+    const std::size_t dot = name.rfind('.');
+    if (dot != std::string::npos && dot > 0) name.resize(dot);
+  }
+  const bool good = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+  if (good) return name;
+  return Error(Code::kInvalid, quote(name) + " is no name of a manifest")
+      .hint("--manifest NAME, of letters, digits, '-', '_' and '.'");
+}
+
+// What is there and may be referred to without being described.
+Result<std::vector<std::string>> known_objects(const engine::Guests& guests) {
+  std::vector<std::string> known;
+  network::Networks networks = TRY(network::Networks::open(
+      {guests.places().data, guests.places().run}, guests.tenant(), guests.host()));
+  for (const network::Network& network : TRY(networks.list()))
+    known.push_back("Network/" + network.name);
+  for (const std::string& name : TRY(engine::content_names(guests, engine::ContentKind::kSecret)))
+    known.push_back("Secret/" + name);
+  for (const std::string& name : TRY(engine::content_names(guests, engine::ContentKind::kConfig)))
+    known.push_back("Config/" + name);
+  for (const engine::Guest& guest : TRY(guests.list()))
+    known.push_back("Guest/" + guest.record.name);
+  return known;
+}
+
+// Prints faults as they are; empty: they are printed.
+Result<std::optional<manifest::WireAnswer>> read(const EverydayCall& call,
+                                                 const engine::Guests& guests) {
+  manifest::WireRequest request;
+  const std::vector<std::string> files = TRY(files_of(call));
+  request.files = TRY(engine::read_manifest_files(files));
+  request.settings = call.arguments.list("set");
+  request.known = TRY(known_objects(guests));
+  manifest::WireAnswer answer = TRY(engine::ask_manifest("read", request, call.host));
+  if (answer.faults.empty()) return std::optional(std::move(answer));
+  std::string text;
+  for (const std::string& fault : answer.faults)
+    text += printable(fault) + "\n";
+  TRY(sys::write_all(STDERR_FILENO, text));
+  return std::optional<manifest::WireAnswer>();
+}
+
+Result<int> validate(const EverydayCall& call) {
+  const engine::Guests guests = TRY(guests_of(call));
+  const auto answer = TRY(read(call, guests));
+  if (!answer) return kFaulty;
+  TRY(sys::write_all(STDOUT_FILENO,
+                     std::to_string(answer->objects.size()) + " objects, no faults\n"));
+  return 0;
+}
+
+Result<bool> wants_json(const EverydayCall& call) {
+  const std::string format = call.arguments.text("format");
+  if (format == "json") return true;
+  if (format == "table") return false;
+  return Error(Code::kInvalid, "--format " + quote(format) + ": unknown")
+      .hint("there are: table, json");
+}
+
+Result<void> show(const engine::Plan& plan, bool json) {
+  return sys::write_all(STDOUT_FILENO, json ? engine::plan_json(plan) : engine::plan_text(plan));
+}
+
+// One apply of a tenant at a time: two would meet in the middle.
+Result<Fd> lock_applies(const engine::Guests& guests) {
+  const std::string dir = guests.places().run + "/apply";
+  TRY(fs::make_dirs(At::cwd(), dir, 0700));
+  Fd lock = TRY(sys::open(At::cwd(), dir + "/" + guests.tenant(), O_RDWR | O_CREAT, 0600));
+  TRY(sys::lock(lock.get(), LOCK_EX, "the applies of " + guests.tenant()));
+  return lock;
+}
+
+Result<int> carry_out(const EverydayCall& call, const engine::Guests& guests,
+                      const engine::Wanted& wanted, const engine::Plan& plan) {
+  engine::ApplyOptions options;
+  options.wait = call.arguments.has("wait") && call.arguments.on("wait");
+  options.timeout_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(call.arguments.duration("timeout"))
+          .count();
+  const bool json = TRY(wants_json(call));
+  const auto said = [&](const std::string& what) {
+    if (!json) static_cast<void>(sys::write_all(STDOUT_FILENO, "done " + printable(what) + "\n"));
+  };
+  TRY(engine::carry_out(guests, wanted, plan, options, said));
+  return 0;
+}
+
+struct Prepared {
+  engine::Wanted wanted;
+  engine::Plan plan;
+};
+Result<std::optional<Prepared>> prepare(const EverydayCall& call, const engine::Guests& guests) {
+  const std::string name = TRY(name_of(call));
+  const auto answer = TRY(read(call, guests));
+  if (!answer) return std::optional<Prepared>();
+  Prepared prepared;
+  prepared.wanted = TRY(engine::to_wanted(name, answer->objects));
+  prepared.plan = TRY(engine::make_plan(guests, prepared.wanted, call.arguments.on("prune")));
+  return std::optional(std::move(prepared));
+}
+
+Result<int> apply(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const bool json = TRY(wants_json(call));
+  const engine::Guests guests = TRY(guests_of(call));
+  const Fd lock = TRY(lock_applies(guests));
+  engine::repair(guests);  // before the plan: what a killed apply left half-made is not there
+  const auto prepared = TRY(prepare(call, guests));
+  if (!prepared) return kFaulty;
+  TRY(show(prepared->plan, json));
+  if (call.arguments.on("dry-run")) return 0;
+  return carry_out(call, guests, prepared->wanted, prepared->plan);
+}
+
+Result<int> remove(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const bool json = TRY(wants_json(call));
+  const engine::Guests guests = TRY(guests_of(call));
+  const Fd lock = TRY(lock_applies(guests));
+  engine::repair(guests);
+  engine::Wanted wanted;
+  wanted.manifest = TRY(name_of(call));
+  const engine::Plan plan = TRY(engine::plan_delete(guests, wanted));
+  TRY(show(plan, json));
+  if (call.arguments.on("dry-run")) return 0;
+  return carry_out(call, guests, wanted, plan);
+}
+
+Result<int> convert(const EverydayCall& call) {
+  manifest::WireRequest request;
+  const std::vector<std::string> files = TRY(files_of(call));
+  request.files = TRY(engine::read_manifest_files(files));
+  const manifest::WireAnswer answer = TRY(engine::ask_manifest("convert", request, call.host));
+  std::string words;
+  for (const std::string& fault : answer.faults)
+    words += printable(fault) + "\n";
+  for (const std::string& note : answer.notes)
+    words += "not carried over: " + printable(note) + "\n";
+  TRY(sys::write_all(STDERR_FILENO, words));
+  if (!answer.faults.empty()) return kFaulty;
+  const std::string file = call.arguments.text("output");
+  if (file.empty()) {
+    TRY(sys::write_all(STDOUT_FILENO, answer.text));
+    return 0;
+  }
+  const Fd dir = TRY(sys::open_dir(At::cwd(), std::string(fs::dir_name(file))));
+  TRY(fs::replace_file(dir, std::string(fs::base_name(file)), answer.text));
+  return 0;
+}
+
+struct Row {
+  std::string_view name;
+  Result<int> (*run)(const EverydayCall&);
+};
+constexpr std::array kRows{Row{"apply", apply}, Row{"validate", validate}, Row{"delete", remove},
+                           Row{"convert", convert}};
+
+const Row* find_row(std::string_view verb) {
+  const auto found =
+      std::find_if(kRows.begin(), kRows.end(), [&](const Row& row) { return row.name == verb; });
+  return found == kRows.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+bool is_manifest_verb(std::string_view verb) {
+  return find_row(verb) != nullptr;
+}
+
+Result<int> everyday_manifest(std::string_view verb, const EverydayCall& call) {
+  return find_row(verb)->run(call);
+}
+
+Result<int> everyday_manifest_diff(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const bool json = TRY(wants_json(call));
+  const engine::Guests guests = TRY(guests_of(call));
+  const auto prepared = TRY(prepare(call, guests));
+  if (!prepared) return 2;
+  TRY(show(prepared->plan, json));
+  return prepared->plan.changes() ? 1 : 0;
+}
+
+Result<int> everyday_manifest_export(const EverydayCall& call) {
+  const engine::Guests guests = TRY(guests_of(call));
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < call.arguments.words().size(); ++i)
+    names.push_back(call.arguments.word(i));
+  const engine::ExportedManifest made = TRY(engine::export_manifest(guests, names));
+  for (const std::string& note : made.notes)
+    TRY(sys::write_all(STDERR_FILENO, "not carried over: " + printable(note) + "\n"));
+  const std::string file = call.arguments.text("output");
+  if (file.empty()) {
+    TRY(sys::write_all(STDOUT_FILENO, made.text));
+    return 0;
+  }
+  const Fd dir = TRY(sys::open_dir(At::cwd(), std::string(fs::dir_name(file))));
+  TRY(fs::replace_file(dir, std::string(fs::base_name(file)), made.text));
+  return 0;
+}
+
+}  // namespace vrun::cli

@@ -1,0 +1,367 @@
+#include "engine/apply_plan.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/fs.hpp"
+#include "base/json.hpp"
+#include "base/json_writer.hpp"
+#include "base/text.hpp"
+#include "engine/contents.hpp"
+#include "manifest/table.hpp"
+#include "network/networks.hpp"
+
+namespace vrun::engine {
+namespace {
+
+constexpr std::string_view kContentWords = "contents changed";
+
+Result<network::Networks> networks_of(const Guests& guests) {
+  return network::Networks::open({guests.places().data, guests.places().run}, guests.tenant(),
+                                 guests.host());
+}
+
+// "limits.memory" of Guest, with list places left out. The fields of a Group's guests are a
+// Guest's.
+bool is_live(const std::string& kind, std::string_view path) {
+  const manifest::KindRow* row = manifest::find_kind(kind == "Group" ? "Guest" : kind);
+  std::span<const manifest::Field> fields =
+      row == nullptr ? std::span<const manifest::Field>() : row->fields;
+  for (const std::string_view word : split(path, '.')) {
+    const manifest::Field* field = manifest::find_field(fields, word.substr(0, word.find('[')));
+    if (field == nullptr) return false;
+    if (field->live) return true;
+    fields = field->fields;
+  }
+  return false;
+}
+
+// A limit that the kernel has no word for "none" of, once it is set.
+bool can_be_lifted(std::string_view path) {
+  static constexpr std::string_view kLiftable[] = {"limits.memory", "limits.cpus", "limits.pids",
+                                                   "limits.cpuWeight"};
+  return !path.starts_with("limits.") ||
+         std::find(std::begin(kLiftable), std::end(kLiftable), path) != std::end(kLiftable);
+}
+
+struct Difference {
+  std::vector<std::string> reasons;
+  bool replaces = false;
+};
+
+Difference differences(const WantedGuest& guest, const std::string& old_spec) {
+  const auto before = flat(old_spec);
+  const auto after = flat(guest.spec);
+  Difference found;
+  const auto note = [&](const std::string& path, const std::string& words, bool removed) {
+    found.reasons.push_back(path + ": " + words);
+    if (path == "replicas") return;
+    if (!is_live(guest.kind, path) || (removed && !can_be_lifted(path))) found.replaces = true;
+  };
+  for (const auto& [path, value] : after) {
+    const auto old = before.find(path);
+    if (old == before.end()) {
+      note(path, "set to " + quote(value), false);
+    } else if (old->second != value) {
+      note(path, quote(old->second) + " -> " + quote(value), false);
+    }
+  }
+  for (const auto& [path, value] : before) {
+    if (!after.contains(path)) note(path, "no longer " + quote(value), true);
+  }
+  return found;
+}
+
+class Planner {
+ public:
+  Planner(const Guests& guests, const Wanted& wanted) : guests_(guests), wanted_(wanted) {}
+
+  Result<Plan> run(bool prune) {
+    TRY(plan_networks());
+    TRY(plan_contents(wanted_.secrets, ContentKind::kSecret));
+    TRY(plan_contents(wanted_.configs, ContentKind::kConfig));
+    there_ = TRY(guests_.list());
+    for (std::size_t i = 0; i < wanted_.guests.size(); ++i)
+      TRY(plan_guest(i));
+    drop_surplus(prune);
+    if (prune) TRY(prune_others());
+    if (faults_.empty()) return std::move(plan_);
+    return Error(Code::kExists, join(faults_, "\n"));
+  }
+
+ private:
+  void add(Act act, const std::string& kind, const std::string& name, std::size_t index,
+           std::vector<std::string> reasons = {}) {
+    plan_.steps.push_back({act, kind, name, std::move(reasons), index});
+  }
+
+  void foreign(const std::string& kind, const std::string& name, const std::string& owner) {
+    faults_.push_back(
+        kind + " " + name + " is there already and " +
+        (owner.empty() ? "was not made by a manifest" : "belongs to manifest " + quote(owner)));
+  }
+
+  Result<void> plan_networks() {
+    if (wanted_.networks.empty()) return {};
+    network::Networks networks = TRY(networks_of(guests_));
+    const std::vector<network::Network> there = TRY(networks.list());
+    for (std::size_t i = 0; i < wanted_.networks.size(); ++i) {
+      const WantedObject& object = wanted_.networks[i];
+      const auto old = std::find_if(there.begin(), there.end(),
+                                    [&](const auto& n) { return n.name == object.name; });
+      if (old == there.end()) {
+        add(Act::kCreate, "Network", object.name, i);
+        continue;
+      }
+      const auto label = [&](const char* key) {
+        const auto found = old->labels.find(key);
+        return found == old->labels.end() ? std::string() : found->second;
+      };
+      if (label(kManifestLabel) != wanted_.manifest) {
+        foreign("Network", object.name, label(kManifestLabel));
+      } else if (label(kAppliedLabel) == object.spec) {
+        add(Act::kNone, "Network", object.name, i);
+      } else {
+        TRY(change_network(networks, i, label(kAppliedLabel)));
+      }
+    }
+    return {};
+  }
+
+  Result<void> change_network(network::Networks& networks, std::size_t i, const std::string& old) {
+    const WantedObject& object = wanted_.networks[i];
+    WantedGuest as_guest;
+    as_guest.kind = "Network";
+    as_guest.spec = object.spec;
+    const auto members = TRY(networks.members(object.name));
+    if (members.empty()) {
+      add(Act::kReplace, "Network", object.name, i, differences(as_guest, old).reasons);
+      return {};
+    }
+    faults_.push_back("Network " + object.name + " cannot change while guests are on it: " +
+                      members[0].guest + (members.size() > 1 ? " ..." : "") + " (" +
+                      join(differences(as_guest, old).reasons, ", ") + ")");
+    return {};
+  }
+
+  Result<void> plan_contents(const std::vector<WantedObject>& objects, ContentKind kind) {
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      const WantedObject& object = objects[i];
+      const auto files = TRY(content_files(object));
+      const Result<Content> old = read_content(guests_, kind, object.name);
+      if (!old && old.error().code() != Code::kNotFound) {
+        return Error(old.error().code(), old.error().text());
+      }
+      if (!old) {
+        add(Act::kCreate, object.kind, object.name, i);
+      } else if (old->manifest != wanted_.manifest) {
+        foreign(object.kind, object.name, old->manifest);
+      } else if (old->files == files) {
+        add(Act::kNone, object.kind, object.name, i);
+      } else {
+        changed_.insert((kind == ContentKind::kSecret ? "secret:" : "config:") + object.name);
+        add(Act::kChange, object.kind, object.name, i, {std::string(kContentWords)});
+      }
+    }
+    return {};
+  }
+
+  const Guest* find(const std::string& name) const {
+    const auto found = std::find_if(there_.begin(), there_.end(),
+                                    [&](const Guest& g) { return g.record.name == name; });
+    return found == there_.end() ? nullptr : &*found;
+  }
+
+  Result<void> plan_guest(std::size_t i) {
+    const WantedGuest& wanted = wanted_.guests[i];
+    const Guest* old = find(wanted.name);
+    if (old == nullptr) {
+      add(Act::kCreate, wanted.kind, wanted.name, i);
+      return {};
+    }
+    const std::string owner = old->record.label(kManifestLabel);
+    if (owner != wanted_.manifest) {
+      foreign("guest", wanted.name, owner);
+      return {};
+    }
+    Difference difference = differences(wanted, old->record.label(kAppliedLabel));
+    if (old->record.label(kObjectLabel) != wanted.object) {
+      difference.reasons.push_back("was " + old->record.label(kObjectLabel));
+      difference.replaces = true;
+    }
+    note_contents(wanted, old->record, difference);
+    const Act ended = act_of_ended(wanted, *old, difference);
+    if (difference.replaces) {
+      add(Act::kReplace, wanted.kind, wanted.name, i, std::move(difference.reasons));
+    } else if (ended != Act::kNone) {
+      add(ended, wanted.kind, wanted.name, i, std::move(difference.reasons));
+    } else {
+      const Act act = difference.reasons.empty() ? Act::kNone : Act::kChange;
+      add(act, wanted.kind, wanted.name, i, std::move(difference.reasons));
+    }
+    return {};
+  }
+
+  void note_contents(const WantedGuest& wanted, const GuestRecord& record,
+                     Difference& difference) const {
+    for (const std::string& use : wanted.request.contents) {
+      const std::string name = use.substr(0, use.rfind(':'));
+      if (!changed_.contains(name)) continue;
+      difference.reasons.push_back(name + ": " + std::string(kContentWords));
+      difference.replaces = true;
+      return;
+    }
+    const Result<std::string> now = content_versions(guests_, wanted.request);
+    if (!now || *now == record.label(kContentsLabel)) return;
+    difference.reasons.push_back("secrets and configs: " + std::string(kContentWords));
+    difference.replaces = true;
+  }
+
+  // What is there but does not run.
+  static Act act_of_ended(const WantedGuest& wanted, const Guest& old, Difference& difference) {
+    if (old.runs() || old.status == GuestStatus::kRestarting || old.status == GuestStatus::kEnding)
+      return Act::kNone;
+    const LastExit& last = old.record.last;
+    if (old.status == GuestStatus::kCreated) {
+      difference.reasons.emplace_back("was never started");
+      return Act::kStart;
+    }
+    if (wanted.is_job && last.code == 0) return Act::kNone;
+    difference.reasons.push_back(last.reason.empty() ? "does not run" : last.reason);
+    return Act::kStart;
+  }
+
+  bool is_wanted(const std::string& name) const {
+    return std::any_of(wanted_.guests.begin(), wanted_.guests.end(),
+                       [&](const WantedGuest& g) { return g.name == name; });
+  }
+
+  // Replicas and members that their object no longer has go whether pruned or not: the object is
+  // there and says so.
+  void drop_surplus(bool prune) {
+    std::set<std::string> objects;
+    for (const WantedGuest& guest : wanted_.guests)
+      objects.insert(guest.object);
+    for (const Guest& guest : there_) {
+      const GuestRecord& record = guest.record;
+      if (record.label(kManifestLabel) != wanted_.manifest || is_wanted(record.name)) continue;
+      const std::string object = record.label(kObjectLabel);
+      const bool surplus = objects.contains(object);
+      if (!surplus && !prune) continue;
+      add(Act::kDelete, object.substr(0, object.find('/')), record.name, 0,
+          {surplus ? "is no longer one of " + object : "is no longer in the manifest"});
+    }
+  }
+
+  static bool has(const std::vector<WantedObject>& objects, const std::string& name) {
+    return std::any_of(objects.begin(), objects.end(),
+                       [&](const WantedObject& o) { return o.name == name; });
+  }
+
+  Result<void> prune_others() {
+    const std::string why = "is no longer in the manifest";
+    for (const ContentKind kind : {ContentKind::kSecret, ContentKind::kConfig}) {
+      const bool secret = kind == ContentKind::kSecret;
+      for (const std::string& name : TRY(content_names(guests_, kind))) {
+        const Result<Content> content = read_content(guests_, kind, name);
+        const bool ours = content && content->manifest == wanted_.manifest;
+        if (ours && !has(secret ? wanted_.secrets : wanted_.configs, name))
+          add(Act::kDelete, secret ? "Secret" : "Config", name, 0, {why});
+      }
+    }
+    network::Networks networks = TRY(networks_of(guests_));
+    for (const network::Network& network : TRY(networks.list())) {
+      const auto label = network.labels.find(kManifestLabel);
+      const bool ours = label != network.labels.end() && label->second == wanted_.manifest;
+      if (ours && !has(wanted_.networks, network.name))
+        add(Act::kDelete, "Network", network.name, 0, {why});
+    }
+    return {};
+  }
+
+  const Guests& guests_;
+  const Wanted& wanted_;
+  Plan plan_;
+  std::vector<Guest> there_;
+  std::vector<std::string> faults_;
+  std::set<std::string> changed_;  // "secret:db"
+};
+
+const char* word_of(Act act) {
+  switch (act) {
+    case Act::kNone:
+      return "unchanged";
+    case Act::kCreate:
+      return "create";
+    case Act::kChange:
+      return "change";
+    case Act::kStart:
+      return "start";
+    case Act::kReplace:
+      return "replace";
+    case Act::kDelete:
+      return "delete";
+  }
+  return "";
+}
+
+}  // namespace
+
+bool Plan::changes() const {
+  return std::any_of(steps.begin(), steps.end(),
+                     [](const PlanStep& step) { return step.act != Act::kNone; });
+}
+
+Result<Plan> make_plan(const Guests& guests, const Wanted& wanted, bool prune) {
+  return Planner(guests, wanted).run(prune);
+}
+
+Result<Plan> plan_delete(const Guests& guests, const Wanted& wanted) {
+  Wanted nothing;
+  nothing.manifest = wanted.manifest;
+  return Planner(guests, nothing).run(true);
+}
+
+std::string plan_text(const Plan& plan) {
+  std::string out;
+  for (const PlanStep& step : plan.steps) {
+    out += std::string(word_of(step.act)) + " " + step.kind + " " + printable(step.name) + "\n";
+    for (const std::string& reason : step.reasons)
+      out += "    " + printable(reason) + "\n";
+  }
+  return out.empty() ? "nothing to do\n" : out;
+}
+
+std::string plan_json(const Plan& plan) {
+  json::Writer writer(json::Style::kSpaces);
+  writer.begin_array();
+  for (const PlanStep& step : plan.steps) {
+    writer.begin_object().member("action", word_of(step.act)).member("kind", step.kind);
+    writer.member("name", step.name)
+        .key("reasons")
+        .value(std::span<const std::string>(step.reasons));
+    writer.end_object();
+  }
+  return writer.end_array().take() + "\n";
+}
+
+Result<std::map<std::string, std::string>> content_files(const WantedObject& object) {
+  std::map<std::string, std::string> files;
+  const Result<json::Document> document = json::Document::parse(object.spec, object.name);
+  if (!document) return Error(Code::kInternal, document.error().text());
+  if (const json::Value* data = document->root().find("data")) {
+    for (const json::Member& member : data->members())
+      files[std::string(member.key.as_text())] = member.value.as_text();
+  }
+  if (const json::Value* paths = document->root().find("files")) {
+    for (const json::Member& member : paths->members()) {
+      const std::string path(member.value.as_text());
+      Result<std::string> text = fs::read_file(At::cwd(), path, 4U << 20U, fs::Kind::kRegularOnly);
+      if (!text) return std::move(text).error().during(object.kind + " " + object.name);
+      files[std::string(member.key.as_text())] = *std::move(text);
+    }
+  }
+  return files;
+}
+
+}  // namespace vrun::engine

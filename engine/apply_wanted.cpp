@@ -1,0 +1,446 @@
+#include "engine/apply_wanted.hpp"
+
+#include <algorithm>
+
+#include "base/json.hpp"
+#include "base/json_writer.hpp"
+#include "base/text.hpp"
+#include "engine/policies.hpp"
+
+namespace vrun::engine {
+namespace {
+
+using json::Value;
+
+std::string text_of(const Value& value) {
+  switch (value.kind()) {
+    case json::Kind::kString:
+      return std::string(value.as_text());
+    case json::Kind::kUnsigned:
+      return std::to_string(value.as_unsigned());
+    case json::Kind::kNegative:
+      return std::to_string(value.as_negative());
+    case json::Kind::kBool:
+      return value.as_bool() ? "true" : "false";
+    default:
+      return {};
+  }
+}
+
+std::string text_at(const Value& object, std::string_view key) {
+  const Value* found = object.find(key);
+  return found == nullptr ? "" : text_of(*found);
+}
+
+bool on_at(const Value& object, std::string_view key) {
+  return text_at(object, key) == "true";
+}
+
+std::vector<std::string> list_at(const Value& object, std::string_view key) {
+  std::vector<std::string> out;
+  const Value* found = object.find(key);
+  if (found == nullptr) return out;
+  for (const Value& element : found->elements())
+    out.push_back(text_of(element));
+  return out;
+}
+
+std::vector<std::string> pairs_at(const Value& object, std::string_view key) {
+  std::vector<std::string> out;
+  const Value* found = object.find(key);
+  if (found == nullptr) return out;
+  for (const json::Member& member : found->members())
+    out.push_back(std::string(member.key.as_text()) + "=" + text_of(member.value));
+  return out;
+}
+
+const Value& object_at(const Value& object, std::string_view key) {
+  static const Value kNone{};
+  const Value* found = object.find(key);
+  return found == nullptr ? kNone : *found;
+}
+
+void write_value(json::Writer& writer, const Value& value) {
+  switch (value.kind()) {
+    case json::Kind::kObject:
+      writer.begin_object();
+      for (const json::Member& member : value.members()) {
+        writer.key(member.key.as_text());
+        write_value(writer, member.value);
+      }
+      writer.end_object();
+      return;
+    case json::Kind::kArray:
+      writer.begin_array();
+      for (const Value& element : value.elements())
+        write_value(writer, element);
+      writer.end_array();
+      return;
+    case json::Kind::kBool:
+      writer.value(value.as_bool());
+      return;
+    default:
+      writer.value(text_of(value));
+  }
+}
+
+std::string to_text(const Value& value) {
+  json::Writer writer;
+  write_value(writer, value);
+  return writer.take();
+}
+
+// A word for sh that means itself.
+std::string shell_word(const std::string& word) {
+  std::string out = "'";
+  for (const char c : word)
+    out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string address_of(const Value& probe) {
+  const Value& http = object_at(probe, "http");
+  if (!http.is_null()) return "http://:" + text_at(http, "port") + text_at(http, "path");
+  const Value& tcp = object_at(probe, "tcp");
+  return tcp.is_null() ? "" : "tcp://:" + text_at(tcp, "port");
+}
+
+class Maker {
+ public:
+  explicit Maker(Wanted& wanted) : wanted_(wanted) {}
+  std::vector<std::string> faults;
+
+  void add(const manifest::WireObject& object) {
+    const Result<json::Document> document = json::Document::parse(object.spec, object.name);
+    if (!document) return faults.push_back(document.error().text());
+    place_ = object.place + ": " + object.kind + " " + object.name;
+    const Value& spec = document->root();
+    if (object.kind == "Network") return wanted_.networks.push_back(plain(object));
+    if (object.kind == "Secret") return wanted_.secrets.push_back(plain(object));
+    if (object.kind == "Config") return wanted_.configs.push_back(plain(object));
+    if (object.kind == "Guest") return add_guest(object, spec);
+    if (object.kind == "Group") return add_group(object, spec);
+    if (object.kind == "Job") return add_job(object, spec);
+    if (object.kind == "CronJob") {
+      return fault(
+          "vrun has no daemon that waits for a time: let a systemd timer `vrun apply` a Job");
+    }
+    fault("this version has no " + object.kind + " to make");
+  }
+
+ private:
+  void fault(const std::string& text) { faults.push_back(place_ + ": " + text); }
+  static WantedObject plain(const manifest::WireObject& object) {
+    return {object.kind, object.name, object.spec};
+  }
+
+  void set_program(const Value& spec, RunRequest& request) {
+    request.image = text_at(spec, "image");
+    request.args = list_at(spec, "args");
+    std::vector<std::string> command = list_at(spec, "command");
+    if (!command.empty()) {
+      request.entrypoint = command.front();
+      request.args.insert(request.args.begin(), command.begin() + 1, command.end());
+    }
+    request.env = pairs_at(spec, "env");
+    request.env_files = list_at(spec, "envFiles");
+    request.workdir = text_at(spec, "workdir");
+    request.user = text_at(spec, "user");
+    request.group_add = list_at(spec, "groupAdd");
+    request.hostname = text_at(spec, "hostname");
+    request.tty = on_at(spec, "tty");
+    request.interactive = on_at(spec, "stdin");
+    request.init = on_at(spec, "init");
+    request.detach = true;
+    request.stop_signal = text_at(spec, "stopSignal");
+    request.stop_timeout = text_at(spec, "stopTimeout");
+    request.log_opts = pairs_at(spec, "logOptions");
+    request.pull = text_at(spec, "pull");
+    request.platform = text_at(spec, "platform");
+    const std::string isolation = text_at(spec, "isolation");
+    if (!isolation.empty()) request.isolation = isolation;
+  }
+
+  static void set_limits(const Value& limits, RunRequest& request) {
+    request.memory = text_at(limits, "memory");
+    request.memory_reservation = text_at(limits, "memoryReservation");
+    request.memory_swap = text_at(limits, "memorySwap");
+    request.cpus = text_at(limits, "cpus");
+    request.cpu_weight = text_at(limits, "cpuWeight");
+    request.cpuset_cpus = text_at(limits, "cpusetCpus");
+    request.cpuset_mems = text_at(limits, "cpusetMems");
+    request.pids_limit = text_at(limits, "pids");
+    request.blkio_weight = text_at(limits, "ioWeight");
+    request.device_read_bps = list_at(limits, "deviceReadBps");
+    request.device_write_bps = list_at(limits, "deviceWriteBps");
+    request.device_read_iops = list_at(limits, "deviceReadIops");
+    request.device_write_iops = list_at(limits, "deviceWriteIops");
+    request.shm_size = text_at(limits, "shmSize");
+    request.ulimits = list_at(limits, "ulimits");
+  }
+
+  static void set_security(const Value& security, RunRequest& request) {
+    request.privileged = on_at(security, "privileged");
+    request.no_new_privileges = on_at(security, "noNewPrivileges");
+    request.cap_add = list_at(security, "capAdd");
+    request.cap_drop = list_at(security, "capDrop");
+    request.security_opts = list_at(security, "options");
+    request.sysctls = pairs_at(security, "sysctls");
+    request.userns = text_at(security, "userns");
+    request.pid = text_at(security, "pid");
+    request.ipc = text_at(security, "ipc");
+    request.uts = text_at(security, "uts");
+    request.cgroupns = text_at(security, "cgroupns");
+  }
+
+  static void add_contents(const Value& spec, const char* list, const std::string& kind,
+                           RunRequest& request) {
+    const Value* uses = spec.find(list);
+    if (uses == nullptr) return;
+    for (const Value& use : uses->elements()) {
+      const std::string name = text_at(use, "name");
+      const std::string target = text_at(use, "target");
+      request.contents.push_back(kind + ":" + name + ":" +
+                                 (target.empty() ? "/run/" + kind + "s/" + name : target));
+    }
+  }
+
+  static void set_sight(const Value& spec, RunRequest& request) {
+    request.volumes = list_at(spec, "volumes");
+    request.mounts = list_at(spec, "mounts");
+    request.tmpfs = list_at(spec, "tmpfs");
+    request.devices = list_at(spec, "devices");
+    request.read_only = on_at(spec, "readOnly");
+    request.add_hosts = list_at(spec, "addHosts");
+    request.dns = list_at(spec, "dns");
+    request.dns_search = list_at(spec, "dnsSearch");
+    request.dns_options = list_at(spec, "dnsOptions");
+    add_contents(spec, "secrets", "secret", request);
+    add_contents(spec, "configs", "config", request);
+  }
+
+  static void set_network(const Value& spec, RunRequest& request) {
+    const std::string network = text_at(spec, "network");
+    if (!network.empty()) request.network = network;
+    request.network_aliases = list_at(spec, "networkAliases");
+    request.publish = list_at(spec, "ports");
+    request.ip = text_at(spec, "ip");
+    request.ip6 = text_at(spec, "ip6");
+  }
+
+  static void set_health(const Value& probe, RunRequest& request) {
+    if (probe.is_null()) return;
+    HealthRequest& health = request.health;
+    health.cmd = address_of(probe);
+    for (const std::string& word : list_at(probe, "exec"))
+      health.cmd += (health.cmd.empty() ? "" : " ") + shell_word(word);
+    health.interval = text_at(probe, "interval");
+    health.timeout = text_at(probe, "timeout");
+    health.start_period = text_at(probe, "startPeriod");
+    health.retries = text_at(probe, "retries");
+    const std::string action = text_at(probe, "action");
+    if (action != "none") health.on_failure = action;
+  }
+
+  static void add_wait_probe(const Value& probe, WantedGuest& guest) {
+    if (probe.is_null()) return;
+    WaitProbe wait{list_at(probe, "exec"), address_of(probe), 1000};
+    wait.interval_ms = parse_milliseconds(text_at(probe, "interval"), 1000).value_or(1000);
+    guest.probes.push_back(std::move(wait));
+  }
+
+  void set_life(const Value& spec, WantedGuest& guest) {
+    const std::string restart = text_at(spec, "restart");
+    if (restart != "no") guest.request.restart = restart;
+    const Value& probes = object_at(spec, "probes");
+    set_health(object_at(probes, "liveness"), guest.request);
+    add_wait_probe(object_at(probes, "startup"), guest);
+    add_wait_probe(object_at(probes, "readiness"), guest);
+    const Value& update = object_at(spec, "update");
+    guest.unavailable = parse_u64(text_at(update, "maxUnavailable")).value_or(1);
+    guest.rollback = text_at(update, "rollback") != "false";
+    guest.up_timeout_ms = parse_milliseconds(text_at(update, "timeout"), 1000).value_or(60000);
+    if (spec.find("lifecycle") != nullptr)
+      fault("lifecycle: this version has no commands around a guest's life");
+    if (guest.request.isolation != "container")
+      fault("isolation: this version has container alone");
+  }
+
+  static void add_dependencies(const Value& spec, WantedGuest& guest) {
+    const Value* depends = spec.find("dependsOn");
+    if (depends == nullptr) return;
+    for (const json::Member& member : depends->members()) {
+      const std::string_view how = member.value.as_text();
+      guest.after.push_back(
+          {std::string(member.key.as_text()), how == "healthy"     ? Condition::kHealthy
+                                              : how == "completed" ? Condition::kCompleted
+                                                                   : Condition::kStarted});
+    }
+  }
+
+  WantedGuest make(const manifest::WireObject& object, const Value& spec, std::string name,
+                   std::string spec_text) {
+    WantedGuest guest;
+    guest.kind = object.kind;
+    guest.object = object.kind + "/" + object.name;
+    guest.name = std::move(name);
+    guest.spec = std::move(spec_text);
+    RunRequest& request = guest.request;
+    request.name = guest.name;
+    set_program(spec, request);
+    set_limits(object_at(spec, "limits"), request);
+    set_security(object_at(spec, "security"), request);
+    set_sight(spec, request);
+    set_network(spec, request);
+    set_life(spec, guest);
+    add_dependencies(spec, guest);
+    request.labels = pairs_at(spec, "labels");
+    request.labels.push_back(std::string(kManifestLabel) + "=" + wanted_.manifest);
+    request.labels.push_back(std::string(kObjectLabel) + "=" + guest.object);
+    request.labels.push_back(std::string(kAppliedLabel) + "=" + guest.spec);
+    return guest;
+  }
+
+  void add_guest(const manifest::WireObject& object, const Value& spec) {
+    const WantedGuest first = make(object, spec, object.name, object.spec);
+    const auto replicas = parse_u64(text_at(spec, "replicas"));
+    if (!replicas) return wanted_.guests.push_back(first);
+    for (std::uint64_t i = 1; i <= *replicas; ++i) {
+      WantedGuest replica = first;
+      replica.name = replica.request.name = object.name + "-" + std::to_string(i);
+      wanted_.guests.push_back(std::move(replica));
+    }
+    if (*replicas > 1 && (!first.request.ip.empty() || !first.request.ip6.empty()))
+      fault("replicas cannot share one ip");
+  }
+
+  void add_job(const manifest::WireObject& object, const Value& spec) {
+    WantedGuest job = make(object, spec, object.name, object.spec);
+    job.is_job = true;
+    const std::string retries = text_at(spec, "retries");
+    if (!retries.empty() && retries != "0") job.request.restart = "on-failure:" + retries;
+    wanted_.guests.push_back(std::move(job));
+  }
+
+  void add_group(const manifest::WireObject& object, const Value& spec) {
+    std::vector<Dependency> earlier;
+    const Value& inits = object_at(spec, "init");
+    const Value& members = object_at(spec, "guests");
+    if (members.kind() != json::Kind::kArray || members.elements().empty())
+      return fault("guests is empty");
+    if (inits.kind() == json::Kind::kArray) {
+      for (const Value& init : inits.elements()) {
+        WantedGuest guest = member_of(object, init, network_member(spec, false), earlier);
+        guest.is_job = true;
+        earlier = {{guest.name, Condition::kCompleted}};
+        wanted_.guests.push_back(std::move(guest));
+      }
+    }
+    const std::string first = object.name + "-" + text_at(members.elements()[0], "name");
+    const std::string shared_text = "container:" + first;
+    for (const Value& member : members.elements()) {
+      const bool leads = &member == members.elements().data();
+      std::vector<json::Member> more = network_member(spec, true);
+      if (!leads) more = {{Value::text("network"), Value::text(shared_text)}};
+      WantedGuest guest = member_of(object, member, more, earlier);
+      if (!leads) guest.after.push_back({first, Condition::kStarted});
+      wanted_.guests.push_back(std::move(guest));
+    }
+  }
+
+  // What the group says for a guest that has a network; ports belong to the first of those that
+  // stay.
+  static std::vector<json::Member> network_member(const Value& spec, bool with_ports) {
+    std::vector<json::Member> members;
+    for (const char* key : {"network", "ports"}) {
+      const Value* found = spec.find(key);
+      if (found != nullptr && (with_ports || std::string_view(key) == "network"))
+        members.push_back({Value::text(key), *found});
+    }
+    return members;
+  }
+
+  WantedGuest member_of(const manifest::WireObject& object, const Value& member,
+                        std::vector<json::Member> members, const std::vector<Dependency>& earlier) {
+    members.insert(members.end(), member.members().begin(), member.members().end());
+    const Value whole = Value::object(members);
+    WantedGuest guest =
+        make(object, whole, object.name + "-" + text_at(member, "name"), to_text(whole));
+    const std::string prefix = object.name + "-";
+    for (Dependency& dependency : guest.after) {
+      if (is_member(object, dependency.guest)) dependency.guest = prefix + dependency.guest;
+    }
+    guest.after.insert(guest.after.end(), earlier.begin(), earlier.end());
+    return guest;
+  }
+
+  static bool is_member(const manifest::WireObject& object, const std::string& name) {
+    const std::map<std::string, std::string> values = flat(object.spec);
+    return std::any_of(values.begin(), values.end(), [&](const auto& entry) {
+      const std::string& path = entry.first;
+      const bool names = path.ends_with("].name") && std::count(path.begin(), path.end(), '.') == 1;
+      return names && entry.second == name;
+    });
+  }
+
+  Wanted& wanted_;
+  std::string place_;
+};
+
+void flatten(const Value& value, const std::string& path, std::map<std::string, std::string>& out) {
+  if (value.kind() == json::Kind::kObject) {
+    for (const json::Member& member : value.members())
+      flatten(member.value, (path.empty() ? "" : path + ".") + std::string(member.key.as_text()),
+              out);
+    return;
+  }
+  if (value.kind() == json::Kind::kArray) {
+    for (std::size_t i = 0; i < value.elements().size(); ++i)
+      flatten(value.elements()[i], path + "[" + std::to_string(i) + "]", out);
+    return;
+  }
+  out[path] = text_of(value);
+}
+
+// A dependency on replicas is one on each of them.
+void spread_dependencies(Wanted& wanted) {
+  std::map<std::string, std::vector<std::string>> by_object;
+  for (const WantedGuest& guest : wanted.guests)
+    by_object[guest.object].push_back(guest.name);
+  for (WantedGuest& guest : wanted.guests) {
+    std::vector<Dependency> spread;
+    for (const Dependency& dependency : guest.after) {
+      const auto replicas = by_object.find("Guest/" + dependency.guest);
+      if (replicas == by_object.end()) {
+        spread.push_back(dependency);
+        continue;
+      }
+      for (const std::string& name : replicas->second)
+        spread.push_back({name, dependency.condition});
+    }
+    guest.after = std::move(spread);
+  }
+}
+
+}  // namespace
+
+Result<Wanted> to_wanted(const std::string& manifest,
+                         const std::vector<manifest::WireObject>& objects) {
+  Wanted wanted;
+  wanted.manifest = manifest;
+  Maker maker(wanted);
+  for (const manifest::WireObject& object : objects)
+    maker.add(object);
+  spread_dependencies(wanted);
+  if (maker.faults.empty()) return wanted;
+  return Error(Code::kUnsupported, join(maker.faults, "\n"));
+}
+
+std::map<std::string, std::string> flat(std::string_view spec) {
+  std::map<std::string, std::string> out;
+  const Result<json::Document> document = json::Document::parse(spec, "spec");
+  if (document) flatten(document->root(), "", out);
+  return out;
+}
+
+}  // namespace vrun::engine

@@ -1,0 +1,250 @@
+#include "engine/export_manifest.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/json_writer.hpp"
+#include "base/text.hpp"
+#include "engine/apply_wanted.hpp"
+#include "network/networks.hpp"
+
+namespace vrun::engine {
+namespace {
+
+using json::Writer;
+
+std::string quoted(const std::string& text) {
+  Writer writer;
+  writer.value(text);
+  return writer.take();
+}
+
+// Lines of a YAML map, each "key: value" with JSON values (which are YAML).
+class Lines {
+ public:
+  explicit Lines(std::string indent = "") : indent_(std::move(indent)) {}
+  void text(std::string_view key, const std::string& value) {
+    if (!value.empty()) raw(key, quoted(value));
+  }
+  void number(std::string_view key, const std::string& value) {
+    if (!value.empty()) raw(key, value);
+  }
+  void on(std::string_view key, bool value) {
+    if (value) raw(key, "true");
+  }
+  void list(std::string_view key, const std::vector<std::string>& values) {
+    if (values.empty()) return;
+    Writer writer;
+    writer.value(std::span<const std::string>(values));
+    raw(key, writer.take());
+  }
+  void pairs(std::string_view key, const std::vector<std::string>& values) {
+    Lines inner(indent_ + "  ");
+    for (const std::string& pair : values) {
+      const std::size_t sign = std::min(pair.find('='), pair.size());
+      inner.raw(quoted(pair.substr(0, sign)),
+                quoted(sign < pair.size() ? pair.substr(sign + 1) : ""));
+    }
+    group(key, inner);
+  }
+  void group(std::string_view key, const Lines& inner) {
+    if (!inner.out_.empty()) out_ += indent_ + std::string(key) + ":\n" + inner.out_;
+  }
+  void raw(std::string_view key, const std::string& value) {
+    out_ += indent_ + std::string(key) + ": " + value + "\n";
+  }
+  void block(const std::string& text) { out_ += text; }
+  const std::string& take() const { return out_; }
+
+ private:
+  std::string indent_, out_;
+};
+
+Lines limits_of(const RunRequest& request) {
+  Lines lines("  ");
+  lines.text("memory", request.memory);
+  lines.text("memoryReservation", request.memory_reservation);
+  lines.text("memorySwap", request.memory_swap);
+  lines.text("cpus", request.cpus);
+  lines.number("cpuWeight", request.cpu_weight);
+  lines.text("cpusetCpus", request.cpuset_cpus);
+  lines.text("cpusetMems", request.cpuset_mems);
+  lines.number("pids", request.pids_limit);
+  lines.number("ioWeight", request.blkio_weight);
+  lines.list("deviceReadBps", request.device_read_bps);
+  lines.list("deviceWriteBps", request.device_write_bps);
+  lines.list("deviceReadIops", request.device_read_iops);
+  lines.list("deviceWriteIops", request.device_write_iops);
+  lines.text("shmSize", request.shm_size);
+  lines.list("ulimits", request.ulimits);
+  return lines;
+}
+
+Lines security_of(const RunRequest& request) {
+  Lines lines("  ");
+  lines.on("privileged", request.privileged);
+  lines.on("noNewPrivileges", request.no_new_privileges);
+  lines.list("capAdd", request.cap_add);
+  lines.list("capDrop", request.cap_drop);
+  lines.list("options", request.security_opts);
+  lines.pairs("sysctls", request.sysctls);
+  lines.text("userns", request.userns);
+  lines.text("pid", request.pid);
+  lines.text("ipc", request.ipc);
+  lines.text("uts", request.uts);
+  lines.text("cgroupns", request.cgroupns);
+  return lines;
+}
+
+void add_contents(const RunRequest& request, const std::string& kind, Lines& lines) {
+  std::string out;
+  for (const std::string& use : request.contents) {
+    const auto parts = split(use, ':');
+    if (parts.size() != 3 || parts[0] != kind) continue;
+    out += "  - {name: " + quoted(std::string(parts[1])) +
+           ", target: " + quoted(std::string(parts[2])) + "}\n";
+  }
+  if (!out.empty()) lines.block(kind + "s:\n" + out);
+}
+
+void add_health(const HealthRequest& health, Lines& lines) {
+  if (health.cmd.empty()) return;
+  Lines probe("    ");
+  probe.list("exec", {"/bin/sh", "-c", health.cmd});
+  for (const auto& [scheme, way] : {std::pair("tcp://:", "tcp"), std::pair("http://:", "http")}) {
+    if (!health.cmd.starts_with(scheme)) continue;
+    const std::string rest = health.cmd.substr(std::string_view(scheme).size());
+    const std::size_t slash = std::min(rest.find('/'), rest.size());
+    probe = Lines("    ");
+    Lines place("      ");
+    place.number("port", rest.substr(0, slash));
+    place.text("path", rest.substr(slash));
+    probe.group(way, place);
+  }
+  probe.text("interval", health.interval);
+  probe.text("timeout", health.timeout);
+  probe.number("retries", health.retries);
+  probe.text("startPeriod", health.start_period);
+  probe.text("action", health.on_failure);
+  Lines probes("  ");
+  probes.group("liveness", probe);
+  lines.group("probes", probes);
+}
+
+std::vector<std::string> own_labels(const RunRequest& request) {
+  std::vector<std::string> labels = request.labels;
+  std::erase_if(labels, [](const std::string& label) {
+    const std::string key = label.substr(0, label.find('='));
+    return key == kManifestLabel || key == kObjectLabel || key == kAppliedLabel ||
+           key == kContentsLabel;
+  });
+  return labels;
+}
+
+void note_unsaid(const GuestRecord& record, std::vector<std::string>& notes) {
+  const RunRequest& request = record.request;
+  const auto note = [&](bool is, const char* what) {
+    if (is) notes.push_back(record.name + ": " + what);
+  };
+  note(request.remove, "--rm");
+  note(!request.cpu_shares.empty(), "--cpu-shares; limits.cpuWeight is the other scale");
+  note(request.health.disabled, "--no-healthcheck");
+}
+
+std::string network_text(const network::Network& network) {
+  Lines lines;
+  lines.raw("apiVersion", "vrun/v1");
+  lines.raw("kind", "Network");
+  lines.text("name", network.name);
+  std::vector<std::string> subnets{network::to_text(network.subnet4)};
+  if (network.subnet6) subnets.push_back(network::to_text(*network.subnet6));
+  lines.list("subnets", subnets);
+  if (!network.subnet6) lines.raw("ipv6", "false");
+  lines.on("internal", network.internal);
+  if (network.mtu != 0) lines.raw("mtu", std::to_string(network.mtu));
+  return "---\n" + lines.take();
+}
+
+}  // namespace
+
+std::string manifest_of(const GuestRecord& record, std::vector<std::string>& notes) {
+  const RunRequest& request = record.request;
+  Lines lines;
+  lines.raw("apiVersion", "vrun/v1");
+  lines.raw("kind", "Guest");
+  lines.text("name", record.name);
+  lines.text("image", request.image);
+  if (request.entrypoint) {
+    std::vector<std::string> command;
+    if (!request.entrypoint->empty()) command.push_back(*request.entrypoint);
+    command.insert(command.end(), request.args.begin(), request.args.end());
+    lines.list("command", command);
+  } else {
+    lines.list("args", request.args);
+  }
+  lines.pairs("env", request.env);
+  lines.list("envFiles", request.env_files);
+  lines.text("workdir", request.workdir);
+  lines.text("user", request.user);
+  lines.list("groupAdd", request.group_add);
+  lines.text("hostname", request.hostname);
+  lines.on("tty", request.tty.value_or(false));
+  lines.on("stdin", request.interactive.value_or(false));
+  lines.on("init", request.init);
+  lines.pairs("labels", own_labels(request));
+  lines.group("limits", limits_of(request));
+  lines.group("security", security_of(request));
+  lines.list("volumes", request.volumes);
+  lines.list("mounts", request.mounts);
+  lines.list("tmpfs", request.tmpfs);
+  lines.list("devices", request.devices);
+  add_contents(request, "secret", lines);
+  add_contents(request, "config", lines);
+  lines.on("readOnly", request.read_only);
+  lines.list("addHosts", request.add_hosts);
+  lines.list("dns", request.dns);
+  lines.list("dnsSearch", request.dns_search);
+  lines.list("dnsOptions", request.dns_options);
+  lines.text("stopSignal", request.stop_signal);
+  lines.text("stopTimeout", request.stop_timeout);
+  lines.pairs("logOptions", request.log_opts);
+  lines.text("pull", request.pull);
+  lines.text("platform", request.platform);
+  if (request.network != "default") lines.text("network", request.network);
+  lines.list("networkAliases", request.network_aliases);
+  lines.list("ports", request.publish);
+  lines.text("ip", request.ip);
+  lines.text("ip6", request.ip6);
+  lines.text("restart", request.restart);
+  add_health(request.health, lines);
+  note_unsaid(record, notes);
+  return "---\n" + lines.take();
+}
+
+Result<ExportedManifest> export_manifest(const Guests& guests,
+                                         const std::vector<std::string>& names) {
+  std::vector<GuestRecord> records;
+  for (const std::string& name : names)
+    records.push_back(TRY(guests.find(name)).record);
+  if (names.empty()) {
+    for (const Guest& guest : TRY(guests.list()))
+      records.push_back(guest.record);
+  }
+  std::sort(records.begin(), records.end(),
+            [](const GuestRecord& a, const GuestRecord& b) { return a.name < b.name; });
+  ExportedManifest made;
+  std::set<std::string> wanted;
+  for (const GuestRecord& record : records)
+    wanted.insert(record.request.network);
+  network::Networks networks = TRY(network::Networks::open(
+      {guests.places().data, guests.places().run}, guests.tenant(), guests.host()));
+  for (const network::Network& network : TRY(networks.list())) {
+    if (network.name != network::kDefaultNetwork && wanted.contains(network.name))
+      made.text += network_text(network);
+  }
+  for (const GuestRecord& record : records)
+    made.text += manifest_of(record, made.notes);
+  return made;
+}
+
+}  // namespace vrun::engine

@@ -1,0 +1,99 @@
+// vrun-manifest: the program that reads YAML for vrun, so that a fault in a parser of foreign text
+// stays in a process that holds nothing. No privileges are needed; nothing but stdin is read.
+//
+//   vrun-manifest read             a WireRequest on stdin, a WireAnswer on stdout
+//   vrun-manifest convert          the same, of Compose and Kubernetes
+//   vrun-manifest schema [FILE]    the JSON Schema
+//   vrun-manifest reference        the tables of docs/manifest.md
+#include <array>
+#include <string_view>
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/sys.hpp"
+#include "manifest/convert.hpp"
+#include "manifest/reader.hpp"
+#include "manifest/reference.hpp"
+#include "manifest/schema.hpp"
+#include "manifest/wire.hpp"
+
+namespace {
+
+using namespace vrun;
+using namespace vrun::manifest;
+
+Result<std::string> read_stdin() {
+  constexpr std::size_t kMost = 256U << 20U;
+  std::string text;
+  std::array<char, 65536> buffer{};
+  while (const std::size_t n = TRY(sys::read(STDIN_FILENO, buffer))) {
+    text.append(buffer.data(), n);
+    if (text.size() > kMost) return Error(Code::kInvalid, "the request is too large");
+  }
+  return text;
+}
+
+std::string place_words(const Place& place) {
+  return place.file + ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
+}
+
+WireAnswer answer_to(const WireRequest& request) {
+  std::vector<Source> sources;
+  for (const WireFile& file : request.files)
+    sources.push_back({file.name, file.text});
+  const Manifest read = read_manifest(sources, request.settings, request.known);
+  WireAnswer answer;
+  for (const Fault& fault : read.faults)
+    answer.faults.push_back(fault.line());
+  if (!answer.faults.empty()) return answer;
+  for (const Object& object : read.objects)
+    answer.objects.push_back({object.kind, object.name, place_words(object.place), object.spec});
+  return answer;
+}
+
+Result<void> read_verb() {
+  const std::string text = TRY(read_stdin());
+  const WireRequest request = TRY(parse_wire_request(text));
+  return sys::write_all(STDOUT_FILENO, to_json(answer_to(request)));
+}
+
+Result<void> convert_verb() {
+  const std::string text = TRY(read_stdin());
+  const WireRequest request = TRY(parse_wire_request(text));
+  std::vector<Source> sources;
+  for (const WireFile& file : request.files)
+    sources.push_back({file.name, file.text});
+  const Converted converted = convert(sources);
+  WireAnswer answer;
+  for (const Fault& fault : converted.faults)
+    answer.faults.push_back(fault.line());
+  answer.notes = converted.notes;
+  answer.text = converted.text;
+  return sys::write_all(STDOUT_FILENO, to_json(answer));
+}
+
+Result<void> run(std::string_view verb, const std::string& file) {
+  // Secrets pass through this memory.
+  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0));
+  if (verb == "read") return read_verb();
+  if (verb == "convert") return convert_verb();
+  if (verb == "reference") return sys::write_all(STDOUT_FILENO, reference_text());
+  if (verb != "schema")
+    return Error(Code::kInvalid, "there are read, convert, schema and reference");
+  if (file.empty()) return sys::write_all(STDOUT_FILENO, json_schema());
+  const Fd dir = TRY(sys::open_dir(At::cwd(), std::string(fs::dir_name(file))));
+  return fs::replace_file(dir, std::string(fs::base_name(file)), json_schema(), 0644);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string verb = argc > 1 ? argv[1] : "";
+  const Result<void> done = run(verb, argc > 2 ? argv[2] : "");
+  if (done) return 0;
+  const std::string line = "vrun-manifest: " + done.error().text() + "\n";
+  static_cast<void>(sys::write_all(STDERR_FILENO, line));
+  return 1;
+}

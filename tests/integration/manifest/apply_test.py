@@ -1,0 +1,281 @@
+"""Manifests: what is described is made, once; what changes is changed and no more; killed in the middle, it is finished."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import everyday, host, runtime
+
+GUEST = """
+apiVersion: vrun/v1
+kind: Guest
+name: {name}
+image: base
+network: none
+args: {args}
+stopSignal: KILL
+{more}
+---
+"""
+SLEEP = '[sleep, "1000"]'
+
+
+def _guest(name="web", args=SLEEP, more=""):
+    return GUEST.format(name=name, args=args, more=more)
+
+
+@pytest.fixture
+def vrun(work):
+    """Secrets need the run folder on tmpfs."""
+    run = Path(tempfile.mkdtemp(prefix="vrun-run-", dir="/dev/shm"))
+    try:
+        with everyday.fresh(work) as it:
+            it.run_dir = run
+            it.env["VRUN_RUN_DIR"] = str(run)
+            it.work = work
+            yield it
+            it("delete", "-f", work / "shop.yaml", "--manifest", "shop").ok()
+    finally:
+        shutil.rmtree(run)
+
+
+def _write(vrun, text):
+    path = vrun.work / "shop.yaml"
+    path.write_text(text)
+    return path
+
+
+def _apply(vrun, text, *flags):
+    return vrun("apply", "-f", _write(vrun, text), "--timeout", f"{runtime.DEADLINE}s", *flags)
+
+
+def _steps(vrun, text, *flags):
+    """{name: action} of the plan."""
+    out = vrun("diff", "-f", _write(vrun, text), "--format", "json", *flags).out
+    return {step["name"]: step["action"] for step in json.loads(out)}
+
+
+def _names(vrun):
+    return sorted(line.split()[-1] for line in vrun("ps", "-a").ok().out.splitlines()[1:])
+
+
+def what_is_described_is_made_and_a_second_apply_changes_nothing(vrun):
+    text = _guest("db") + _guest("web", more="replicas: 3\ndependsOn: {db: started}")
+    assert vrun("diff", "-f", _write(vrun, text)).rc == 1
+    out = _apply(vrun, text).ok().out
+    assert "create Guest db" in out and "done Guest web-3" in out
+    assert _names(vrun) == ["db", "web-1", "web-2", "web-3"]
+    pids = {name: vrun.state(name)["pid"] for name in _names(vrun)}
+    out = _apply(vrun, text).ok().out
+    assert set(line.split()[0] for line in out.splitlines()) == {"unchanged"}
+    assert vrun("diff", "-f", _write(vrun, text)).rc == 0
+    assert {name: vrun.state(name)["pid"] for name in _names(vrun)} == pids
+
+
+def a_dry_run_changes_nothing(vrun):
+    assert "create Guest web" in _apply(vrun, _guest(), "--dry-run").ok().out
+    assert _names(vrun) == []
+
+
+def limits_labels_and_restart_change_without_a_restart(vrun):
+    host.need("pids controller")
+    _apply(vrun, _guest(more="limits: {pids: 50}\nlabels: {tier: front}")).ok()
+    pid = vrun.state("web")["pid"]
+    out = _apply(vrun, _guest(more="limits: {pids: 60}\nlabels: {tier: back}\nrestart: always")).ok().out
+    assert "change Guest web" in out and "limits.pids: '50' -> '60'" in out and "labels.tier: 'front' -> 'back'" in out
+    assert vrun.state("web")["pid"] == pid
+    seen = vrun("exec", "web", "sh", "-c", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null").out
+    assert "60" in seen
+    assert "tier=back" in json.dumps(vrun.inspect("web")) or '"tier": "back"' in json.dumps(vrun.inspect("web"))
+
+
+def probes_change_without_a_restart_and_the_new_ones_count(vrun):
+    probe = "probes: {{liveness: {{exec: [test, -e, {}], interval: 100ms, retries: 1}}}}"
+    _apply(vrun, _guest(more=probe.format("/bin")), "--wait").ok()
+    pid = vrun.state("web")["pid"]
+    _apply(vrun, _guest(more=probe.format("/nowhere"))).ok()
+    vrun.wait_for("web", health="unhealthy") if "health" in vrun.state("web") else runtime.wait_for(
+        lambda: "unhealthy" in vrun("ps").out, "the new probe counts")
+    assert vrun.state("web")["pid"] == pid
+
+
+def another_program_is_another_guest(vrun):
+    _apply(vrun, _guest()).ok()
+    first = vrun.inspect("web")["id"]
+    out = _apply(vrun, _guest(args='[sleep, "2000"]')).ok().out
+    assert "replace Guest web" in out and "args[1]: '1000' -> '2000'" in out
+    assert vrun.inspect("web")["id"] != first and vrun.state("web")["status"] == "running"
+
+
+def a_replica_that_does_not_come_up_gets_its_old_form_back_and_the_others_are_left(vrun):
+    ready = "replicas: 3\nupdate: {maxUnavailable: 1, timeout: 2s}\nprobes: {readiness: {exec: [test, -e, /up], interval: 100ms}}"
+    _apply(vrun, _guest(args='[sh, -c, "touch /up; exec sleep 1000"]', more=ready), "--wait").ok()
+    pids = [vrun.state(f"web-{i}")["pid"] for i in (2, 3)]
+    _apply(vrun, _guest(args='[sleep, "3000"]', more=ready)).fails("Guest web-1: ", "its old form runs again", "Guest web-2: not begun", rc=125)
+    assert vrun("exec", "web-1", "test", "-e", "/up").rc == 0
+    assert [vrun.state(f"web-{i}")["pid"] for i in (2, 3)] == pids
+
+
+def what_is_no_longer_named_goes_with_prune_only_and_fewer_replicas_at_once(vrun):
+    _apply(vrun, _guest("a") + _guest("b", more="replicas: 3")).ok()
+    _apply(vrun, _guest("b", more="replicas: 1")).ok()
+    assert _names(vrun) == ["a", "b-1"]
+    out = _apply(vrun, _guest("b", more="replicas: 1"), "--prune").ok().out
+    assert "delete Guest a" in out and _names(vrun) == ["b-1"]
+    vrun("delete", "-f", vrun.work / "shop.yaml").ok()
+    assert _names(vrun) == []
+
+
+def a_guest_that_somebody_else_made_is_not_taken_over(vrun):
+    vrun.detached("sleep 1000", "--name", "web", "--network", "none")
+    _apply(vrun, _guest()).fails("guest web is there already and was not made by a manifest", rc=125)
+    assert _steps_of_delete(vrun) == {}
+
+
+def _steps_of_delete(vrun):
+    out = vrun("delete", "-f", vrun.work / "shop.yaml", "--dry-run", "--format", "json").ok().out
+    return {step["name"]: step["action"] for step in json.loads(out)}
+
+
+@pytest.mark.parametrize("after", [0.02, 0.05, 0.1, 0.2, 0.35, 0.6])
+def killed_in_the_middle_the_next_apply_reaches_the_state(vrun, after):
+    """SIGKILL to apply at different moments; its steps die with it."""
+    text = _guest("db") + _guest("web", more="replicas: 6\ndependsOn: {db: started}") + _guest("old")
+    _apply(vrun, _guest("old", args='[sleep, "5"]')).ok()
+    process = vrun.start("apply", "-f", _write(vrun, text), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(after)  # the moment is the test's parameter
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _apply(vrun, text, "--wait").ok()
+    wanted = ["db", "old"] + [f"web-{i}" for i in range(1, 7)]
+    assert _names(vrun) == wanted
+    assert all(vrun.state(name)["status"] == "running" for name in wanted)
+    assert set(_steps(vrun, text).values()) == {"unchanged"}
+
+
+SECRET = """
+apiVersion: vrun/v1
+kind: Secret
+name: key
+data: {{password: {}}}
+---
+"""
+
+
+def secrets_are_files_of_the_guests_user_and_nowhere_else(vrun):
+    hidden = "hid-den-w0rd"
+    text = SECRET.format(hidden) + _guest(more='secrets: [{name: key}]\nuser: "1000"')
+    out = _apply(vrun, text).ok()
+    inside = vrun("exec", "web", "sh", "-c", "cat /run/secrets/key/password; stat -c %a:%u /run/secrets/key/password; env").ok().out
+    assert inside.startswith(hidden + "400:1000\n") and inside.count(hidden) == 1
+    shown = [out.out, out.err, vrun("inspect", "web").out, vrun("logs", "web").out, vrun("diff", "-f", vrun.work / "shop.yaml").out,
+             vrun("ps", "-a", "--no-trunc").out, vrun("export", "--manifest").out, Path(f"/proc/{vrun.state('web')['pid']}/environ").read_text()]
+    assert not [text for text in shown if hidden in text]
+    found = [path for place in (vrun.data, vrun.run_dir) for path in place.rglob("*")
+             if path.is_file() and not path.is_symlink() and "images" not in path.parts and hidden.encode() in path.read_bytes()]
+    assert len(found) == 2, found
+    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+    vrun("rm", "-f", "web").ok()
+    assert not list((vrun.run_dir / "contents").rglob("password"))
+
+
+def another_secret_replaces_the_guests_that_read_it(vrun):
+    _apply(vrun, SECRET.format("one-1") + _guest(more="secrets: [{name: key}]") + _guest("other")).ok()
+    plan = _steps(vrun, SECRET.format("two-2") + _guest(more="secrets: [{name: key}]") + _guest("other"))
+    assert plan == {"key": "change", "web": "replace", "other": "unchanged"}
+    _apply(vrun, SECRET.format("two-2") + _guest(more="secrets: [{name: key}]") + _guest("other")).ok()
+    assert vrun("exec", "web", "cat", "/run/secrets/key/password").out == "two-2"
+
+
+def secrets_are_refused_where_they_would_reach_a_disk(vrun, work):
+    disk = vrun.data / "run"
+    disk.mkdir(parents=True)
+    if subprocess.run(["stat", "-f", "-c", "%T", disk], capture_output=True, text=True).stdout.strip() == "tmpfs":
+        return
+    env = {"VRUN_RUN_DIR": str(disk)}
+    path = _write(vrun, SECRET.format("a-word") + _guest(more="secrets: [{name: key}]"))
+    vrun("apply", "-f", path, env=env).fails("secrets must not reach a disk", rc=125)
+    vrun("delete", "-f", path, env=env).ok()
+
+
+def a_job_runs_once_and_others_wait_for_it(vrun):
+    job = "apiVersion: vrun/v1\nkind: Job\nname: seed\nimage: base\nnetwork: none\nargs: [sh, -c, 'exit {}']\n---\n"
+    text = job.format(0) + _guest(more="dependsOn: {seed: completed}")
+    _apply(vrun, text).ok()
+    assert vrun.state("seed")["exitCode"] == 0 and vrun.state("web")["status"] == "running"
+    assert _steps(vrun, text) == {"seed": "unchanged", "web": "unchanged"}
+    bad = job.format(3) + _guest(more="dependsOn: {seed: completed}")
+    vrun("rm", "-f", "web", "seed").ok()
+    _apply(vrun, bad).fails("Guest web: seed exited with code 3", rc=125)
+
+
+def guests_of_a_group_share_a_network_and_its_init_comes_first(vrun):
+    text = ("apiVersion: vrun/v1\nkind: Group\nname: g\nnetwork: none\ninit: [{name: first, image: base, args: ['true']}]\n"
+            f"guests: [{{name: a, image: base, args: {SLEEP}}}, {{name: b, image: base, args: {SLEEP}}}]\n")
+    _apply(vrun, text).ok()
+    assert _names(vrun) == ["g-a", "g-b", "g-first"]
+    spaces = {os.readlink(f"/proc/{vrun.state(n)['pid']}/ns/net") for n in ("g-a", "g-b")}
+    assert len(spaces) == 1 and spaces != {os.readlink("/proc/self/ns/net")}
+    assert set(_steps(vrun, text).values()) == {"unchanged"}
+
+
+def a_network_comes_before_its_guests_and_goes_after_them(vrun):
+    text = ("apiVersion: vrun/v1\nkind: Network\nname: back\nsubnets: [10.77.3.0/24]\nipv6: false\n---\n"
+            + _guest().replace("network: none", "network: back\nip: 10.77.3.9"))
+    _apply(vrun, text).ok()
+    assert "10.77.3.9" in vrun("exec", "web", "ip", "addr").ok().out
+    assert set(_steps(vrun, text).values()) == {"unchanged"}
+    pid = vrun.state("web")["pid"]
+    ports = text.replace("ip: 10.77.3.9", "ip: 10.77.3.9\nports: ['18080:80']")
+    assert "change Guest web" in _apply(vrun, ports).ok().out
+    assert "18080" in vrun("port", "web").ok().out and vrun.state("web")["pid"] == pid
+    _apply(vrun, text.replace("10.77.3.0", "10.77.4.0").replace("3.9", "4.9")).fails("cannot change while guests are on it: web", rc=125)
+    vrun("delete", "-f", vrun.work / "shop.yaml").ok()
+    assert "back" not in vrun("network", "ls", "-q").out
+
+
+def settings_change_what_is_applied(vrun):
+    path = _write(vrun, _guest())
+    vrun("apply", "-f", path, "--set", "guests.web.replicas=2").ok()
+    assert _names(vrun) == ["web-1", "web-2"]
+
+
+def faults_are_said_all_at_once_and_nothing_is_made(vrun):
+    path = _write(vrun, _guest(more="limits: {memory: 5x}\ntty: yes") + _guest(more="dependsOn: {dc: started}").replace("web", "db"))
+    done = vrun("apply", "-f", path)
+    assert done.rc == 1 and len(done.err.splitlines()) == 3
+    assert f"{path}:9:18: guests.web.limits.memory: '5x' is not a size such as 64m" in done.err
+    assert _names(vrun) == []
+    assert vrun("validate", "-f", path).rc == 1 and vrun("diff", "-f", path).rc == 2
+    vrun("apply").fails("no manifest is named", rc=125)
+
+
+def what_is_exported_and_applied_again_is_the_same(vrun):
+    vrun("run", "-d", "--name", "web", "--network", "none", "--label", "a=b", "-e", "X=1 2", "base", "sleep", "1000").ok()
+    text = vrun("export", "--manifest").ok().out
+    vrun("rm", "-f", "web").ok()
+    _apply(vrun, text).ok()
+    request = json.dumps(vrun.inspect("web"))
+    assert "X=1 2" in request
+    assert vrun("export", "--manifest", "web").ok().out == text
+
+
+def a_compose_file_is_converted_and_applied(vrun):
+    compose = vrun.work / "compose.yaml"
+    compose.write_text("services:\n  web:\n    image: base\n    command: sleep 1000\n    network_mode: none\n    build: .\n")
+    done = vrun("convert", "-f", compose).ok()
+    assert "services.web.build: has no counterpart" in done.err
+    _apply(vrun, done.out).ok()
+    assert vrun.state("web")["status"] == "running"
+
+
+def kinds_that_cannot_be_made_are_refused_with_the_reason(vrun):
+    _apply(vrun, "apiVersion: vrun/v1\nkind: CronJob\nname: n\nschedule: '* * * * *'\njob: {image: base}\n").fails("no daemon", rc=125)
+    _apply(vrun, _guest(more="lifecycle: {preStop: [a]}")).fails("lifecycle", rc=125)
+    assert _names(vrun) == []

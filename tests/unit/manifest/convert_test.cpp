@@ -1,0 +1,64 @@
+#include "manifest/convert.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vrun::manifest {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Converted convert_text(const std::string& text) {
+  const std::vector<Source> sources{{"f", text}};
+  return convert(sources);
+}
+
+TEST(Convert, a_compose_service_becomes_a_guest) {
+  const Converted made = convert_text(
+      "services:\n  web:\n    image: base\n    command: sh -c \"sleep 1\"\n    ports: ['80:80']\n"
+      "    deploy: {replicas: 2, resources: {limits: {cpus: '0.5'}}}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_TRUE(made.notes.empty());
+  EXPECT_EQ(made.text,
+            "---\napiVersion: vrun/v1\nkind: Guest\nname: \"web\"\nimage: \"base\"\nargs:\n"
+            "  - \"sh\"\n  - \"-c\"\n  - \"sleep 1\"\nreplicas: 2\nlimits:\n  cpus: \"0.5\"\n"
+            "ports:\n  - \"80:80\"\n");
+}
+
+TEST(Convert, what_compose_says_and_we_cannot_is_a_note) {
+  const Converted made =
+      convert_text("services:\n  web: {image: base, build: ., environment: [HOME]}\n");
+  EXPECT_THAT(
+      made.notes,
+      ElementsAre("f:2:22: services.web.build: has no counterpart",
+                  "f:2:46: services.web.environment.HOME: its value comes from the caller"));
+}
+
+TEST(Convert, kubernetes_objects_become_guests_groups_and_secrets) {
+  const Converted made = convert_text(
+      "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {k: aGVsbG8=}\n---\n"
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 3\n"
+      "  template: {metadata: {labels: {a: b}}, spec: {nodeSelector: {x: y}, containers: [{name: "
+      "c, "
+      "image: base, resources: {limits: {cpu: 250m, memory: 64Mi}}}]}}\n---\n"
+      "apiVersion: v1\nkind: Service\nmetadata: {name: front}\nspec: {type: NodePort, selector: "
+      "{a: "
+      "b}, ports: [{port: 80, nodePort: 30080}]}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(made.text, HasSubstr("k: \"hello\""));
+  EXPECT_THAT(made.text, HasSubstr("cpus: \"0.250\""));
+  EXPECT_THAT(made.text, HasSubstr("memory: \"64MiB\""));
+  EXPECT_THAT(made.text, HasSubstr("- \"30080:80\""));
+  EXPECT_THAT(made.text, HasSubstr("replicas: 3"));
+  EXPECT_THAT(made.notes, ElementsAre(HasSubstr("spec.nodeSelector: has no counterpart")));
+}
+
+TEST(Convert, other_documents_are_refused) {
+  const Converted made = convert_text("a: b\n");
+  ASSERT_EQ(made.faults.size(), 1U);
+  EXPECT_THAT(made.faults[0].line(), HasSubstr("neither Compose"));
+}
+
+}  // namespace
+}  // namespace vrun::manifest

@@ -29,7 +29,8 @@ std::string delegated_group(const Layout& layout, const Host& host) {
 }  // namespace
 
 std::string guest_path(const std::string& tenant, const std::string& name, const Host& host) {
-  return tenant_path(tenant, host) + "/" + name;
+  const std::string parent = tenant_path(tenant, host);
+  return parent.empty() ? "" : parent + "/" + name;
 }
 
 std::string tenant_path(const std::string& tenant, const Host& host) {

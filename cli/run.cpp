@@ -93,6 +93,15 @@ void set_rights(const Arguments& arguments, engine::RunRequest& request) {
 
 }  // namespace
 
+void set_bandwidth(const Arguments& arguments, engine::RunRequest& request) {
+  const std::string both = arguments.text("bandwidth");
+  const auto rate = [&](std::string_view flag) {
+    return arguments.has(flag) ? arguments.text(flag) : both;
+  };
+  request.bandwidth_in = rate("bandwidth-in");
+  request.bandwidth_out = rate("bandwidth-out");
+}
+
 engine::RunRequest to_request(const Arguments& arguments) {
   engine::RunRequest request;
   request.image = arguments.word(0);
@@ -110,6 +119,7 @@ engine::RunRequest to_request(const Arguments& arguments) {
   request.interactive = tristate(arguments, "interactive");
   set_life(arguments, request);
   set_limits(arguments, request);
+  set_bandwidth(arguments, request);
   set_sight(arguments, request);
   set_rights(arguments, request);
   request.isolation = arguments.text("isolation");

@@ -18,5 +18,7 @@ Result<int> everyday_run(const EverydayCall& call);
 Result<int> everyday_plan(const EverydayCall& call);
 
 engine::RunRequest to_request(const Arguments& arguments);
+// --bandwidth, --bandwidth-in, --bandwidth-out; the narrower word wins.
+void set_bandwidth(const Arguments& arguments, engine::RunRequest& request);
 
 }  // namespace vrun::cli

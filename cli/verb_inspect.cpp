@@ -7,6 +7,8 @@
 #include "base/text.hpp"
 #include "cli/output.hpp"
 #include "cli/verb_guests.hpp"
+#include "engine/guest_network.hpp"
+#include "network/documents.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -66,6 +68,19 @@ void write_state(const Guest& guest, json::Writer& writer) {
   writer.end_object();
 }
 
+// What it has at the moment, ports as they were chosen; what went over all it ever had.
+Result<void> write_network(const Guests& guests, const engine::GuestRecord& record,
+                           json::Writer& writer) {
+  if (!engine::has_own_network(record.request)) return {};
+  if (const auto now = TRY(engine::network_of(guests, record))) {
+    writer.key("network");
+    json::encode(writer, json::Rule(), *now);
+  }
+  writer.key("traffic");
+  json::encode(writer, json::Rule(), TRY(engine::traffic_of(guests, record)));
+  return {};
+}
+
 // The record with what is true at the moment in place of its last end.
 Result<void> write_guest(const Guests& guests, const Guest& guest, json::Writer& writer) {
   const std::string text = engine::to_json(guest.record);
@@ -73,11 +88,14 @@ Result<void> write_guest(const Guests& guests, const Guest& guest, json::Writer&
   writer.begin_object();
   for (const json::Member& member : record.root().members()) {
     const std::string_view key = member.key.as_text();
-    if (key == "last" || key == "version" || key == "quickEnds" || key == "restarts") continue;
+    if (key == "last" || key == "version" || key == "quickEnds" || key == "restarts" ||
+        key == "traffic")
+      continue;
     writer.key(key);
     copy(member.value, writer);
   }
   write_state(guest, writer);
+  TRY(write_network(guests, guest.record, writer));
   writer.key("paths").begin_object();
   writer.member("guest", guests.path_of(guest.record));
   writer.member("logs", guests.path_of(guest.record) + "/logs");

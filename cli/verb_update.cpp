@@ -31,6 +31,7 @@ engine::RunRequest changes_of(const Arguments& arguments) {
   changes.device_write_bps = arguments.list("device-write-bps");
   changes.device_read_iops = arguments.list("device-read-iops");
   changes.device_write_iops = arguments.list("device-write-iops");
+  set_bandwidth(arguments, changes);
   changes.restart = arguments.text("restart");
   return changes;
 }

@@ -40,6 +40,10 @@ inline constexpr std::array kUpdate{
     Flag{"device-write-bps", "", Kind::kList, "DEVICE:RATE", "most bytes a second"},
     Flag{"device-read-iops", "", Kind::kList, "DEVICE:RATE", "most operations a second"},
     Flag{"device-write-iops", "", Kind::kList, "DEVICE:RATE", "most operations a second"},
+    Flag{"bandwidth", "", Kind::kText, "RATE", "the next two at once"},
+    Flag{"bandwidth-in", "", Kind::kText, "RATE",
+         "most that it receives: 100M is 100 megabits per second; -1: no limit"},
+    Flag{"bandwidth-out", "", Kind::kText, "RATE", "most that it sends; k, M and G are thousands"},
     Flag{"restart", "", Kind::kText, "POLICY", "no, on-failure[:N], always, unless-stopped"},
 };
 inline constexpr std::array kCp{

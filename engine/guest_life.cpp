@@ -71,6 +71,8 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
   GuestRecord& record = locked.guest.record;
   const EndFacts facts = facts_of(guests, record, status, action);
   TRY(runtime::remove(guests.context(), record.id, true));
+  // The interfaces are still there: the monitor holds their namespace.
+  if (Result<network::Counters> traffic = traffic_of(guests, record)) record.traffic = *traffic;
   TRY(detach_network(guests, record));
   record.last.finished = now_text();
   explain_end(facts, record.last);

@@ -6,7 +6,6 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
-#include "network/networks.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -45,6 +44,17 @@ Result<std::vector<network::Publish>> parse_all(const std::vector<std::string>& 
   return ports;
 }
 
+Result<network::Bandwidth> bandwidth_of(const RunRequest& request) {
+  network::Bandwidth bandwidth;
+  if (!request.bandwidth_in.empty()) {
+    bandwidth.in = TRY(network::parse_rate("--bandwidth-in", request.bandwidth_in));
+  }
+  if (!request.bandwidth_out.empty()) {
+    bandwidth.out = TRY(network::parse_rate("--bandwidth-out", request.bandwidth_out));
+  }
+  return bandwidth;
+}
+
 Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestRecord& record,
                                          const std::string& files) {
   Mode mode = TRY(mode_of(request));
@@ -54,6 +64,7 @@ Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestR
   if (!mode.joins.empty()) TRY(add_flags(request, mode.joins[0]));
   attach.joins = std::move(mode.joins);
   attach.ports = TRY(parse_all(request.publish));
+  attach.bandwidth = TRY(bandwidth_of(request));
   for (const std::string& text : request.add_hosts)
     attach.extra_hosts.push_back(TRY(network::parse_extra_host(text)));
   attach.dns = request.dns;
@@ -95,6 +106,8 @@ Result<void> check_network(const RunRequest& request) {
   if (!request.ip.empty()) return needs_network("--ip " + request.ip, request.network);
   if (!request.ip6.empty()) return needs_network("--ip6 " + request.ip6, request.network);
   if (!request.network_aliases.empty()) return needs_network("--network-alias", request.network);
+  if (!request.bandwidth_in.empty()) return needs_network("--bandwidth-in", request.network);
+  if (!request.bandwidth_out.empty()) return needs_network("--bandwidth-out", request.network);
   return {};
 }
 
@@ -147,11 +160,34 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
   return locked.save();
 }
 
-Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record) {
+Result<std::optional<network::GuestNetwork>> network_of(const Guests& guests,
+                                                        const GuestRecord& record) {
   const network::Networks networks = TRY(networks_of(guests));
-  std::optional<network::GuestNetwork> now = TRY(networks.guest(record.name));
+  return networks.guest(record.name);
+}
+
+Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record) {
+  std::optional<network::GuestNetwork> now = TRY(network_of(guests, record));
   if (now) return std::move(now->ports);
   return parse_all(record.request.publish);
+}
+
+Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
+                              const RunRequest& request) {
+  const network::Bandwidth bandwidth = TRY(bandwidth_of(request));
+  network::Networks networks = TRY(networks_of(guests));
+  return networks.limit(record.name, bandwidth);
+}
+
+Result<network::Counters> traffic_of(const Guests& guests, const GuestRecord& record) {
+  const network::Networks networks = TRY(networks_of(guests));
+  network::Counters sum = record.traffic;
+  sum += TRY(networks.counters(record.name));
+  return sum;
+}
+
+bool has_own_network(const RunRequest& request) {
+  return !shares_network(request) && request.network != "none";
 }
 
 Result<void> rename_network(const Guests& guests, const std::string& old_name,

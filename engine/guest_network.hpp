@@ -2,12 +2,14 @@
 // of its program, and again when it has ended.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/id.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
+#include "network/networks.hpp"
 #include "network/wishes.hpp"
 
 namespace vrun::engine {
@@ -27,6 +29,17 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
 // The ports of a running guest as they are open, chosen ones included; else those that were asked
 // for.
 Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);
+// What it has now. Empty: nothing, as it does not run or has no network of its own.
+Result<std::optional<network::GuestNetwork>> network_of(const Guests& guests,
+                                                        const GuestRecord& record);
+// --bandwidth-in and --bandwidth-out of `request` for a guest that runs.
+Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
+                              const RunRequest& request);
+// Of all its lives, over all networks that it was on. A life whose monitor was killed before it
+// ended is missing: nobody was there to read its last numbers.
+Result<network::Counters> traffic_of(const Guests& guests, const GuestRecord& record);
+// Does it have interfaces of vrun, whose traffic_of() counts?
+bool has_own_network(const RunRequest& request);
 Result<void> rename_network(const Guests& guests, const std::string& old_name,
                             const GuestRecord& record);
 // After the guest's end; nothing attached is success.

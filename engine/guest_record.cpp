@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/json_table.hpp"
+#include "network/documents.hpp"
 
 namespace vrun::engine {
 
@@ -48,6 +49,7 @@ constexpr auto json_fields(const RunRequest*) {
       field("networkAliases", &R::network_aliases), field("addHosts", &R::add_hosts),
       field("dns", &R::dns), field("dnsSearch", &R::dns_search),
       field("dnsOptions", &R::dns_options), field("ip", &R::ip), field("ip6", &R::ip6),
+      field("bandwidthIn", &R::bandwidth_in), field("bandwidthOut", &R::bandwidth_out),
       field("privileged", &R::privileged), field("noNewPrivileges", &R::no_new_privileges),
       field("capAdd", &R::cap_add), field("capDrop", &R::cap_drop),
       field("securityOpts", &R::security_opts), field("sysctls", &R::sysctls),
@@ -78,7 +80,7 @@ constexpr auto json_fields(const GuestRecord*) {
                       field("request", &G::request), field("firstId", &G::first_id),
                       field("desired", &G::desired, {.always = true}),
                       field("restarts", &G::restarts), field("quickEnds", &G::quick_ends),
-                      field("last", &G::last));
+                      field("last", &G::last), field("traffic", &G::traffic));
 }
 
 std::string GuestRecord::label(std::string_view key) const {

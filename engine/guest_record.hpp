@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "engine/request.hpp"
+#include "network/counters.hpp"
 
 namespace vrun::engine {
 
@@ -42,6 +43,7 @@ struct GuestRecord {
   std::uint32_t restarts = 0;    // by its policy, since it was last started by hand
   std::uint32_t quick_ends = 0;  // lives in a row that were too short to count as one: the back-off
   LastExit last;
+  network::Counters traffic;  // of its ended lives
 
   std::string short_id() const { return id.substr(0, 12); }
   // The value of --label NAME; empty when it has none.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/events.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
 #include "engine/policies.hpp"
@@ -42,6 +43,8 @@ Lifted lift(RunRequest& now, RunRequest& changes) {
   lifted.memory = takes_away(changes.memory, now.memory);
   lifted.cpus = takes_away(changes.cpus, now.cpus);
   lifted.pids = takes_away(changes.pids_limit, now.pids_limit);
+  takes_away(changes.bandwidth_in, now.bandwidth_in);
+  takes_away(changes.bandwidth_out, now.bandwidth_out);
   if (lifted.memory) now.memory_swap.clear();
   // One scale takes the other's place.
   if (!changes.cpu_weight.empty()) now.cpu_shares.clear();
@@ -62,6 +65,16 @@ void apply(const Lifted& lifted, oci::Resources& resources) {
   if (lifted.pids) resources.pids_limit = -1;
 }
 
+Result<void> change_running(const Guests& guests, const GuestRecord& record, const Update& update) {
+  const RunRequest& now = record.request;
+  const bool other_rates = now.bandwidth_in != update.request.bandwidth_in ||
+                           now.bandwidth_out != update.request.bandwidth_out;
+  if (other_rates) TRY(change_bandwidth(guests, record, update.request));
+  Result<void> changed = runtime::update(guests.context(), record.id, update.resources);
+  if (!changed && other_rates) static_cast<void>(change_bandwidth(guests, record, now));
+  return changed;
+}
+
 }  // namespace
 
 Result<Update> plan_update(const RunRequest& now, RunRequest changes) {
@@ -73,7 +86,8 @@ Result<Update> plan_update(const RunRequest& now, RunRequest changes) {
        {&RunRequest::memory, &RunRequest::memory_reservation, &RunRequest::memory_swap,
         &RunRequest::cpus, &RunRequest::cpu_weight, &RunRequest::cpu_shares,
         &RunRequest::cpuset_cpus, &RunRequest::cpuset_mems, &RunRequest::pids_limit,
-        &RunRequest::blkio_weight, &RunRequest::restart}) {
+        &RunRequest::blkio_weight, &RunRequest::bandwidth_in, &RunRequest::bandwidth_out,
+        &RunRequest::restart}) {
     take(changes.*member, request.*member);
   }
   for (std::vector<std::string> RunRequest::*member :
@@ -83,6 +97,7 @@ Result<Update> plan_update(const RunRequest& now, RunRequest changes) {
   }
   if (request.restart == "no") request.restart.clear();
   TRY(check_request(request));
+  TRY(check_network(request));
   TRY(check_policies(request));
   update.resources = TRY(to_resources(request));
   apply(lifted, update.resources);
@@ -93,7 +108,7 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
                           const RunRequest& changes) {
   LockedGuest locked = TRY(guests.lock(record));
   Update update = TRY(plan_update(locked.guest.record.request, changes));
-  if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));
+  if (locked.guest.runs()) TRY(change_running(guests, locked.guest.record, update));
   locked.guest.record.request = std::move(update.request);
   TRY(locked.save());
   note_event(guests.places(), locked.guest.record, "update");

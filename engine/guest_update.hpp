@@ -12,7 +12,7 @@
 namespace vrun::engine {
 
 // What is to change: the members of RunRequest that `update` has flags for; empty ones stay as they
-// are. "-1" of memory, cpus and pids_limit takes the limit away. `restart` too.
+// are. "-1" of memory, cpus, pids_limit and the bandwidths takes the limit away. `restart` too.
 struct Update {
   RunRequest request;  // as it is with the changes
   oci::Resources resources;

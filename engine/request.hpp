@@ -46,6 +46,7 @@ struct RunRequest {
   std::string network = "default";  // none, host, container:NAME, or a network
   std::vector<std::string> publish, network_aliases, add_hosts, dns, dns_search, dns_options;
   std::string ip, ip6;
+  std::string bandwidth_in, bandwidth_out;  // "100M"
 
   // What it may do.
   bool privileged = false;

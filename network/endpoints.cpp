@@ -1,4 +1,5 @@
 #include <array>
+#include <charconv>
 #include <cstdio>
 
 #include "base/text.hpp"
@@ -23,6 +24,8 @@ Error taken(Session& session, const Network& network, const std::string& address
   if (!owner) return std::move(error).hint("an interface of a guest that has ended still has it");
   return std::move(error).hint("guest " + quote(owner->substr(owner->find('/') + 1)) + " has it");
 }
+
+constexpr std::string_view kShaperPrefix = "vi";
 
 // An address that somebody wants by name.
 Result<void> lease_static(Session& session, const Network& network, const std::string& address,
@@ -159,13 +162,39 @@ Result<void> add_default_routes(const Endpoint& endpoint, int netns) {
   return {};
 }
 
-Result<void> set_limits(Session& session, const GuestRecord& record, int netns) {
-  LinkTable inside = TRY(LinkTable::open_in(netns));
+std::string shaper_of(const Endpoint& endpoint) {
+  return std::string(kShaperPrefix) + host_side_of(endpoint.ipv4).substr(kShaperPrefix.size());
+}
+
+std::optional<Ipv4> address_of_shaper(std::string_view name) {
+  constexpr std::size_t kDigits = 8;
+  if (!name.starts_with(kShaperPrefix) || name.size() != kShaperPrefix.size() + kDigits) return {};
+  Ipv4 address;
+  const char* const end = name.data() + name.size();
+  const auto read = std::from_chars(name.data() + kShaperPrefix.size(), end, address.bits, 16);
+  if (read.ec != std::errc() || read.ptr != end) return {};
+  return address;
+}
+
+Result<void> remove_shaper(Session& session, const Endpoint& endpoint) {
+  return session.links.remove(shaper_of(endpoint));
+}
+
+Result<void> set_limits(Session& session, const GuestRecord& record) {
+  constexpr std::uint64_t kBitsPerByte = 8;
+  const Bandwidth& limits = record.net.bandwidth;
   for (const Endpoint& endpoint : record.net.endpoints) {
-    const std::optional<Link> outer = TRY(session.links.find(endpoint.host_side));
-    const std::optional<Link> inner = TRY(inside.find(endpoint.interface));
-    if (outer) TRY(session.links.limit_sending(outer->index, record.net.bandwidth.in));
-    if (inner) TRY(inside.limit_sending(inner->index, record.net.bandwidth.out));
+    const std::optional<Link> link = TRY(session.links.find(endpoint.host_side));
+    if (!link) continue;
+    TRY(session.links.limit_sending(link->index, limits.in / kBitsPerByte));
+    if (limits.out == 0) {
+      TRY(session.links.lead_received(link->index, 0));
+      TRY(remove_shaper(session, endpoint));
+      continue;
+    }
+    const Link shaper = TRY(session.links.make_shaper(shaper_of(endpoint)));
+    TRY(session.links.limit_sending(shaper.index, limits.out / kBitsPerByte));
+    TRY(session.links.lead_received(link->index, shaper.index));
   }
   return {};
 }

@@ -106,3 +106,124 @@ def a_renamed_guest_is_found_and_removed_by_its_new_name(host):
     assert host.vrun("run", "--rm", "--network", "default", "base", "wget", "-q", "-O", "-", "http://www/").ok().out == "hello from web\n"
     host.vrun("rm", "-f", "www").ok()
     runtime.wait_for(lambda: not host.left(), "the interfaces' end")
+
+
+# --- limits and counters ---------------------------------------------------------------------
+
+MEBI = 1 << 20
+
+
+class _Inside(netlab.Space):
+    """The network namespace of a running guest, for programs of the host."""
+
+    def __init__(self, host, name):
+        self.number, self.running = host.inspect(name)["state"]["pid"], []
+
+    @property
+    def pid(self):
+        return self.number
+
+    def end(self):
+        for it in self.running:
+            it.kill()
+            it.wait()
+            it.stdout.close()
+
+
+@pytest.fixture
+def pipe(host):
+    """Megabits per second into a guest and out of it, between its namespace and the host's address."""
+    host.start(sys.executable, netlab.PEER, "sink", 91)
+
+    def pour(space, *words):
+        return float(space.run(sys.executable, netlab.PEER, "pour", *words).ok().out)
+
+    def rates(name, count):
+        facts = host.inspect(name)["network"]["networks"][0]
+        inside = _Inside(host, name)
+        inside.start(sys.executable, netlab.PEER, "sink", 90)
+        try:
+            into, out = pour(host, facts["address"], 90, count), pour(inside, facts["gateway"], 91, count)
+        finally:
+            inside.end()
+        return count * 8 / into / 1e6, count * 8 / out / 1e6
+
+    return rates
+
+
+def _is_limited(rate, megabits):
+    return 0.5 * megabits < rate < 1.3 * megabits
+
+
+def bandwidth_of_a_guest_is_limited_both_ways_and_changed_while_it_runs(host, pipe):
+    host.vrun("run", "-d", "--name", "slow", "--bandwidth", "20M", "--bandwidth-out", "40M", "base", "sleep", "999").ok()
+    host.vrun("run", "-d", "--name", "free", "base", "sleep", "999").ok()
+    into, out = pipe("slow", 6 * MEBI)
+    assert _is_limited(into, 20) and _is_limited(out, 40), (into, out)
+    assert min(pipe("free", 20 * MEBI)) > 200
+    assert host.inspect("slow")["network"]["bandwidth"] == {"in": 20_000_000, "out": 40_000_000}
+    host.vrun("update", "--bandwidth", "80M", "slow").ok()
+    into, out = pipe("slow", 20 * MEBI)
+    assert _is_limited(into, 80) and _is_limited(out, 80), (into, out)
+    host.vrun("update", "--bandwidth", "-1", "slow").ok()
+    assert min(pipe("slow", 20 * MEBI)) > 200
+    assert not any(name.startswith("vi") for name in host.links())
+
+
+def a_limit_survives_reconnects_and_restarts_and_leaves_nothing(host, pipe):
+    host.vrun("network", "create", "back").ok()
+    host.vrun("run", "-d", "--name", "slow", "--bandwidth", "40M", "base", "sleep", "999").ok()
+    host.vrun("network", "connect", "back", "slow").ok()
+    host.vrun("network", "disconnect", "default", "slow").ok()
+    into, out = pipe("slow", 6 * MEBI)
+    assert _is_limited(into, 40) and _is_limited(out, 40), (into, out)
+    host.vrun("restart", "-t", "0", "slow").ok()
+    into, out = pipe("slow", 6 * MEBI)
+    assert _is_limited(into, 40) and _is_limited(out, 40), (into, out)
+    host.vrun("rm", "-f", "slow").ok()
+    runtime.wait_for(lambda: not host.left(), "the interfaces' end")
+
+
+def a_killed_command_s_shaper_is_taken_away(host):
+    host.vrun("run", "-d", "--name", "slow", "--bandwidth-out", "20M", "base", "sleep", "999").ok()
+    shaper, = (name for name in host.links() if name.startswith("vi"))
+    stray = f"vi{int(shaper[2:], 16) + 9:08x}"  # as one is called whose guest was never written down
+    host.run("ip", "link", "add", stray, "type", "ifb").ok()
+    host.run("ip", "link", "add", "vi01020304", "type", "ifb").ok()  # of nobody whom we know
+    host.vrun("network", "prune").ok()
+    assert {name for name in host.links() if name.startswith("vi")} == {shaper, "vi01020304"}
+
+
+@pytest.mark.parametrize("flags, words", [
+    (("--bandwidth", "20"), ("--bandwidth-in '20': not a rate from 8k to 1000G bits per second", "hint: 100M is 100 megabits per second")),
+    (("--bandwidth-out", "fast"), ("--bandwidth-out 'fast': not a rate",)),
+    (("--network", "none", "--bandwidth", "1M"), ("--bandwidth-in: the guest has no network of its own with --network none",)),
+    (("--network", "host", "--bandwidth-out", "1M"), ("--bandwidth-out: the guest has no network of its own with --network host",)),
+    (("--network", "container:web", "--bandwidth-out", "1M"), ("the guest has no network of its own with --network container:web",)),
+])
+def a_rate_that_cannot_be_is_refused(host, flags, words):
+    host.vrun("run", "--rm", *flags, "base", "true").fails(*words, rc=125)
+
+
+def a_rate_of_a_guest_without_a_network_is_refused_by_update(host):
+    host.vrun("run", "-d", "--name", "mute", "--network", "none", "base", "sleep", "999").ok()
+    host.vrun("update", "--bandwidth", "1M", "mute").fails("--bandwidth-in: the guest has no network of its own", rc=1)
+    assert "bandwidthIn" not in host.inspect("mute")["request"]
+
+
+def counters_only_grow_over_reconnects_and_restarts(host, pipe):
+    host.vrun("network", "create", "back").ok()
+    host.vrun("run", "-d", "--name", "web", "base", "sleep", "999").ok()
+    pipe("web", 3 * MEBI)
+    seen = [host.inspect("web")["traffic"]]
+    assert seen[0]["inBytes"] > 3 * MEBI and seen[0]["outBytes"] > 3 * MEBI
+    for words in (("network", "connect", "back", "web"), ("network", "disconnect", "default", "web"),
+                  ("network", "connect", "default", "web"), ("restart", "-t", "0", "web"), ("stop", "-t", "0", "web")):
+        host.vrun(*words).ok()
+        seen.append(host.inspect("web")["traffic"])
+        assert all(seen[-1][key] >= seen[-2][key] for key in seen[-1]), (words, seen[-2:])
+    host.vrun("start", "web").ok()
+    pipe("web", 3 * MEBI)
+    assert host.inspect("web")["traffic"]["inBytes"] >= seen[-1]["inBytes"] + 3 * MEBI
+    use, = host.vrun("stats", "--no-stream", "--format", "json", "web").ok().json
+    assert use["network"]["in"] > 6 * MEBI and use["network"]["out"] > 6 * MEBI

@@ -1,4 +1,6 @@
-// `vrun port`: what is published, from the guest's record.
+// `vrun port`: where published ports answer.
+#include <algorithm>
+
 #include <unistd.h>
 
 #include "base/sys.hpp"
@@ -6,32 +8,50 @@
 #include "cli/published_ports.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/guest_network.hpp"
 
 namespace vrun::cli {
+namespace {
 
-std::optional<PublishedPort> parse_published(std::string_view text) {
-  PublishedPort port;
-  const std::size_t slash = text.rfind('/');
-  port.protocol = slash == std::string_view::npos ? "tcp" : text.substr(slash + 1);
-  text = text.substr(0, slash);
-  const std::size_t colon = text.rfind(':');
-  port.guest_port = text.substr(colon == std::string_view::npos ? 0 : colon + 1);
-  port.host_port = port.guest_port;
-  port.address = "0.0.0.0";
-  if (port.guest_port.empty() || port.protocol.empty()) return std::nullopt;
-  if (colon == std::string_view::npos) return port;
-  text = text.substr(0, colon);  // "[ADDRESS:]HOST", HOST may be empty
-  const std::size_t before = text.rfind(':');
-  const bool is_address = text.ends_with(']');
-  if (!is_address && text.substr(before == std::string_view::npos ? 0 : before + 1).size() > 0) {
-    port.host_port = text.substr(before == std::string_view::npos ? 0 : before + 1);
+std::vector<std::string> addresses_of(const network::Publish& port, Families families) {
+  std::vector<std::string> addresses;
+  if (port.on_ipv4()) addresses.push_back(to_text(port.host4.value_or(network::Ipv4{})));
+  const bool with_ipv6 = port.host6 || families == Families::kBoth;
+  if (port.on_ipv6() && with_ipv6) {
+    addresses.push_back("[" + to_text(port.host6.value_or(network::Ipv6{})) + "]");
   }
-  if (is_address) {
-    port.address = text;
-  } else if (before != std::string_view::npos && before > 0) {
-    port.address = text.substr(0, before);
+  return addresses;
+}
+
+// A guest that runs says by its addresses what answers.
+Families families_of(const std::optional<network::GuestNetwork>& now) {
+  if (!now) return Families::kBoth;
+  const bool any6 = std::any_of(now->endpoints.begin(), now->endpoints.end(),
+                                [](const network::Endpoint& one) { return one.ipv6.has_value(); });
+  return any6 ? Families::kBoth : Families::kIpv4;
+}
+
+}  // namespace
+
+std::vector<PublishedPort> published(const network::Publish& port, Families families) {
+  std::vector<PublishedPort> all;
+  for (unsigned i = 0; i < port.count; ++i) {
+    const std::string inside =
+        std::to_string(port.guest_port + i) + "/" + network::to_text(port.protocol);
+    const std::string outside = port.host_port == 0 ? "any" : std::to_string(port.host_port + i);
+    for (const std::string& address : addresses_of(port, families))
+      all.push_back({inside, address + ":" + outside});
   }
-  return port;
+  return all;
+}
+
+Result<std::vector<std::string>> port_texts(const engine::Guests& guests,
+                                            const engine::GuestRecord& record) {
+  std::vector<std::string> texts;
+  if (record.request.publish.empty()) return texts;  // `ps` of many guests reads no more files
+  for (const network::Publish& port : TRY(engine::ports_of(guests, record)))
+    texts.push_back(to_text(port));
+  return texts;
 }
 
 Result<int> everyday_port(const EverydayCall& call) {
@@ -41,13 +61,12 @@ Result<int> everyday_port(const EverydayCall& call) {
   std::string wanted = call.arguments.word(1);
   if (wanted.find('/') == std::string::npos) wanted += "/tcp";
   std::string out;
-  for (const std::string& text : guest.record.request.publish) {
-    const auto port = parse_published(text);
-    if (!port) continue;
-    const std::string name = port->guest_port + "/" + port->protocol;
-    const std::string where = port->address + ":" + port->host_port;
-    if (all) out += printable(name + " -> " + where) + "\n";
-    if (!all && name == wanted) out += printable(where) + "\n";
+  const Families families = families_of(TRY(engine::network_of(guests, guest.record)));
+  for (const network::Publish& port : TRY(engine::ports_of(guests, guest.record))) {
+    for (const PublishedPort& one : published(port, families)) {
+      if (all) out += one.inside + " -> " + one.where + "\n";
+      if (!all && one.inside == wanted) out += one.where + "\n";
+    }
   }
   if (!all && out.empty()) {
     return Error(Code::kNotFound, "guest " + quote(guest.record.name) + " has no published port " +

@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/output.hpp"
+#include "cli/published_ports.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 
@@ -53,7 +54,13 @@ std::string command_text(const Guest& guest, bool whole) {
   return text;
 }
 
-void write_json(json::Writer& writer, const Guest& guest, std::int64_t now) {
+// What cannot be read at this moment must not hide the guests.
+std::vector<std::string> ports_shown(const engine::Guests& registry, const Guest& guest) {
+  return port_texts(registry, guest.record).value_or(guest.record.request.publish);
+}
+
+void write_json(json::Writer& writer, const engine::Guests& registry, const Guest& guest,
+                std::int64_t now) {
   const engine::GuestRecord& record = guest.record;
   writer.begin_object();
   writer.member("id", record.id).member("name", record.name).member("image", record.image);
@@ -69,27 +76,29 @@ void write_json(json::Writer& writer, const Guest& guest, std::int64_t now) {
     writer.member(label.substr(0, sign), sign == std::string::npos ? "" : label.substr(sign + 1));
   }
   writer.end_object();
-  writer.key("ports").value(std::span<const std::string>(record.request.publish));
+  writer.key("ports").value(std::span<const std::string>(ports_shown(registry, guest)));
   writer.end_object();
 }
 
-std::string as_json(const std::vector<Guest>& guests, std::int64_t now) {
+std::string as_json(const engine::Guests& registry, const std::vector<Guest>& guests,
+                    std::int64_t now) {
   json::Writer writer(json::Style::kSpaces);
   writer.begin_array();
   for (const Guest& guest : guests)
-    write_json(writer, guest, now);
+    write_json(writer, registry, guest, now);
   writer.end_array();
   return writer.take();
 }
 
-std::string as_table(const std::vector<Guest>& guests, std::int64_t now, bool whole) {
+std::string as_table(const engine::Guests& registry, const std::vector<Guest>& guests,
+                     std::int64_t now, bool whole) {
   std::vector<std::vector<std::string>> rows{
       {"ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME"}};
   for (const Guest& guest : guests) {
     const engine::GuestRecord& record = guest.record;
     rows.push_back({whole ? record.id : record.short_id(), record.image, command_text(guest, whole),
                     time_words(now - epoch_of(record.created)) + " ago", status_words(guest, now),
-                    join(record.request.publish, ", "), record.name});
+                    join(ports_shown(registry, guest), ", "), record.name});
   }
   return table(rows);
 }
@@ -181,9 +190,9 @@ Result<int> everyday_ps(const EverydayCall& call) {
   if (call.arguments.on("quiet")) {
     text = as_ids(guests, whole);
   } else if (form == Form::kTable) {
-    text = as_table(guests, now, whole);
+    text = as_table(registry, guests, now, whole);
   } else {
-    text = TRY(document(form, as_json(guests, now)));
+    text = TRY(document(form, as_json(registry, guests, now)));
   }
   TRY(sys::write_all(STDOUT_FILENO, text));
   return 0;

@@ -109,17 +109,20 @@ TEST(ProcessRow, times_are_minutes_and_seconds) {
   EXPECT_EQ(clock_text(3'600'000), "60:00.00");
 }
 
-TEST(PublishedPorts, all_forms_are_read) {
-  using P = PublishedPort;
-  EXPECT_EQ(parse_published("80"), (P{"80", "tcp", "0.0.0.0", "80"}));
-  EXPECT_EQ(parse_published("8080:80/udp"), (P{"80", "udp", "0.0.0.0", "8080"}));
-  EXPECT_EQ(parse_published("127.0.0.1:8080:80"), (P{"80", "tcp", "127.0.0.1", "8080"}));
-  EXPECT_EQ(parse_published("127.0.0.1::80"), (P{"80", "tcp", "127.0.0.1", "80"}));
-  EXPECT_EQ(parse_published("[::1]:8080:80"), (P{"80", "tcp", "[::1]", "8080"}));
-  EXPECT_EQ(parse_published("8000-8009:8000-8009"),
-            (P{"8000-8009", "tcp", "0.0.0.0", "8000-8009"}));
-  EXPECT_FALSE(parse_published(""));
-  EXPECT_FALSE(parse_published("80/"));
+std::string shown(const char* text, Families families = Families::kBoth) {
+  std::string out;
+  for (const PublishedPort& one : published(*network::parse_publish(text), families))
+    out += one.inside + " " + one.where + "\n";
+  return out;
+}
+
+TEST(PublishedPorts, each_port_of_a_range_and_each_family_has_a_line) {
+  EXPECT_EQ(shown("8080:80/udp"), "80/udp 0.0.0.0:8080\n80/udp [::]:8080\n");
+  EXPECT_EQ(shown("8080:80", Families::kIpv4), "80/tcp 0.0.0.0:8080\n");
+  EXPECT_EQ(shown("127.0.0.1:8080:80"), "80/tcp 127.0.0.1:8080\n");
+  EXPECT_EQ(shown("[::1]:8080:80"), "80/tcp [::1]:8080\n");
+  EXPECT_EQ(shown("127.0.0.1:8000-8001:80-81"), "80/tcp 127.0.0.1:8000\n81/tcp 127.0.0.1:8001\n");
+  EXPECT_EQ(shown("0.0.0.0::80"), "80/tcp 0.0.0.0:any\n");
 }
 
 TEST(GuestPaths, a_colon_names_a_guest_unless_the_word_is_a_path) {

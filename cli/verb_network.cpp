@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/table.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/guests.hpp"
 #include "network/documents.hpp"
 #include "network/networks.hpp"
@@ -185,23 +185,7 @@ Result<int> remove(const EverydayCall& call) {
   return 0;
 }
 
-// A running guest's name (the word may be the beginning of an id) and its network namespace.
-struct Target {
-  std::string name;
-  Fd netns;
-};
-Result<Target> find_target(const EverydayCall& call, const std::string& word) {
-  const engine::Guests guests = TRY(engine::Guests::open(call.places, kTenant, call.host));
-  const engine::Guest guest = TRY(guests.find(word));
-  if (!guest.runs()) {
-    return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running")
-        .hint("a guest's networks can be changed while it runs");
-  }
-  const std::string path = call.host.proc + "/" + std::to_string(guest.pid.value) + "/ns/net";
-  return Target{guest.record.name, TRY(sys::open(At::cwd(), path, O_RDONLY))};
-}
-
-Result<network::Join> join_of(const EverydayCall& call) {
+std::string join_of(const EverydayCall& call) {
   // One parser for the options, whether they stand here or in --network NAME:ip=...
   std::vector<std::string> options;
   const auto take = [&](std::string_view flag, const std::string& key) {
@@ -214,21 +198,21 @@ Result<network::Join> join_of(const EverydayCall& call) {
     options.push_back("alias=" + alias);
   std::string text = call.arguments.word(0);
   if (!options.empty()) text += ":" + join(options, ",");
-  return network::parse_join(text);
+  return text;
 }
 
 Result<int> connect(const EverydayCall& call) {
-  const network::Join join = TRY(join_of(call));
-  const Target target = TRY(find_target(call, call.arguments.word(1)));
-  Networks networks = TRY(networks_of(call));
-  TRY(networks.connect(target.name, join, target.netns));
+  const std::string join = join_of(call);
+  const engine::Guests guests = TRY(engine::Guests::open(call.places, kTenant, call.host));
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(1)));
+  TRY(engine::connect_guest(guests, guest.record, join));
   return 0;
 }
 
 Result<int> disconnect(const EverydayCall& call) {
-  const Target target = TRY(find_target(call, call.arguments.word(1)));
-  Networks networks = TRY(networks_of(call));
-  Result<void> done = networks.disconnect(target.name, call.arguments.word(0), target.netns);
+  const engine::Guests guests = TRY(engine::Guests::open(call.places, kTenant, call.host));
+  const engine::Guest guest = TRY(guests.find(call.arguments.word(1)));
+  Result<void> done = engine::disconnect_guest(guests, guest.record, call.arguments.word(0));
   if (!done && call.arguments.on("force") && done.error().code() == Code::kState) return 0;
   if (!done) return std::move(done).error();
   return 0;

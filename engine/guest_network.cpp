@@ -1,5 +1,7 @@
 #include "engine/guest_network.hpp"
 
+#include <algorithm>
+
 #include <fcntl.h>
 
 #include "base/fs.hpp"
@@ -13,7 +15,9 @@ namespace {
 using network::Mode;
 
 Result<Mode> mode_of(const RunRequest& request) {
-  return network::parse_mode({request.network});
+  std::vector<std::string> networks{request.network};
+  networks.insert(networks.end(), request.connected.begin(), request.connected.end());
+  return network::parse_mode(networks);
 }
 
 Error needs_network(const std::string& flag, const std::string& network) {
@@ -44,6 +48,15 @@ Result<std::vector<network::Publish>> parse_all(const std::vector<std::string>& 
   return ports;
 }
 
+Result<void> check_servers(const std::vector<std::string>& servers) {
+  for (const std::string& server : servers) {
+    if (network::parse_ipv4(server) || network::parse_ipv6(server)) continue;
+    return Error(Code::kInvalid, "--dns " + quote(server) + ": not an address")
+        .hint("name servers are written as addresses: 192.0.2.53, 2001:db8::53");
+  }
+  return {};
+}
+
 Result<network::Bandwidth> bandwidth_of(const RunRequest& request) {
   network::Bandwidth bandwidth;
   if (!request.bandwidth_in.empty()) {
@@ -67,6 +80,7 @@ Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestR
   attach.bandwidth = TRY(bandwidth_of(request));
   for (const std::string& text : request.add_hosts)
     attach.extra_hosts.push_back(TRY(network::parse_extra_host(text)));
+  TRY(check_servers(request.dns));
   attach.dns = request.dns;
   attach.dns_search = request.dns_search;
   attach.dns_options = request.dns_options;
@@ -92,6 +106,29 @@ Result<void> forget_text(std::vector<std::string>& texts, const network::Publish
   return Error(Code::kNotFound,
                "guest " + quote(guest) + " has not published " + network::to_text(port))
       .hint("vrun port " + guest + " lists its ports");
+}
+
+Result<Fd> netns_of(const Guests& guests, Pid pid) {
+  return sys::open(At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net",
+                   O_RDONLY);
+}
+
+bool is_of(const std::string& join, const std::string& network) {
+  const auto parsed = network::parse_join(join);
+  return parsed && parsed->network == network;
+}
+
+// The first network has flags of its own; when it goes, the next one takes its place.
+void forget_network(RunRequest& request, const std::string& network) {
+  auto& more = request.connected;
+  if (std::erase_if(more, [&](const std::string& one) { return is_of(one, network); }) > 0) return;
+  if (!is_of(request.network, network)) return;
+  if (more.empty()) return;  // a guest without any comes back to it
+  request.network = more.front();
+  more.erase(more.begin());
+  request.ip.clear();
+  request.ip6.clear();
+  request.network_aliases.clear();
 }
 
 }  // namespace
@@ -131,14 +168,61 @@ Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid
   if (mode.kind != Mode::Kind::kNetworks) return {};
   const network::AttachRequest request =
       TRY(to_attach(record.request, record, fs::join(guests.path_of(record), "files")));
-  const Fd netns = TRY(sys::open(
-      At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
+  const Fd netns = TRY(netns_of(guests, pid));
   network::Networks networks = TRY(networks_of(guests));
   network::Attachment attached = TRY(networks.attach(request, netns));
   for (const std::string& warning : attached.warnings())
     log::warning(warning);
   attached.commit();  // from here on detach_network() undoes it
   return {};
+}
+
+Result<void> connect_guest(const Guests& guests, const GuestRecord& record,
+                           const std::string& join) {
+  const network::Join parsed = TRY(network::parse_join(join));
+  LockedGuest locked = TRY(guests.lock(record));
+  RunRequest& request = locked.guest.record.request;
+  if (!has_own_network(request)) return needs_network("network connect", request.network);
+  // It may come back to the only network that it was taken off.
+  std::vector<std::string>& more = request.connected;
+  const bool has = is_of(request.network, parsed.network) ||
+                   std::any_of(more.begin(), more.end(),
+                               [&](const std::string& one) { return is_of(one, parsed.network); });
+  network::Networks networks = TRY(networks_of(guests));
+  TRY(networks.find(parsed.network));
+  if (locked.guest.runs()) {
+    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
+    TRY(networks.connect(record.name, parsed, netns));
+  } else if (has) {
+    return Error(Code::kExists,
+                 "guest " + quote(record.name) + " is already on network " + quote(parsed.network));
+  }
+  if (has) return {};
+  more.push_back(join);
+  return locked.save();
+}
+
+Result<void> disconnect_guest(const Guests& guests, const GuestRecord& record,
+                              const std::string& network) {
+  const std::string plain = TRY(network::parse_join(network)).network;
+  LockedGuest locked = TRY(guests.lock(record));
+  RunRequest& request = locked.guest.record.request;
+  if (locked.guest.runs()) {
+    network::Networks networks = TRY(networks_of(guests));
+    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
+    TRY(networks.disconnect(record.name, plain, netns));
+  } else if (is_of(request.network, plain) && request.connected.empty()) {
+    return Error(Code::kState, "network " + quote(plain) + " is the only one of guest " +
+                                   quote(record.name) + ", which does not run")
+        .hint("connect it to another one first");
+  }
+  const RunRequest before = request;
+  forget_network(request, plain);
+  if (request == before && !locked.guest.runs()) {
+    return Error(Code::kState,
+                 "guest " + quote(record.name) + " is not on network " + quote(plain));
+  }
+  return locked.save();
 }
 
 Result<void> change_ports(const Guests& guests, const GuestRecord& record,

@@ -22,6 +22,13 @@ bool shares_network(const RunRequest& request);
 Result<std::string> shared_network_path(const Guests& guests, const RunRequest& request);
 // Interfaces, addresses, ports, hosts and resolv.conf. What was attached before an error is undone.
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid);
+// `network connect`, `network disconnect`: at once when it runs, and kept for its next starts.
+// `join` as in --network: "back:alias=db". A guest that was taken off its only network comes back
+// to it with its next start.
+Result<void> connect_guest(const Guests& guests, const GuestRecord& record,
+                           const std::string& join);
+Result<void> disconnect_guest(const Guests& guests, const GuestRecord& record,
+                              const std::string& network);
 // `update --publish-add, --publish-rm`: at once when it runs, and kept for its next starts.
 Result<void> change_ports(const Guests& guests, const GuestRecord& record,
                           const std::vector<std::string>& add,

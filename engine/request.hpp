@@ -43,7 +43,8 @@ struct RunRequest {
   // What it sees.
   bool read_only = false;
   std::vector<std::string> volumes, mounts, tmpfs, devices;
-  std::string network = "default";  // none, host, container:NAME, or a network
+  std::string network = "default";     // none, host, container:NAME, or a network
+  std::vector<std::string> connected;  // more networks, by `network connect`: "back:alias=db"
   std::vector<std::string> publish, network_aliases, add_hosts, dns, dns_search, dns_options;
   std::string ip, ip6;
   std::string bandwidth_in, bandwidth_out;  // "100M"

@@ -1,6 +1,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <ctime>
 
 #include "base/text.hpp"
 #include "network/host_settings.hpp"
@@ -21,7 +22,10 @@ Error taken(Session& session, const Network& network, const std::string& address
   Error error(Code::kExists,
               "address " + address + " of network " + quote(network.name) + " is in use");
   const Result<std::string> owner = session.records.owner(network.bridge, address);
-  if (!owner) return std::move(error).hint("an interface of a guest that has ended still has it");
+  if (!owner)
+    return std::move(error).hint(
+        "an interface of a guest that has ended still has it: another guest or process uses its "
+        "network");
   return std::move(error).hint("guest " + quote(owner->substr(owner->find('/') + 1)) + " has it");
 }
 
@@ -41,6 +45,18 @@ Result<void> lease_static(Session& session, const Network& network, const std::s
 // The interface of a guest that has ended lives as long as anybody uses its namespace.
 Result<bool> is_plugged(Session& session, Ipv4 address) {
   return TRY(session.links.find(host_side_of(address))).has_value();
+}
+
+// The kernel takes an interface away some 20 ms after the last process of its namespace; who asks
+// for this very address (a guest that is started again) waits for that, with the lock held.
+Result<bool> stays_plugged(Session& session, Ipv4 address) {
+  constexpr timespec kPause{0, 5'000'000};
+  constexpr int kMostPauses = 200;
+  for (int i = 0; i < kMostPauses; ++i) {
+    if (!TRY(is_plugged(session, address))) return false;
+    ::nanosleep(&kPause, nullptr);
+  }
+  return true;
 }
 
 Result<std::optional<Ipv4>> choose_address(Session& session, const Network& network) {
@@ -75,7 +91,7 @@ Result<Ipv4> lease4(Session& session, const Network& network, const Join& join,
   if (!join.ipv4) return lease_any(session, network, owner);
   TRY(check_address(network.subnet4, network.gateway4, *join.ipv4));
   TRY(lease_static(session, network, to_text(*join.ipv4), owner));
-  if (!TRY(is_plugged(session, *join.ipv4))) return *join.ipv4;
+  if (!TRY(stays_plugged(session, *join.ipv4))) return *join.ipv4;
   static_cast<void>(session.records.release(network.bridge, to_text(*join.ipv4)));
   return taken(session, network, to_text(*join.ipv4));
 }

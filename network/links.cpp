@@ -316,9 +316,14 @@ Result<void> LinkTable::make_bridge(const BridgeSpec& bridge) {
   request.add_text(IFLA_IFNAME, bridge.name);
   // A bridge without one takes the least of its ports' and changes it as they come and go.
   request.add(IFLA_ADDRESS, bytes_of(bridge.mac));
-  if (bridge.mtu != 0) request.add_u32(IFLA_MTU, bridge.mtu);
   add_bridge_options(request);
-  return netlink_.request(request, "make bridge " + quote(bridge.name));
+  TRY(netlink_.request(request, "make bridge " + quote(bridge.name)));
+  if (bridge.mtu == 0) return {};
+  // Only a size that is set afterwards stays when the last port goes (br_mtu_auto_adjust).
+  Request resize(RTM_NEWLINK, NLM_F_ACK, link_body(0, false));
+  resize.add_text(IFLA_IFNAME, bridge.name);
+  resize.add_u32(IFLA_MTU, bridge.mtu);
+  return netlink_.request(resize, "set the mtu of bridge " + quote(bridge.name));
 }
 
 Result<void> LinkTable::make_veth(const VethSpec& pair) {

@@ -242,3 +242,91 @@ def chosen_ports_are_shown_as_they_are(host):
     assert host.inspect("web")["network"]["ports"][0]["hostPort"] == port
     host.vrun("stop", "-t", "0", "web").ok()
     assert host.vrun("port", "web", "80").ok().out.splitlines() == ["0.0.0.0:any", "[::]:any"]
+
+
+# --- over restarts ---------------------------------------------------------------------------
+
+def static_addresses_mtu_and_aliases_stay_over_restarts(host):
+    host.vrun("network", "create", "front", "--subnet", "10.9.0.0/24", "--subnet", "fd09::/64", "--mtu", "1300").ok()
+    host.vrun("run", "-d", "--name", "web", "--network", "front", "--ip", "10.9.0.9", "--ip6", "fd09::9", "--network-alias", "www",
+              "base", "sleep", "999").ok()
+    for _ in range(10):
+        host.vrun("restart", "-t", "0", "web").ok()
+    out = host.vrun("exec", "web", "ip", "addr", "show", "eth0").ok().out
+    assert "mtu 1300" in out and "10.9.0.9/24" in out and "fd09::9/64" in out and "02:76:0a:09:00:09" in out
+    hosts = host.vrun("run", "--rm", "--network", "front", "base", "cat", "/etc/hosts").ok().out
+    assert "10.9.0.9\tweb web.front www\n" in hosts and "fd09::9\tweb web.front www\n" in hosts
+
+
+def _networks(host, name):
+    return [one["network"] for one in host.inspect(name)["network"]["networks"]]
+
+
+def connections_are_kept_over_restarts(host):
+    for name in ("front", "back"):
+        host.vrun("network", "create", name).ok()
+    host.vrun("run", "-d", "--name", "web", "--network", "front", "--network-alias", "www", "base", "sleep", "999").ok()
+    host.vrun("network", "connect", "back", "web", "--alias", "store").ok()
+    host.vrun("network", "connect", "back", "web").fails("guest 'web' is already on network 'back'")
+    host.vrun("restart", "-t", "0", "web").ok()
+    assert _networks(host, "web") == ["front", "back"]
+    assert "web web.back store" in host.vrun("run", "--rm", "--network", "back", "base", "cat", "/etc/hosts").ok().out
+    host.vrun("network", "disconnect", "front", "web").ok()
+    host.vrun("restart", "-t", "0", "web").ok()
+    assert _networks(host, "web") == ["back"]
+    host.vrun("stop", "-t", "0", "web").ok()
+    host.vrun("network", "disconnect", "front", "web").fails("guest 'web' is not on network 'front'")
+    host.vrun("network", "disconnect", "back", "web").fails("network 'back' is the only one of guest 'web'", "connect it to another one first")
+    host.vrun("network", "connect", "front", "web").ok()
+    host.vrun("network", "disconnect", "back", "web").ok()
+    host.vrun("start", "web").ok()
+    assert _networks(host, "web") == ["front"]
+    host.vrun("network", "connect", "nothing-like-it", "web").fails("network 'nothing-like-it': there is none of this name")
+    host.vrun("run", "-d", "--name", "mute", "--network", "none", "base", "sleep", "999").ok()
+    host.vrun("network", "connect", "front", "mute").fails("network connect: the guest has no network of its own with --network none")
+
+
+def hosts_files_of_running_guests_follow_connects(host):
+    host.vrun("network", "create", "back").ok()
+    for name in ("web", "db"):
+        host.vrun("run", "-d", "--name", name, "--network", "default" if name == "web" else "back", "base", "sleep", "999").ok()
+    names = lambda: host.vrun("exec", "db", "cat", "/etc/hosts").ok().out
+    assert "web" not in names()
+    host.vrun("network", "connect", "back", "web", "--alias", "www").ok()
+    assert "web web.back www" in names()
+    host.vrun("network", "disconnect", "back", "web").ok()
+    assert "web" not in names()
+
+
+def guests_of_two_networks_meet_only_when_connected(host):
+    host.vrun("network", "create", "back").ok()
+    _web(host, "--network", "back")
+    six = host.inspect("web")["network"]["networks"][0]["address6"]
+    four = host.inspect("web")["network"]["networks"][0]["address"]
+    ask = lambda address: host.vrun("exec", "other", "timeout", "1", "wget", "-q", "-O", "-", f"http://{address}/")
+    host.vrun("run", "-d", "--name", "other", "base", "sleep", "999").ok()
+    _fetch(host, f"http://{four}/")
+    for address in (four, f"[{six}]"):
+        assert ask(address).rc != 0
+    host.vrun("network", "connect", "back", "other").ok()
+    for address in (four, f"[{six}]"):
+        assert ask(address).ok().out == "hello from web\n"
+
+
+def a_resolver_that_is_no_address_is_refused(host):
+    host.vrun("run", "--rm", "--dns", "resolver", "base", "true").fails("--dns 'resolver': not an address", rc=125)
+
+
+def a_deny_of_the_host_s_firewall_denies_a_guest_s_port(host):
+    _web(host, "-p", "8080:80")
+    assert _fetch(host.outside, f"http://{HOST4}:8080/") == "hello from web\n"
+    host.nft("table inet mine { chain f { type filter hook forward priority 10; meta l4proto tcp ct original proto-dst 8080 drop; }; }")
+    assert host.outside.ask(HOST4, 8080, seconds=0.5) == "timeout"
+
+
+def a_published_port_does_not_answer_on_the_host_s_loopback_of_ipv6(host):
+    """The documented limit: the day on which the kernel routes ::1, docs/networks.md has to change."""
+    _web(host, "-p", "8080:80")
+    assert _fetch(host, f"http://[{HOST6}]:8080/") == "hello from web\n"
+    assert host.ask("::1", 8080) == "refused" and _fetch(host, "http://localhost:8080/") == "hello from web\n"
+    host.vrun("update", "--publish-add", "[::1]:8081:80", "web").fails("publish [::1]:8081->80/tcp: the kernel routes nothing from [::1]", rc=1)

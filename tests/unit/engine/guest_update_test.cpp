@@ -71,5 +71,19 @@ TEST(Update, faults_name_their_flag) {
   EXPECT_FALSE(plan_update(running(), policy));
 }
 
+TEST(Update, changes_and_takes_away_rates_of_guests_with_a_network) {
+  RunRequest changes;
+  changes.bandwidth_in = "20M";
+  const Result<Update> limited = plan_update(running(), changes);
+  ASSERT_TRUE(limited);
+  EXPECT_EQ(limited->request.bandwidth_in, "20M");
+  changes.bandwidth_in = "-1";
+  EXPECT_EQ(plan_update(limited->request, changes)->request.bandwidth_in, "");
+  changes.bandwidth_in = "1M";
+  RunRequest mute = running();
+  mute.network = "none";
+  EXPECT_FALSE(plan_update(mute, changes));
+}
+
 }  // namespace
 }  // namespace vrun::engine

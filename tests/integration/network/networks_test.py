@@ -429,7 +429,8 @@ def kill_9_at_any_moment_leaves_what_repair_takes_back(host):
     host.guest("w").detach().ok()  # the bridge is there
     for n in range(40):
         a = host.guest(f"k{n}", attach=False)
-        it = subprocess.Popen(host.command(*host.probe_words("default", "attach", a.name, a.pid, "--publish=8080:80", f"--hosts={a.hosts}")),
+        it = subprocess.Popen(host.command(*host.probe_words("default", "attach", a.name, a.pid, "--publish=8080:80", f"--hosts={a.hosts}",
+                                                             "--in=16000000", "--out=16000000")),
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0, 0.03))
         it.send_signal(signal.SIGKILL)

@@ -1,4 +1,5 @@
 // Completions for bash, zsh and fish, from the tables.
+#include <algorithm>
 #include <array>
 
 #include "base/text.hpp"
@@ -42,18 +43,47 @@ std::string shown_flags(std::span<const Flag> flags) {
   return out;
 }
 
-// Shells complete word by word: of "image ls", "image rm" ... only "image" is offered.
+// Of "image ls" the "image"; empty for a verb of one word.
+std::string_view group_of(const Manual::Verb& verb) {
+  const std::size_t blank = verb.name.find(' ');
+  return blank == std::string_view::npos ? std::string_view() : verb.name.substr(0, blank);
+}
+
+// "ls" of "image ls".
+std::string_view second_of(const Manual::Verb& verb) {
+  return verb.name.substr(verb.name.find(' ') + 1);
+}
+
+std::vector<std::string_view> groups_of(const Manual& manual) {
+  std::vector<std::string_view> groups;
+  for (const Manual::Verb& verb : manual.verbs) {
+    const std::string_view group = group_of(verb);
+    const bool is_new = std::find(groups.begin(), groups.end(), group) == groups.end();
+    if (!group.empty() && is_new) groups.push_back(group);
+  }
+  return groups;
+}
+
+std::vector<Manual::Verb> verbs_of(const Manual& manual, std::string_view group) {
+  std::vector<Manual::Verb> verbs;
+  for (const Manual::Verb& verb : manual.verbs) {
+    if (group_of(verb) == group) verbs.push_back(verb);
+  }
+  return verbs;
+}
+
+std::string seconds_of(const Manual& manual, std::string_view group) {
+  std::string out;
+  for (const Manual::Verb& verb : verbs_of(manual, group))
+    out += (out.empty() ? "" : " ") + std::string(second_of(verb));
+  return out;
+}
+
+// Shells complete word by word: of "image ls", "image rm" ... "image" is offered first.
 Manual folded(const Manual& manual) {
   Manual out = manual;
-  out.verbs.clear();
-  for (const Manual::Verb& verb : manual.verbs) {
-    const std::size_t blank = verb.name.find(' ');
-    if (blank == std::string_view::npos) {
-      out.verbs.push_back(verb);
-      continue;
-    }
-    const std::string_view group = verb.name.substr(0, blank);
-    if (!out.verbs.empty() && out.verbs.back().name == group) continue;
+  out.verbs = verbs_of(manual, "");
+  for (const std::string_view group : groups_of(manual)) {
     Manual::Verb& one = out.verbs.emplace_back();
     one.name = group;
     one.summary = "verbs of two words; alone it lists them";
@@ -221,6 +251,24 @@ std::string bash_globals(const Manual& manual) {
          "    COMPREPLY=($(compgen -W \"$offered\" -- \"$cur\"))\n    return\n  fi\n";
 }
 
+// The second word of a group's verb is offered, or makes the verb whole: "image ls".
+std::string bash_groups(const Manual& manual) {
+  std::string cases;
+  for (const std::string_view group : groups_of(manual)) {
+    cases += "  " + std::string(group) +
+             ")\n"
+             "    if ((at + 1 >= COMP_CWORD)); then\n"
+             "      COMPREPLY=($(compgen -W '" +
+             seconds_of(manual, group) +
+             "' -- \"$cur\"))\n"
+             "      return\n"
+             "    fi\n"
+             "    verb+=\" ${COMP_WORDS[at+1]}\"\n"
+             "    ;;\n";
+  }
+  return cases.empty() ? "" : "  case $verb in\n" + cases + "  esac\n";
+}
+
 constexpr const char* kZshHead = R"sh(#compdef @name@
 # zsh completion for @name@
 @function@_names() {
@@ -234,53 +282,113 @@ constexpr const char* kZshHead = R"sh(#compdef @name@
   verbs=(
 )sh";
 
+// 'NAME:SUMMARY' as _describe takes it.
+std::string zsh_described(std::string_view name, std::string_view summary) {
+  return "'" + std::string(name) + ":" + zsh_quoted(escaped(summary, ":")) + "'";
+}
+
+std::string zsh_case(std::string_view word, const Manual::Verb& verb) {
+  return "        " + std::string(word) + ")\n          _arguments '--help[explain the verb]'" +
+         zsh_flags(verb.flags, "          ") + zsh_words(verb) + "\n          ;;\n";
+}
+
+// A function for each group, which completes its second word and what follows.
+std::string zsh_groups(const Manual& manual) {
+  std::string out;
+  for (const std::string_view group : groups_of(manual)) {
+    out += "@function@_" + std::string(group) +
+           "() {\n  local curcontext=$curcontext state line\n  local -a verbs\n  verbs=(\n";
+    for (const Manual::Verb& verb : verbs_of(manual, group))
+      out += "    " + zsh_described(second_of(verb), verb.summary) + "\n";
+    out +=
+        "  )\n  _arguments -C '1: :->verb' '*:: :->words'\n"
+        "  case $state in\n"
+        "    verb) _describe verb verbs ;;\n"
+        "    words)\n"
+        "      case $line[1] in\n";
+    for (const Manual::Verb& verb : verbs_of(manual, group))
+      out += zsh_case(second_of(verb), verb);
+    out += "      esac\n      ;;\n  esac\n}\n";
+  }
+  return out;
+}
+
+// Where a verb's flags and names are offered. The "rm" of "network rm" is not the verb rm.
+std::string fish_condition(const Manual& manual, const Manual::Verb& verb) {
+  const std::string_view group = group_of(verb);
+  if (group.empty()) {
+    std::string condition = "__fish_seen_subcommand_from " + std::string(verb.name);
+    for (const Manual::Verb& other : manual.verbs) {
+      if (group_of(other).empty() || second_of(other) != verb.name) continue;
+      condition += "; and not __fish_seen_subcommand_from " + std::string(group_of(other));
+    }
+    return condition;
+  }
+  return "__fish_seen_subcommand_from " + std::string(group) +
+         "; and __fish_seen_subcommand_from " + std::string(second_of(verb));
+}
+
+// The second words, where none of them stands yet.
+std::string fish_seconds(const Manual& manual, std::string_view group) {
+  std::string out;
+  const std::string condition = "__fish_seen_subcommand_from " + std::string(group) +
+                                "; and not __fish_seen_subcommand_from " +
+                                seconds_of(manual, group);
+  for (const Manual::Verb& verb : verbs_of(manual, group)) {
+    out += "complete -c @name@ -n '" + condition + "' -a " + std::string(second_of(verb)) +
+           " -d '" + escaped(verb.summary, "'\\") + "'\n";
+  }
+  return out;
+}
+
 }  // namespace
 
-std::string bash_completion(const Manual& whole) {
-  const Manual manual = folded(whole);
-  std::string out =
-      kBashHead + bash_globals(manual) + "  local flags='' names=''\n  case $verb in\n";
+std::string bash_completion(const Manual& manual) {
+  std::string out = kBashHead + bash_globals(folded(manual)) + bash_groups(manual) +
+                    "  local flags='' names=''\n  case $verb in\n";
   for (const Manual::Verb& verb : manual.verbs) {
-    out += "  " + std::string(verb.name) + ")\n    case $prev in\n" + bash_values(verb.flags) +
+    out += "  '" + std::string(verb.name) + "')\n    case $prev in\n" + bash_values(verb.flags) +
            "    esac\n    flags='" + shown_flags(verb.flags) + " --help'\n";
     if (verb.takes_name) out += "    names=yes\n";
     out += "    ;;\n";
   }
-  out += "  help) flags='' COMPREPLY=($(compgen -W '" + verb_names(manual) +
+  out += "  help) flags='' COMPREPLY=($(compgen -W '" + verb_names(folded(manual)) +
          "' -- \"$cur\")); return ;;\n";
   return filled(out + kBashTail, manual);
 }
 
-std::string zsh_completion(const Manual& whole) {
-  const Manual manual = folded(whole);
+std::string zsh_completion(const Manual& manual) {
   std::string out = kZshHead;
-  for (const Manual::Verb& verb : manual.verbs) {
-    out += "    '" + std::string(verb.name) + ":" + zsh_quoted(escaped(verb.summary, ":")) + "'\n";
-  }
+  for (const Manual::Verb& verb : folded(manual).verbs)
+    out += "    " + zsh_described(verb.name, verb.summary) + "\n";
   out += "  )\n  _arguments -C" + zsh_flags(manual.globals, "    ") +
          " \\\n    '1: :->verb' \\\n    '*:: :->words'\n"
          "  case $state in\n"
          "    verb) _describe verb verbs ;;\n"
          "    words)\n"
          "      case $line[1] in\n";
-  for (const Manual::Verb& verb : manual.verbs) {
-    out += "        " + std::string(verb.name) +
-           ")\n          _arguments '--help[explain the verb]'" +
-           zsh_flags(verb.flags, "          ") + zsh_words(verb) + "\n          ;;\n";
+  for (const Manual::Verb& verb : verbs_of(manual, ""))
+    out += zsh_case(verb.name, verb);
+  for (const std::string_view group : groups_of(manual)) {
+    out += "        " + std::string(group) + ") @function@_" + std::string(group) + " ;;\n";
   }
-  return filled(out + "      esac\n      ;;\n  esac\n}\n@function@ \"$@\"\n", manual);
+  return filled(
+      out + "      esac\n      ;;\n  esac\n}\n" + zsh_groups(manual) + "@function@ \"$@\"\n",
+      manual);
 }
 
-std::string fish_completion(const Manual& whole) {
-  const Manual manual = folded(whole);
+std::string fish_completion(const Manual& manual) {
   std::string out = "# fish completion for @name@\ncomplete -c @name@ -f\n";
   for (const Flag& flag : manual.globals)
     out += fish_flag(flag, "__fish_use_subcommand");
-  for (const Manual::Verb& verb : manual.verbs) {
-    const std::string name(verb.name);
-    out += "complete -c @name@ -n __fish_use_subcommand -a " + name + " -d '" +
+  for (const Manual::Verb& verb : folded(manual).verbs) {
+    out += "complete -c @name@ -n __fish_use_subcommand -a " + std::string(verb.name) + " -d '" +
            escaped(verb.summary, "'\\") + "'\n";
-    const std::string condition = "__fish_seen_subcommand_from " + name;
+  }
+  for (const std::string_view group : groups_of(manual))
+    out += fish_seconds(manual, group);
+  for (const Manual::Verb& verb : manual.verbs) {
+    const std::string condition = fish_condition(manual, verb);
     for (const Flag& flag : verb.flags)
       out += fish_flag(flag, condition);
     if (verb.takes_name)

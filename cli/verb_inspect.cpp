@@ -17,6 +17,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/volumes.hpp"
+#include "network/documents.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::cli {
@@ -85,6 +86,8 @@ void write_network(const network::GuestNetwork& now, json::Writer& writer) {
   writer.member("gateway", has ? to_text(first.gateway4) : "");
   writer.member("macAddress", has ? to_text(first.mac) : "");
   write_ports(now.ports, writer);
+  writer.key("bandwidth").begin_object();  // bits per second; 0: no limit
+  writer.member("in", now.bandwidth.in).member("out", now.bandwidth.out).end_object();
   writer.key("networks").begin_object();
   for (const network::Endpoint& one : now.endpoints) {
     writer.key(one.network);
@@ -135,12 +138,18 @@ Result<void> write_guest(const Guests& guests, const Guest& guest, json::Writer&
   writer.begin_object();
   for (const json::Member& member : record.root().members()) {
     const std::string_view key = member.key.as_text();
-    if (key == "last" || key == "version" || key == "quickEnds" || key == "restarts") continue;
+    if (key == "last" || key == "version" || key == "quickEnds" || key == "restarts" ||
+        key == "traffic")
+      continue;
     writer.key(key);
     copy_value(member.value, writer);
   }
   write_state(guest, writer);
   write_network(TRY(engine::network_of(guests, guest.record)), writer);
+  if (engine::has_own_network(guest.record.request)) {
+    writer.key("traffic");
+    json::encode(writer, json::Rule(), TRY(engine::traffic_of(guests, guest.record)));
+  }
   TRY(write_mounts(guests, guest, writer));
   writer.key("paths").begin_object();
   writer.member("guest", guests.path_of(guest.record));

@@ -17,6 +17,7 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/guest_network.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -52,6 +53,16 @@ Result<std::vector<Guest>> chosen(const EverydayCall& call, const Guests& guests
   return found;
 }
 
+// Of its own interfaces over all its lives and reconnects; with a foreign network, what that shows.
+std::optional<Traffic> traffic_of(const Guests& guests, const Guest& guest) {
+  if (engine::has_own_network(guest.record.request)) {
+    const Result<network::Counters> all = engine::traffic_of(guests, guest.record);
+    if (all) return Traffic{all->in_bytes, all->out_bytes};
+  }
+  const std::string path = "/proc/" + std::to_string(guest.pid.value) + "/net/dev";
+  return parse_net_dev(fs::read_file(At::cwd(), path, 1U << 20U).value_or(""));
+}
+
 Sample look(const Guests& guests, const Guest& guest) {
   Sample sample;
   sample.id = guest.record.id;
@@ -61,8 +72,7 @@ Sample look(const Guests& guests, const Guest& guest) {
   if (!stats) return sample;  // it ended at this moment
   sample.stats = *std::move(stats);
   sample.at_ns = now_ns();
-  const std::string path = "/proc/" + std::to_string(guest.pid.value) + "/net/dev";
-  sample.network = parse_net_dev(fs::read_file(At::cwd(), path, 1U << 20U).value_or(""));
+  sample.network = traffic_of(guests, guest);
   return sample;
 }
 

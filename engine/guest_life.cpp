@@ -83,6 +83,8 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
   const EndFacts facts = facts_of(guests, record, status, action);
   note_usage_end(guests, record);
   TRY(runtime::remove(guests.context(), record.id, true));
+  // The interfaces are still there: the monitor holds their namespace.
+  if (Result<network::Counters> traffic = traffic_of(guests, record)) record.traffic = *traffic;
   TRY(detach_network(guests, record));
   TRY(clear_contents(guests, record));
   record.last.finished = now_text();

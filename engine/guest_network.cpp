@@ -1,7 +1,6 @@
 #include "engine/guest_network.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 #include <fcntl.h>
 
@@ -22,35 +21,6 @@ Result<Mode> mode_of(const RunRequest& request) {
   std::vector<std::string> texts{request.network};
   texts.insert(texts.end(), request.more_networks.begin(), request.more_networks.end());
   return network::parse_mode(texts);
-}
-
-// "100M" and "1.5G" bits a second, as bytes a second; 0: no limit.
-Result<std::uint64_t> parse_bandwidth(const char* flag, const std::string& text) {
-  if (text.empty() || text == "-1") return std::uint64_t{0};
-  const auto bad = [&](const char* why) {
-    return Error(Code::kInvalid, std::string(flag) + " " + quote(text) + ": " + why)
-        .hint("bits a second such as 64k, 100M or 1G");
-  };
-  constexpr std::string_view kUnits = "kMG";
-  const std::size_t unit = kUnits.find(text.back());
-  const bool has_unit = unit != std::string_view::npos;
-  double bits = 0;
-  const char* const end = text.data() + text.size() - (has_unit ? 1 : 0);
-  const auto [stop, error] = std::from_chars(text.data(), end, bits, std::chars_format::fixed);
-  if (error != std::errc() || stop != end) return bad("not a rate");
-  for (std::size_t i = 0; has_unit && i <= unit; ++i)
-    bits *= 1000;
-  constexpr double kLeast = 8000;  // less than a full packet in ten seconds
-  constexpr double kMost = 8e12;
-  if (bits < kLeast || bits > kMost) return bad("from 8k to 8000G");
-  return static_cast<std::uint64_t>(bits / 8);
-}
-
-Result<network::Bandwidth> bandwidth_of(const RunRequest& request) {
-  network::Bandwidth bandwidth;
-  bandwidth.in = TRY(parse_bandwidth("--bandwidth-in", request.bandwidth_in));
-  bandwidth.out = TRY(parse_bandwidth("--bandwidth-out", request.bandwidth_out));
-  return bandwidth;
 }
 
 // What resolv.conf takes: addresses, and words without blanks that could begin another line.
@@ -106,6 +76,18 @@ Result<std::vector<network::Publish>> parse_all(const std::vector<std::string>& 
   return ports;
 }
 
+Result<network::Bandwidth> bandwidth_of(const RunRequest& request) {
+  network::Bandwidth bandwidth;
+  const auto limits = [](const std::string& text) { return !text.empty() && text != "-1"; };
+  if (limits(request.bandwidth_in)) {
+    bandwidth.in = TRY(network::parse_rate("--bandwidth-in", request.bandwidth_in));
+  }
+  if (limits(request.bandwidth_out)) {
+    bandwidth.out = TRY(network::parse_rate("--bandwidth-out", request.bandwidth_out));
+  }
+  return bandwidth;
+}
+
 Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestRecord& record,
                                          const std::string& files) {
   Mode mode = TRY(mode_of(request));
@@ -145,6 +127,11 @@ Result<void> forget_text(std::vector<std::string>& texts, const network::Publish
   return Error(Code::kNotFound,
                "guest " + quote(guest) + " has not published " + network::to_text(port))
       .hint("vrun port " + guest + " lists its ports");
+}
+
+Result<Fd> netns_of(const Guests& guests, Pid pid) {
+  return sys::open(At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net",
+                   O_RDONLY);
 }
 
 }  // namespace
@@ -213,8 +200,7 @@ Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid
   const network::AttachRequest request =
       TRY(to_attach(record.request, record, fs::join(guests.path_of(record), "files")));
   if (guests.host().nested()) return attach_uplink(guests, record, request, pid);
-  const Fd netns = TRY(sys::open(
-      At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
+  const Fd netns = TRY(netns_of(guests, pid));
   network::Networks networks = TRY(networks_of(guests));
   network::Attachment attached = TRY(networks.attach(request, netns));
   for (const std::string& warning : attached.warnings())
@@ -243,12 +229,6 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
 }
 
 namespace {
-
-// Of a guest that runs.
-Result<Fd> netns_of(const Guests& guests, const Guest& guest) {
-  return sys::open(
-      At::cwd(), guests.host().proc + "/" + std::to_string(guest.pid.value) + "/ns/net", O_RDONLY);
-}
 
 Result<void> refuse_rootless(const Guests& guests, const char* what) {
   if (!guests.host().nested()) return {};
@@ -279,7 +259,7 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
   network::Networks networks = TRY(networks_of(guests));
   TRY(networks.find(join.network));
   if (locked.guest.runs()) {
-    const Fd netns = TRY(netns_of(guests, locked.guest));
+    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
     TRY(networks.connect(record.name, join, netns));
   }
   return locked.save();
@@ -310,7 +290,7 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
         .hint("take them back first: vrun update --publish-rm");
   }
   if (locked.guest.runs()) {
-    const Fd netns = TRY(netns_of(guests, locked.guest));
+    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
     network::Networks networks = TRY(networks_of(guests));
     TRY(networks.disconnect(record.name, name, netns));
   }
@@ -327,9 +307,8 @@ Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
   const network::Bandwidth bandwidth = TRY(bandwidth_of(request));
   TRY(check_network(request));
   if (locked.guest.runs() && request.network != "none" && !shares_network(request)) {
-    const Fd netns = TRY(netns_of(guests, locked.guest));
     network::Networks networks = TRY(networks_of(guests));
-    TRY(networks.limit(record.name, bandwidth, netns));
+    TRY(networks.limit(record.name, bandwidth));
   }
   return locked.save();
 }
@@ -350,6 +329,17 @@ Result<network::GuestNetwork> network_of(const Guests& guests, const GuestRecord
   none.guest = record.name;
   none.ports = TRY(parse_all(record.request.publish));
   return none;
+}
+
+Result<network::Counters> traffic_of(const Guests& guests, const GuestRecord& record) {
+  const network::Networks networks = TRY(networks_of(guests));
+  network::Counters sum = record.traffic;
+  sum += TRY(networks.counters(record.name));
+  return sum;
+}
+
+bool has_own_network(const RunRequest& request) {
+  return !shares_network(request) && request.network != "none";
 }
 
 Result<void> rename_network(const Guests& guests, const std::string& old_name,

@@ -2,6 +2,7 @@
 // of its program, and again when it has ended.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,11 @@ Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
 Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);
 // What it has at the moment; nothing while it does not run, but for the ports that were asked for.
 Result<network::GuestNetwork> network_of(const Guests& guests, const GuestRecord& record);
+// Of all its lives, over all networks that it was on. A life whose monitor was killed before it
+// ended is missing: nobody was there to read its last numbers.
+Result<network::Counters> traffic_of(const Guests& guests, const GuestRecord& record);
+// Does it have interfaces of vrun, whose traffic_of() counts?
+bool has_own_network(const RunRequest& request);
 Result<void> rename_network(const Guests& guests, const std::string& old_name,
                             const GuestRecord& record);
 // After the guest's end; nothing attached is success.

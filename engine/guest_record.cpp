@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/json_table.hpp"
+#include "network/documents.hpp"
 
 namespace vrun::engine {
 
@@ -45,10 +46,10 @@ constexpr auto json_fields(const RunRequest*) {
       field("readOnly", &R::read_only), field("volumes", &R::volumes), field("mounts", &R::mounts),
       field("tmpfs", &R::tmpfs), field("devices", &R::devices), field("contents", &R::contents),
       field("network", &R::network, {.always = true}), field("publish", &R::publish),
-      field("moreNetworks", &R::more_networks), field("bandwidthIn", &R::bandwidth_in),
-      field("bandwidthOut", &R::bandwidth_out), field("networkAliases", &R::network_aliases),
+      field("moreNetworks", &R::more_networks), field("networkAliases", &R::network_aliases),
       field("addHosts", &R::add_hosts), field("dns", &R::dns), field("dnsSearch", &R::dns_search),
       field("dnsOptions", &R::dns_options), field("ip", &R::ip), field("ip6", &R::ip6),
+      field("bandwidthIn", &R::bandwidth_in), field("bandwidthOut", &R::bandwidth_out),
       field("privileged", &R::privileged), field("noNewPrivileges", &R::no_new_privileges),
       field("capAdd", &R::cap_add), field("capDrop", &R::cap_drop),
       field("securityOpts", &R::security_opts), field("sysctls", &R::sysctls),
@@ -87,15 +88,16 @@ constexpr auto json_fields(const VolumeUse*) {
 constexpr auto json_fields(const GuestRecord*) {
   using json::field;
   using G = GuestRecord;
-  return json::fields(
-      field("version", &G::version, {.min = 1, .max = 1, .required = true}),
-      field("id", &G::id, {.required = true, .non_empty = true}),
-      field("name", &G::name, {.required = true, .non_empty = true}),
-      field("tenant", &G::tenant, {.required = true}), field("image", &G::image),
-      field("manifest", &G::manifest_digest), field("created", &G::created),
-      field("request", &G::request), field("volumes", &G::volumes), field("firstId", &G::first_id),
-      field("joinedId", &G::joined_id), field("desired", &G::desired, {.always = true}),
-      field("restarts", &G::restarts), field("quickEnds", &G::quick_ends), field("last", &G::last));
+  return json::fields(field("version", &G::version, {.min = 1, .max = 1, .required = true}),
+                      field("id", &G::id, {.required = true, .non_empty = true}),
+                      field("name", &G::name, {.required = true, .non_empty = true}),
+                      field("tenant", &G::tenant, {.required = true}), field("image", &G::image),
+                      field("manifest", &G::manifest_digest), field("created", &G::created),
+                      field("request", &G::request), field("volumes", &G::volumes),
+                      field("firstId", &G::first_id), field("joinedId", &G::joined_id),
+                      field("desired", &G::desired, {.always = true}),
+                      field("restarts", &G::restarts), field("quickEnds", &G::quick_ends),
+                      field("last", &G::last), field("traffic", &G::traffic));
 }
 
 std::string GuestRecord::label(std::string_view key) const {

@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "engine/request.hpp"
+#include "network/counters.hpp"
 
 namespace vrun::engine {
 
@@ -55,6 +56,7 @@ struct GuestRecord {
   std::uint32_t restarts = 0;    // by its policy, since it was last started by hand
   std::uint32_t quick_ends = 0;  // lives in a row that were too short to count as one: the back-off
   LastExit last;
+  network::Counters traffic;  // of its ended lives
 
   // What its root is outside, for a guest without --userns host.
   std::uint32_t outside_root() const { return joined_id != 0 ? joined_id : first_id; }

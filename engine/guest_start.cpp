@@ -100,8 +100,13 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
 
 struct Running {
   sys::Child child;
-  Fd console;
+  Fd console, netns;
 };
+
+Result<Fd> open_netns(const Guests& guests, Pid pid) {
+  return sys::open(At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net",
+                   O_RDONLY);
+}
 
 Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Making& making) {
   const GuestRecord& record = locked.guest.record;
@@ -118,7 +123,11 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
   } else {
     options.create.stdio = making.pipes.stdio();
   }
-  options.before_start = [&](Pid pid) { return attach_network(guests, record, pid); };
+  options.before_start = [&](Pid pid) -> Result<void> {
+    const bool own = has_own_network(record.request) && !guests.host().nested();
+    if (own) running.netns = TRY(open_netns(guests, pid));
+    return attach_network(guests, record, pid);
+  };
   Result<int> run = runtime::run(guests.context(), options);
   if (!run) return in_flag_words(std::move(run).error(), making.spec, record);
   return running;
@@ -171,6 +180,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   static_cast<void>(sys::unlink(call.place.dir, "restarting"));
   call.pidfd = std::move(running.child.pidfd);
   call.console = std::move(running.console);
+  call.netns = std::move(running.netns);
   call.pipes = std::move(making.pipes);
   call.client = std::move(request.client);
   call.client_flags = request.client_flags;
@@ -254,6 +264,10 @@ Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& re
   call.adopt = true;
   call.place = TRY(claim_monitor(guests, record));
   call.pidfd = TRY(runtime::open_init(guests.context(), record.id));
+  if (has_own_network(record.request)) {
+    // A guest that ends at this moment is adopted all the same.
+    if (Result<Fd> netns = open_netns(guests, locked.guest.pid)) call.netns = *std::move(netns);
+  }
   const oci::ImageConfig config = TRY(read_image_config(locked.dir()));
   call.log = TRY(log_limits(record.request));
   call.health = TRY(health_rules(record.request, config));

@@ -106,6 +106,7 @@ Result<void> add_call(Words& words, const MonitorCall& call) {
   TRY(words.descriptor("lock", call.place.lock));
   TRY(words.descriptor("logs", call.logs));
   TRY(words.descriptor("pidfd", call.pidfd));
+  TRY(words.descriptor("netns", call.netns));
   TRY(words.descriptor("in", call.pipes.in));
   TRY(words.descriptor("out", call.pipes.out));
   TRY(words.descriptor("err", call.pipes.err));

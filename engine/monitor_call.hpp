@@ -60,6 +60,7 @@ struct HealthRules {  // interval 0: none
 struct MonitorCall {
   MonitorPlace place;
   Fd logs, pidfd;
+  Fd netns;  // held to the end, so that the traffic of its interfaces can be read
   GuestPipes pipes;
   Fd console, client, notify;
   int client_flags = 0;

@@ -43,12 +43,12 @@ struct RunRequest {
   // What it sees.
   bool read_only = false;
   std::vector<std::string> volumes, mounts, tmpfs, devices;
-  std::vector<std::string> contents;        // of manifests: secret:NAME:TARGET, config:NAME:TARGET
-  std::string network = "default";          // none, host, container:NAME, or a network
-  std::vector<std::string> more_networks;   // --network again, and `network connect`
-  std::string bandwidth_in, bandwidth_out;  // bits per second: "100M"; empty: no limit
+  std::vector<std::string> contents;       // of manifests: secret:NAME:TARGET, config:NAME:TARGET
+  std::string network = "default";         // none, host, container:NAME, or a network
+  std::vector<std::string> more_networks;  // --network again, and `network connect`
   std::vector<std::string> publish, network_aliases, add_hosts, dns, dns_search, dns_options;
   std::string ip, ip6;
+  std::string bandwidth_in, bandwidth_out;  // "100M"
 
   // What it may do.
   bool privileged = false;

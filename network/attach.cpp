@@ -73,7 +73,7 @@ Result<void> bring_up(Session& session, GuestRecord& record, const std::vector<N
   for (std::size_t i = 0; i < networks.size(); ++i)
     TRY(plug_in(session, networks[i], record.net.endpoints[i], netns));
   if (const Endpoint* out = way_out(record)) TRY(add_default_routes(*out, netns));
-  if (record.net.bandwidth != Bandwidth{}) TRY(set_limits(session, record, netns));
+  if (record.net.bandwidth != Bandwidth{}) TRY(set_limits(session, record));
   TRY(open_ports(session, record, record.net.ports));
   TRY(write_own_hosts(session, record));
   for (const Endpoint& endpoint : record.net.endpoints)
@@ -88,14 +88,14 @@ Result<GuestRecord> known_guest(Session& session, const std::string& guest) {
       .hint("it is not running, or runs with --network none, host or container:NAME");
 }
 
-void add(Counters& sum, const LinkStats& host_side) {
-  // What the host's end received is what the guest sent.
-  sum.in_bytes += host_side.sent_bytes;
-  sum.in_packets += host_side.sent_packets;
-  sum.in_dropped += host_side.sent_dropped;
-  sum.out_bytes += host_side.received_bytes;
-  sum.out_packets += host_side.received_packets;
-  sum.out_dropped += host_side.received_dropped;
+// What the host's end received is what the guest sent.
+Counters counters_of(const LinkStats& host_side) {
+  return {.in_bytes = host_side.sent_bytes,
+          .in_packets = host_side.sent_packets,
+          .in_dropped = host_side.sent_dropped,
+          .out_bytes = host_side.received_bytes,
+          .out_packets = host_side.received_packets,
+          .out_dropped = host_side.received_dropped};
 }
 
 std::vector<Endpoint>::iterator find_endpoint(GuestRecord& record, const std::string& network) {
@@ -123,6 +123,16 @@ Result<void> undo_publish(Session& session, GuestRecord& record,
 }
 
 }  // namespace
+
+Counters& Counters::operator+=(const Counters& more) {
+  in_bytes += more.in_bytes;
+  in_packets += more.in_packets;
+  in_dropped += more.in_dropped;
+  out_bytes += more.out_bytes;
+  out_packets += more.out_packets;
+  out_dropped += more.out_dropped;
+  return *this;
+}
 
 Attachment::Attachment(Attachment&& other) noexcept
     : networks_(std::exchange(other.networks_, nullptr)),
@@ -180,6 +190,7 @@ Result<Endpoint> Networks::connect(const std::string& guest, const Join& join, c
   Undo undo([&] {
     static_cast<void>(leave_names(session, record, endpoint));
     static_cast<void>(session.links.remove(endpoint.host_side));
+    static_cast<void>(remove_shaper(session, endpoint));
     static_cast<void>(release_endpoint(session, endpoint));
     static_cast<void>(session.records.save(before));
   });
@@ -189,7 +200,7 @@ Result<Endpoint> Networks::connect(const std::string& guest, const Join& join, c
     TRY(add_default_routes(endpoint, netns.get()));
     TRY(open_ports(session, record, record.net.ports));
   }
-  if (record.net.bandwidth != Bandwidth{}) TRY(set_limits(session, record, netns.get()));
+  if (record.net.bandwidth != Bandwidth{}) TRY(set_limits(session, record));
   TRY(write_own_hosts(session, record));
   TRY(join_names(session, record, endpoint));
   undo.commit();
@@ -208,12 +219,13 @@ Result<void> Networks::disconnect(const std::string& guest, const std::string& n
   }
   const Endpoint endpoint = *found;
   const std::optional<Link> link = TRY(session.links.find(endpoint.host_side));
-  if (link) add(record.past, link->stats);
+  if (link) record.past += counters_of(link->stats);
   const bool was_way_out = way_out(record) == &*found;
   record.net.endpoints.erase(found);
   TRY(session.records.save(record));
   if (was_way_out && !record.net.ports.empty()) TRY(sync_rules(session));
   TRY(session.links.remove(endpoint.host_side));
+  TRY(remove_shaper(session, endpoint));
   TRY(leave_names(session, record, endpoint));
   TRY(release_endpoint(session, endpoint));
   TRY(write_own_hosts(session, record));
@@ -252,13 +264,20 @@ Result<void> Networks::unpublish(const std::string& guest, const std::vector<Pub
   return undo_publish(session, record, removed);
 }
 
-Result<void> Networks::limit(const std::string& guest, const Bandwidth& bandwidth,
-                             const Fd& netns) {
+Result<void> Networks::limit(const std::string& guest, const Bandwidth& bandwidth) {
   Session session = TRY(begin());
-  GuestRecord record = TRY(known_guest(session, guest));
+  const GuestRecord before = TRY(known_guest(session, guest));
+  if (before.net.bandwidth == bandwidth) return {};
+  GuestRecord record = before;
   record.net.bandwidth = bandwidth;
-  TRY(set_limits(session, record, netns.get()));
-  return session.records.save(record);
+  Undo undo([&] {
+    static_cast<void>(set_limits(session, before));
+    static_cast<void>(session.records.save(before));
+  });
+  TRY(session.records.save(record));
+  TRY(set_limits(session, record));
+  undo.commit();
+  return {};
 }
 
 Result<void> Networks::rename(const std::string& guest, const std::string& name,
@@ -290,7 +309,7 @@ Result<Counters> Networks::counters(const std::string& guest) const {
   LinkTable links = TRY(LinkTable::open());
   for (const Endpoint& endpoint : record->net.endpoints) {
     const std::optional<Link> link = TRY(links.find(endpoint.host_side));
-    if (link) add(sum, link->stats);
+    if (link) sum += counters_of(link->stats);
   }
   return sum;
 }

@@ -1,5 +1,7 @@
 #include <array>
+#include <charconv>
 #include <cstdio>
+#include <ctime>
 
 #include "base/text.hpp"
 #include "network/host_settings.hpp"
@@ -20,9 +22,14 @@ Error taken(Session& session, const Network& network, const std::string& address
   Error error(Code::kExists,
               "address " + address + " of network " + quote(network.name) + " is in use");
   const Result<std::string> owner = session.records.owner(network.bridge, address);
-  if (!owner) return std::move(error).hint("an interface of a guest that has ended still has it");
+  if (!owner)
+    return std::move(error).hint(
+        "an interface of a guest that has ended still has it: another guest or process uses its "
+        "network");
   return std::move(error).hint("guest " + quote(owner->substr(owner->find('/') + 1)) + " has it");
 }
+
+constexpr std::string_view kShaperPrefix = "vi";
 
 // An address that somebody wants by name.
 Result<void> lease_static(Session& session, const Network& network, const std::string& address,
@@ -38,6 +45,18 @@ Result<void> lease_static(Session& session, const Network& network, const std::s
 // The interface of a guest that has ended lives as long as anybody uses its namespace.
 Result<bool> is_plugged(Session& session, Ipv4 address) {
   return TRY(session.links.find(host_side_of(address))).has_value();
+}
+
+// The kernel takes an interface away some 20 ms after the last process of its namespace; who asks
+// for this very address (a guest that is started again) waits for that, with the lock held.
+Result<bool> stays_plugged(Session& session, Ipv4 address) {
+  constexpr timespec kPause{0, 5'000'000};
+  constexpr int kMostPauses = 200;
+  for (int i = 0; i < kMostPauses; ++i) {
+    if (!TRY(is_plugged(session, address))) return false;
+    ::nanosleep(&kPause, nullptr);
+  }
+  return true;
 }
 
 Result<std::optional<Ipv4>> choose_address(Session& session, const Network& network) {
@@ -72,7 +91,7 @@ Result<Ipv4> lease4(Session& session, const Network& network, const Join& join,
   if (!join.ipv4) return lease_any(session, network, owner);
   TRY(check_address(network.subnet4, network.gateway4, *join.ipv4));
   TRY(lease_static(session, network, to_text(*join.ipv4), owner));
-  if (!TRY(is_plugged(session, *join.ipv4))) return *join.ipv4;
+  if (!TRY(stays_plugged(session, *join.ipv4))) return *join.ipv4;
   static_cast<void>(session.records.release(network.bridge, to_text(*join.ipv4)));
   return taken(session, network, to_text(*join.ipv4));
 }
@@ -159,13 +178,39 @@ Result<void> add_default_routes(const Endpoint& endpoint, int netns) {
   return {};
 }
 
-Result<void> set_limits(Session& session, const GuestRecord& record, int netns) {
-  LinkTable inside = TRY(LinkTable::open_in(netns));
+std::string shaper_of(const Endpoint& endpoint) {
+  return std::string(kShaperPrefix) + host_side_of(endpoint.ipv4).substr(kShaperPrefix.size());
+}
+
+std::optional<Ipv4> address_of_shaper(std::string_view name) {
+  constexpr std::size_t kDigits = 8;
+  if (!name.starts_with(kShaperPrefix) || name.size() != kShaperPrefix.size() + kDigits) return {};
+  Ipv4 address;
+  const char* const end = name.data() + name.size();
+  const auto read = std::from_chars(name.data() + kShaperPrefix.size(), end, address.bits, 16);
+  if (read.ec != std::errc() || read.ptr != end) return {};
+  return address;
+}
+
+Result<void> remove_shaper(Session& session, const Endpoint& endpoint) {
+  return session.links.remove(shaper_of(endpoint));
+}
+
+Result<void> set_limits(Session& session, const GuestRecord& record) {
+  constexpr std::uint64_t kBitsPerByte = 8;
+  const Bandwidth& limits = record.net.bandwidth;
   for (const Endpoint& endpoint : record.net.endpoints) {
-    const std::optional<Link> outer = TRY(session.links.find(endpoint.host_side));
-    const std::optional<Link> inner = TRY(inside.find(endpoint.interface));
-    if (outer) TRY(session.links.limit_sending(outer->index, record.net.bandwidth.in));
-    if (inner) TRY(inside.limit_sending(inner->index, record.net.bandwidth.out));
+    const std::optional<Link> link = TRY(session.links.find(endpoint.host_side));
+    if (!link) continue;
+    TRY(session.links.limit_sending(link->index, limits.in / kBitsPerByte));
+    if (limits.out == 0) {
+      TRY(session.links.lead_received(link->index, 0));
+      TRY(remove_shaper(session, endpoint));
+      continue;
+    }
+    const Link shaper = TRY(session.links.make_shaper(shaper_of(endpoint)));
+    TRY(session.links.limit_sending(shaper.index, limits.out / kBitsPerByte));
+    TRY(session.links.lead_received(link->index, shaper.index));
   }
   return {};
 }

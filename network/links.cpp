@@ -6,9 +6,12 @@
 
 #include <arpa/inet.h>
 #include <linux/if_addr.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <linux/veth.h>
 #include <net/if.h>
 
@@ -203,6 +206,78 @@ Request token_bucket(int index, std::uint64_t bytes_per_second) {
   return request;
 }
 
+template <typename Struct>
+std::string_view bytes_of_struct(const Struct& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+// tc qdisc ... ingress: where filters for what comes in can stand.
+Request ingress_place(std::uint16_t type, std::uint16_t flags, int index) {
+  tcmsg about{};
+  about.tcm_family = AF_UNSPEC;
+  about.tcm_ifindex = index;
+  about.tcm_parent = TC_H_INGRESS;
+  about.tcm_handle = TC_H_MAKE(TC_H_INGRESS, 0U);
+  Request request(type, flags, about);
+  request.add_text(TCA_KIND, "ingress");
+  return request;
+}
+
+void add_redirect(Request& request, int to) {
+  tc_mirred mirred{};
+  mirred.action = TC_ACT_STOLEN;
+  mirred.eaction = TCA_EGRESS_REDIR;
+  mirred.ifindex = static_cast<std::uint32_t>(to);
+  const std::size_t actions = request.begin(TCA_U32_ACT);
+  const std::size_t first = request.begin(1);  // the order in which it runs
+  request.add_text(TCA_ACT_KIND, "mirred");
+  const std::size_t options = request.begin(TCA_ACT_OPTIONS);
+  request.add(TCA_MIRRED_PARMS, bytes_of_struct(mirred));
+  request.end(options);
+  request.end(first);
+  request.end(actions);
+}
+
+// u32 with a key that fits everything: older and more often there than matchall.
+Request redirect_filter(int index, int to) {
+  constexpr std::uint32_t kFirst = 1;  // among filters
+  tcmsg about{};
+  about.tcm_family = AF_UNSPEC;
+  about.tcm_ifindex = index;
+  about.tcm_parent = TC_H_MAKE(TC_H_INGRESS, 0U);
+  about.tcm_info = TC_H_MAKE(kFirst << 16U, htons(ETH_P_ALL));
+  Request request(RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, about);
+  request.add_text(TCA_KIND, "u32");
+  const std::size_t options = request.begin(TCA_OPTIONS);
+  tc_u32_sel any{};
+  any.flags = TC_U32_TERMINAL;
+  any.nkeys = 1;
+  const tc_u32_key key{};  // mask 0
+  add_redirect(request, to);
+  request.add(TCA_U32_SEL, std::string(bytes_of_struct(any)) + std::string(bytes_of_struct(key)));
+  request.end(options);
+  return request;
+}
+
+Request shaper_link(const std::string& name) {
+  Request request(RTM_NEWLINK, kMake, link_body(0, true));
+  request.add_text(IFLA_IFNAME, name);
+  const std::size_t info = request.begin(IFLA_LINKINFO);
+  request.add(IFLA_INFO_KIND, "ifb");
+  request.end(info);
+  return request;
+}
+
+// ifb, u32 and mirred are modules of many kernels, loaded when root asks for them.
+Result<void> says_what_is_missing(Result<void> done) {
+  if (done) return done;
+  const int why = done.error().sys_errno();
+  if (why != EOPNOTSUPP && why != ENOENT) return done;
+  return std::move(done).error().hint(
+      "limiting what a guest sends needs ifb, cls_u32 and act_mirred in the kernel: modprobe them, "
+      "or limit only what it receives");
+}
+
 }  // namespace
 
 Result<LinkTable> LinkTable::open() {
@@ -241,9 +316,14 @@ Result<void> LinkTable::make_bridge(const BridgeSpec& bridge) {
   request.add_text(IFLA_IFNAME, bridge.name);
   // A bridge without one takes the least of its ports' and changes it as they come and go.
   request.add(IFLA_ADDRESS, bytes_of(bridge.mac));
-  if (bridge.mtu != 0) request.add_u32(IFLA_MTU, bridge.mtu);
   add_bridge_options(request);
-  return netlink_.request(request, "make bridge " + quote(bridge.name));
+  TRY(netlink_.request(request, "make bridge " + quote(bridge.name)));
+  if (bridge.mtu == 0) return {};
+  // Only a size that is set afterwards stays when the last port goes (br_mtu_auto_adjust).
+  Request resize(RTM_NEWLINK, NLM_F_ACK, link_body(0, false));
+  resize.add_text(IFLA_IFNAME, bridge.name);
+  resize.add_u32(IFLA_MTU, bridge.mtu);
+  return netlink_.request(resize, "set the mtu of bridge " + quote(bridge.name));
 }
 
 Result<void> LinkTable::make_veth(const VethSpec& pair) {
@@ -342,6 +422,28 @@ Result<void> LinkTable::limit_sending(int index, std::uint64_t bytes_per_second)
   const int why = removed ? 0 : removed.error().sys_errno();
   if (why == ENOENT || why == EINVAL) return {};  // there was none (a default has no handle)
   return removed;
+}
+
+Result<Link> LinkTable::make_shaper(const std::string& name) {
+  Request request = shaper_link(name);
+  TRY(there_already_is_fine(says_what_is_missing(
+      netlink_.request(request, "make " + quote(name) + " to limit what a guest sends"))));
+  const std::optional<Link> made = TRY(find(name));
+  if (made) return *made;
+  return Error(Code::kState, "interface " + quote(name) + " has gone");
+}
+
+Result<void> LinkTable::lead_received(int index, int shaper) {
+  // What was there goes with the place that it stood in.
+  Request old = ingress_place(RTM_DELQDISC, NLM_F_ACK, index);
+  auto removed = netlink_.request(old, "take the way of what a guest sends back");
+  const int why = removed ? 0 : removed.error().sys_errno();
+  if (why != 0 && why != ENOENT && why != EINVAL) return removed;
+  if (shaper == 0) return {};
+  Request place = ingress_place(RTM_NEWQDISC, kMake, index);
+  TRY(says_what_is_missing(netlink_.request(place, "limit what a guest sends")));
+  Request filter = redirect_filter(index, shaper);
+  return says_what_is_missing(netlink_.request(filter, "limit what a guest sends"));
 }
 
 }  // namespace vrun::network

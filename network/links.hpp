@@ -73,6 +73,11 @@ class LinkTable {
 
   // A token bucket on what leaves through the interface; 0 bytes per second takes it away.
   Result<void> limit_sending(int index, std::uint64_t bytes_per_second);
+  // An interface that hands back what is sent into it, after its own token bucket: what came in
+  // somewhere can wait there. Up. One of this name is taken as it is.
+  Result<Link> make_shaper(const std::string& name);
+  // All that comes in by `index` passes through the interface `shaper` first (0: no longer).
+  Result<void> lead_received(int index, int shaper);
 
  private:
   explicit LinkTable(Netlink netlink) : netlink_(std::move(netlink)) {}

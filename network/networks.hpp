@@ -36,6 +36,7 @@
 #include "base/host.hpp"
 #include "base/result.hpp"
 #include "network/address.hpp"
+#include "network/counters.hpp"
 #include "network/wishes.hpp"
 
 namespace vrun::network {
@@ -68,7 +69,14 @@ struct NewNetwork {
   std::map<std::string, std::string> labels;
 };
 
-// Bytes per second; 0: no limit. `in` is what the guest receives.
+// Bits per second; 0: no limit. `in` is what the guest receives. Each of its interfaces has it for
+// itself. Both directions wait in queues of the host, which no capability inside reaches: `in` at
+// the host's end of the pair, `out` in an interface (ifb) through which all passes that arrives
+// there.
+//
+// A budget for all guests of a tenant has its place in the same scheme: one such interface for the
+// tenant and each direction with an HTB in it, whose root class has the tenant's rate and whose
+// leaves have the guests'; lead_received() leads to it instead.
 struct Bandwidth {
   std::uint64_t in = 0, out = 0;
   bool operator==(const Bandwidth&) const = default;
@@ -106,13 +114,6 @@ struct GuestNetwork {
   std::vector<Publish> ports;  // with the host ports that were taken
   Bandwidth bandwidth;
   bool operator==(const GuestNetwork&) const = default;
-};
-
-// As the guest sees it: `in` is what it received.
-struct Counters {
-  std::uint64_t in_bytes = 0, in_packets = 0, in_dropped = 0;
-  std::uint64_t out_bytes = 0, out_packets = 0, out_dropped = 0;
-  bool operator==(const Counters&) const = default;
 };
 
 // Whether detach() removes a guest's interfaces itself, which takes the kernel some 20 ms, or
@@ -174,12 +175,14 @@ class Networks {
   // Answers the ports as they are now open (host ports chosen).
   Result<std::vector<Publish>> publish(const std::string& guest, const std::vector<Publish>& ports);
   Result<void> unpublish(const std::string& guest, const std::vector<Publish>& ports);
-  Result<void> limit(const std::string& guest, const Bandwidth& bandwidth, const Fd& netns);
+  Result<void> limit(const std::string& guest, const Bandwidth& bandwidth);
   // The others find it by its new name. `hosts_file`: where its file is now; empty: as it was. A
   // guest that has nothing is success.
   Result<void> rename(const std::string& guest, const std::string& name,
                       const std::string& hosts_file);
-  Result<Counters> counters(const std::string& guest) const;  // survive disconnect and connect
+  // Of this attachment, with what went over networks that the guest has left since. All zero for a
+  // guest that has nothing.
+  Result<Counters> counters(const std::string& guest) const;
   Result<std::optional<GuestNetwork>> guest(const std::string& name) const;  // empty: has nothing
   Result<std::vector<GuestNetwork>> guests() const;                          // of this tenant
 

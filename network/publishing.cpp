@@ -175,6 +175,11 @@ Result<void> check_reachable(const GuestRecord& record, const std::vector<Publis
         .hint("ports need a network that is not internal");
   }
   for (const Publish& port : wanted) {
+    if (port.host6 && *port.host6 == Ipv6{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}) {
+      return Error(Code::kUnsupported,
+                   "publish " + to_text(port) + ": the kernel routes nothing from [::1] to guests")
+          .hint("publish on 127.0.0.1, or on an IPv6 address of an interface");
+    }
     if (!port.host6 || out->ipv6) continue;
     return Error(Code::kInvalid, "publish " + to_text(port) + ": network " + quote(out->network) +
                                      " has no IPv6 addresses");

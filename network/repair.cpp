@@ -51,8 +51,10 @@ Result<InUse> in_use(Session& session) {
   if (!session.busy.empty()) used.owners.insert(session.busy);
   for (const GuestRecord& record : TRY(session.records.all_guests())) {
     used.owners.insert(owner_of(record));
-    for (const Endpoint& endpoint : record.net.endpoints)
+    for (const Endpoint& endpoint : record.net.endpoints) {
       used.interfaces.insert(endpoint.host_side);
+      if (record.net.bandwidth.out != 0) used.interfaces.insert(shaper_of(endpoint));
+    }
   }
   return used;
 }
@@ -95,6 +97,23 @@ Result<void> remove_stray_links(Session& session, const InUse& used,
   return {};
 }
 
+// They are no ports of a bridge; the address in the name says whose they are, as no two networks of
+// a host share one.
+Result<void> remove_stray_shapers(Session& session, const InUse& used,
+                                  const std::vector<Network>& networks,
+                                  const std::vector<Link>& links) {
+  if (!session.busy.empty()) return {};
+  for (const Link& link : links) {
+    const std::optional<Ipv4> address = address_of_shaper(link.name);
+    if (!address || used.interfaces.contains(link.name)) continue;
+    const bool ours = std::any_of(networks.begin(), networks.end(), [&](const Network& network) {
+      return network.subnet4.contains(*address);
+    });
+    if (ours) TRY(session.links.remove(link.name));
+  }
+  return {};
+}
+
 Result<void> check_rules(Session& session, const std::vector<Network>& networks,
                          const std::set<std::string>& links) {
   for (const Network& network : networks) {
@@ -121,6 +140,7 @@ Result<void> take_down(Session& session, GuestRecord record, Links links) {
   for (const Endpoint& endpoint : record.net.endpoints) {
     tries.add(leave_names(session, record, endpoint));
     if (links == Links::kRemove) tries.add(session.links.remove(endpoint.host_side));
+    if (record.net.bandwidth.out != 0) tries.add(remove_shaper(session, endpoint));
     tries.add(release_endpoint(session, endpoint));
   }
   tries.add(session.records.remove_guest(record.net.tenant, record.net.guest));
@@ -140,6 +160,7 @@ Result<void> repair(Session& session) {
   const InUse used = TRY(in_use(session));
   TRY(release_orphaned_leases(session, used, networks));
   TRY(remove_stray_links(session, used, networks, links));
+  TRY(remove_stray_shapers(session, used, networks, links));
   return check_rules(session, networks, names);
 }
 

@@ -22,10 +22,12 @@ constexpr std::string_view kSets = R"(
 // guard: bridges with a published port route 127.0.0.0/8 (route_localnet), so that the host itself
 // reaches the port there; guests shall not reach the host's loopback by that. A source address that
 // does not lie behind its bridge is a lie.
-// leaving has the number of dstnat: the word is known for prerouting only.
-// departing: a guest that calls a port published by its own network would get the answer past the
-// host, from an address that it did not call. With br_netfilter such packets do not come by an
-// interface (iifname is empty here), so they are known by their source.
+// leaving has the number of dstnat: the word is known for prerouting only. The kernel never routes
+// a packet with the source ::1 out of lo, so there the port is refused at once: who tries
+// "localhost" goes on to 127.0.0.1. departing: a guest that calls a port published by its own
+// network would get the answer past the host, from an address that it did not call. With
+// br_netfilter such packets do not come by an interface (iifname is empty here), so they are known
+// by their source.
 constexpr std::string_view kChains = R"(
   chain guard {
     type filter hook prerouting priority raw; policy accept;
@@ -45,6 +47,7 @@ constexpr std::string_view kChains = R"(
   }
   chain leaving {
     type nat hook output priority -100; policy accept;
+    ip6 daddr ::1 return
     meta l4proto { tcp, udp } fib daddr type local jump published
   }
   chain forward {
@@ -61,7 +64,6 @@ constexpr std::string_view kChains = R"(
     oifname . ip saddr @onlink4 ct status dnat masquerade
     oifname . ip6 saddr @onlink6 ct status dnat masquerade
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
-    oifname @bridges ip6 saddr ::1 masquerade
   }
 )";
 

@@ -50,7 +50,14 @@ Result<void> release_endpoint(Session& session, const Endpoint& endpoint);
 // Makes the interface and gives it addresses and, if wanted, the default routes.
 Result<void> plug_in(Session& session, const Network& network, const Endpoint& endpoint, int netns);
 Result<void> add_default_routes(const Endpoint& endpoint, int netns);
-Result<void> set_limits(Session& session, const GuestRecord& record, int netns);
+// As `record` has them, in place of what was. The record is saved before: repair() knows by it
+// which shapers belong to somebody.
+Result<void> set_limits(Session& session, const GuestRecord& record);
+// The interface that limits what an endpoint's guest sends; not there is success.
+Result<void> remove_shaper(Session& session, const Endpoint& endpoint);
+std::string shaper_of(const Endpoint& endpoint);
+// The address in a name that shaper_of() has made.
+std::optional<Ipv4> address_of_shaper(std::string_view name);
 
 // ---- ports (publishing.cpp) ----
 // Reserves host ports, chooses those that are 0; nothing is reserved on failure.

@@ -209,6 +209,24 @@ Result<ExtraHost> parse_extra_host(std::string_view text) {
       .hint("write an IPv4 or IPv6 address, or host-gateway for the host itself");
 }
 
+Result<std::uint64_t> parse_rate(std::string_view flag, std::string_view text) {
+  constexpr std::uint64_t kLeast = 8000, kMost = 1'000'000'000'000;
+  constexpr std::string_view kUnits = "kmg";
+  std::uint64_t unit = 1;
+  std::string_view digits = text;
+  if (!text.empty()) {
+    const char last = static_cast<char>(text.back() | 0x20);
+    const std::size_t place = kUnits.find(last);
+    if (place != std::string_view::npos) digits.remove_suffix(1);
+    for (std::size_t i = 0; place != std::string_view::npos && i <= place; ++i)
+      unit *= 1000;
+  }
+  const auto number = parse_u64(digits);
+  if (number && *number <= kMost / unit && *number * unit >= kLeast) return *number * unit;
+  return bad(flag, text, "not a rate from 8k to 1000G bits per second")
+      .hint("100M is 100 megabits per second");
+}
+
 Result<void> check_alias(const std::string& alias) {
   const auto ok = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||

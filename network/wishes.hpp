@@ -65,6 +65,9 @@ struct ExtraHost {
 };
 Result<ExtraHost> parse_extra_host(std::string_view text);
 
+// --bandwidth 100M: bits per second, k, M and G are thousands. From 8k to 1000G.
+Result<std::uint64_t> parse_rate(std::string_view flag, std::string_view text);
+
 // A network's or guest's name as a host name in lower-case letters, digits, '-', '_', '.'.
 Result<void> check_alias(const std::string& alias);
 

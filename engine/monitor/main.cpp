@@ -5,7 +5,8 @@
 //
 //   vrun-monitor --KEY=NUMBER ... -- VRUN guest-step TENANT ID
 //
-// Descriptors: --dir (run/monitors/TENANT/ID), --logs, --pidfd, --lock (kept over exec), --in,
+// Descriptors: --dir (run/monitors/TENANT/ID), --logs, --pidfd, --lock (kept over exec), --netns
+// (likewise: while it is open the guest's interfaces live, and with them their counters), --in,
 // --out, --err (pipes) or --console (pty master), --client (somebody attached from the start),
 // --notify (gets one byte when all is ready). Numbers: --log-bytes, --log-files, --health-interval,
 // --health-timeout, --health-start, --health-retries (ms), --on-unhealthy (0 nothing, 1 kill and
@@ -45,7 +46,8 @@ constexpr int kMostWords = 12;
 constexpr int64_t kStopMs = 10000;
 
 struct Options {
-  int64_t dir = -1, logs = -1, pidfd = -1, lock = -1, in = -1, out = -1, err = -1, console = -1;
+  int64_t dir = -1, logs = -1, pidfd = -1, lock = -1, netns = -1, in = -1, out = -1, err = -1,
+          console = -1;
   int64_t client = -1, client_flags = 0, notify = -1;
   int64_t log_bytes = 10 << 20, log_files = 3;
   int64_t health_interval = 0, health_timeout = 30000, health_start = 0, health_retries = 3;
@@ -62,6 +64,7 @@ constexpr Name kNames[] = {{"dir", &Options::dir},
                            {"logs", &Options::logs},
                            {"pidfd", &Options::pidfd},
                            {"lock", &Options::lock},
+                           {"netns", &Options::netns},
                            {"in", &Options::in},
                            {"out", &Options::out},
                            {"err", &Options::err},

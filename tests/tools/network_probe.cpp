@@ -144,6 +144,11 @@ Result<void> perform(const std::string& verb, const Call& call) {
     print(TRY(call.networks.counters(call.word(0))));
     return {};
   }
+  if (verb == "limit") {
+    const Bandwidth bandwidth{parse_u64(call.flag("in")).value_or(0),
+                              parse_u64(call.flag("out")).value_or(0)};
+    return call.networks.limit(call.word(0), bandwidth);
+  }
   const Fd netns = TRY(namespace_of(call.word(1)));
   if (verb == "connect") {
     const Join join = TRY(parse_join(call.word(2)));
@@ -151,11 +156,6 @@ Result<void> perform(const std::string& verb, const Call& call) {
     return {};
   }
   if (verb == "disconnect") return call.networks.disconnect(call.word(0), call.word(2), netns);
-  if (verb == "limit") {
-    const Bandwidth bandwidth{parse_u64(call.flag("in")).value_or(0),
-                              parse_u64(call.flag("out")).value_or(0)};
-    return call.networks.limit(call.word(0), bandwidth, netns);
-  }
   return Error(Code::kInvalid, "unknown verb " + quote(verb));
 }
 

@@ -124,6 +124,9 @@ class Host(Space):
     def vrun(self, *words):
         return self.run(str(Path(runtime.path()).resolve().with_name("vrun")), *words, env=self.env)
 
+    def inspect(self, name):
+        return self.vrun("inspect", name).ok().json[0]
+
     def guest(self, name, *flags, tenant="default", attach=True):
         it = Guest(self, name, tenant)
         self.guests.append(it)
@@ -143,11 +146,11 @@ class Host(Space):
     def links(self):
         """Names of the interfaces that are vrun's."""
         all = json.loads(self.run("ip", "-j", "link").ok().out)
-        return {it["ifname"] for it in all if it["ifname"].startswith(("vr-", "ve"))}
+        return {it["ifname"] for it in all if it["ifname"].startswith(("vr-", "ve", "vi"))}
 
     def left(self):
         """Everything that belongs to guests: interfaces, leases, ports, records, names, elements of the ports' maps."""
-        found = {name for name in self.links() if name.startswith("ve")}
+        found = {name for name in self.links() if not name.startswith("vr-")}
         net = self.state / "net"
         for pattern in ("guests/*/*", "leases/*/[!.]*", "ports/*", "members/*/*"):
             found |= {str(path.relative_to(net)) for path in net.glob(pattern)}
@@ -156,7 +159,7 @@ class Host(Space):
         return found
 
     def wait_until_clean(self):
-        runtime.wait_for(lambda: not self.links() & {n for n in self.links() if n.startswith("ve")}, "the interfaces' end")
+        runtime.wait_for(lambda: not {name for name in self.links() if not name.startswith("vr-")}, "the interfaces' end")
 
     def end(self):
         for it in [*self.guests, self.outside]:

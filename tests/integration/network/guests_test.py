@@ -175,3 +175,180 @@ def what_a_network_cannot_be_is_said(host):
     host.vrun("create", "--dns", "foo", "base", "true").fails("not an address", rc=125)
     host.vrun("create", "--dns-search", "a\nnameserver 1.1.1.1", "base", "true").fails("not one word", rc=125)
     host.vrun("create", "--network", "host", "--network", "default", "base", "true").fails("cannot be joined", rc=125)
+
+
+MEBI = 1 << 20
+
+
+class _Inside(netlab.Space):
+    """The network namespace of a running guest, for programs of the host."""
+
+    def __init__(self, host, name):
+        self.number, self.running = host.inspect(name)["state"]["pid"], []
+
+    @property
+    def pid(self):
+        return self.number
+
+    def end(self):
+        for it in self.running:
+            it.kill()
+            it.wait()
+            it.stdout.close()
+
+
+def _endpoint(host, name):
+    return next(iter(host.inspect(name)["networkSettings"]["networks"].values()))
+
+
+@pytest.fixture
+def pipe(host):
+    """Megabits per second into a guest and out of it, between its namespace and the host's address."""
+    host.start(sys.executable, netlab.PEER, "sink", 91)
+
+    def pour(space, *words):
+        return float(space.run(sys.executable, netlab.PEER, "pour", *words).ok().out)
+
+    def rates(name, count):
+        facts = _endpoint(host, name)
+        inside = _Inside(host, name)
+        inside.start(sys.executable, netlab.PEER, "sink", 90)
+        try:
+            into, out = pour(host, facts["ipAddress"], 90, count), pour(inside, facts["gateway"], 91, count)
+        finally:
+            inside.end()
+        return count * 8 / into / 1e6, count * 8 / out / 1e6
+
+    return rates
+
+
+def _is_limited(rate, megabits):
+    return 0.5 * megabits < rate < 1.3 * megabits
+
+
+def bandwidth_of_a_guest_is_limited_both_ways_and_changed_while_it_runs(host, pipe):
+    host.vrun("run", "-d", "--name", "slow", "--bandwidth", "20M", "--bandwidth-out", "40M", "base", "sleep", "999").ok()
+    host.vrun("run", "-d", "--name", "free", "base", "sleep", "999").ok()
+    into, out = pipe("slow", 6 * MEBI)
+    assert _is_limited(into, 20) and _is_limited(out, 40), (into, out)
+    assert min(pipe("free", 20 * MEBI)) > 200
+    assert host.inspect("slow")["networkSettings"]["bandwidth"] == {"in": 20_000_000, "out": 40_000_000}
+    host.vrun("update", "--bandwidth", "80M", "slow").ok()
+    into, out = pipe("slow", 20 * MEBI)
+    assert _is_limited(into, 80) and _is_limited(out, 80), (into, out)
+    host.vrun("update", "--bandwidth", "-1", "slow").ok()
+    assert min(pipe("slow", 20 * MEBI)) > 200
+    assert not any(name.startswith("vi") for name in host.links())
+
+
+def a_limit_survives_reconnects_and_restarts_and_leaves_nothing(host, pipe):
+    host.vrun("network", "create", "back").ok()
+    host.vrun("run", "-d", "--name", "slow", "--bandwidth", "40M", "base", "sleep", "999").ok()
+    host.vrun("network", "connect", "back", "slow").ok()
+    host.vrun("network", "disconnect", "default", "slow").ok()
+    into, out = pipe("slow", 6 * MEBI)
+    assert _is_limited(into, 40) and _is_limited(out, 40), (into, out)
+    host.vrun("restart", "-t", "0", "slow").ok()
+    into, out = pipe("slow", 6 * MEBI)
+    assert _is_limited(into, 40) and _is_limited(out, 40), (into, out)
+    host.vrun("rm", "-f", "slow").ok()
+    runtime.wait_for(lambda: not host.left(), "the interfaces' end")
+
+
+def a_killed_command_s_shaper_is_taken_away(host):
+    host.vrun("run", "-d", "--name", "slow", "--bandwidth-out", "20M", "base", "sleep", "999").ok()
+    shaper, = (name for name in host.links() if name.startswith("vi"))
+    stray = f"vi{int(shaper[2:], 16) + 9:08x}"  # as one is called whose guest was never written down
+    host.run("ip", "link", "add", stray, "type", "ifb").ok()
+    host.run("ip", "link", "add", "vi01020304", "type", "ifb").ok()  # of nobody whom we know
+    host.vrun("network", "prune").ok()
+    assert {name for name in host.links() if name.startswith("vi")} == {shaper, "vi01020304"}
+
+
+def counters_only_grow_over_reconnects_and_restarts(host, pipe):
+    host.vrun("network", "create", "back").ok()
+    host.vrun("run", "-d", "--name", "web", "base", "sleep", "999").ok()
+    pipe("web", 3 * MEBI)
+    seen = [host.inspect("web")["traffic"]]
+    assert seen[0]["inBytes"] > 3 * MEBI and seen[0]["outBytes"] > 3 * MEBI
+    for words in (("network", "connect", "back", "web"), ("network", "disconnect", "default", "web"),
+                  ("network", "connect", "default", "web"), ("restart", "-t", "0", "web"), ("stop", "-t", "0", "web")):
+        host.vrun(*words).ok()
+        seen.append(host.inspect("web")["traffic"])
+        assert all(seen[-1][key] >= seen[-2][key] for key in seen[-1]), (words, seen[-2:])
+    host.vrun("start", "web").ok()
+    pipe("web", 3 * MEBI)
+    assert host.inspect("web")["traffic"]["inBytes"] >= seen[-1]["inBytes"] + 3 * MEBI
+    use, = host.vrun("stats", "--no-stream", "--format", "json", "web").ok().json
+    assert use["network"]["in"] > 6 * MEBI and use["network"]["out"] > 6 * MEBI
+
+
+# --- what is shown of ports ------------------------------------------------------------------
+
+def chosen_ports_are_shown_as_they_are(host):
+    _web(host, "-p", "80", "-p", "127.0.0.1:9000-9001:90-91/udp")
+    port = int(host.vrun("port", "web", "80").ok().out.splitlines()[0].rpartition(":")[2])
+    assert _fetch(host, f"http://127.0.0.1:{port}/") == "hello from web\n"
+    assert host.vrun("port", "web").ok().out.splitlines() == [
+        f"80/tcp -> 0.0.0.0:{port}", f"80/tcp -> [::]:{port}", "90/udp -> 127.0.0.1:9000", "91/udp -> 127.0.0.1:9001"]
+    assert host.vrun("ps", "--format", "json").ok().json[0]["ports"] == [f"{port}->80/tcp", "127.0.0.1:9000-9001->90-91/udp"]
+    assert f"{port}->80/tcp, 127.0.0.1:9000-9001->90-91/udp" in host.vrun("ps").ok().out
+    assert host.inspect("web")["network"]["ports"][0]["hostPort"] == port
+    host.vrun("stop", "-t", "0", "web").ok()
+    assert host.vrun("port", "web", "80").ok().out.splitlines() == ["0.0.0.0:any", "[::]:any"]
+
+
+# --- over restarts ---------------------------------------------------------------------------
+
+def static_addresses_mtu_and_aliases_stay_over_restarts(host):
+    host.vrun("network", "create", "front", "--subnet", "10.9.0.0/24", "--subnet", "fd09::/64", "--mtu", "1300").ok()
+    host.vrun("run", "-d", "--name", "web", "--network", "front", "--ip", "10.9.0.9", "--ip6", "fd09::9", "--network-alias", "www",
+              "base", "sleep", "999").ok()
+    for _ in range(10):
+        host.vrun("restart", "-t", "0", "web").ok()
+    out = host.vrun("exec", "web", "ip", "addr", "show", "eth0").ok().out
+    assert "mtu 1300" in out and "10.9.0.9/24" in out and "fd09::9/64" in out and "02:76:0a:09:00:09" in out
+    hosts = host.vrun("run", "--rm", "--network", "front", "base", "cat", "/etc/hosts").ok().out
+    assert "10.9.0.9\tweb web.front www\n" in hosts and "fd09::9\tweb web.front www\n" in hosts
+
+
+def hosts_files_of_running_guests_follow_connects(host):
+    host.vrun("network", "create", "back").ok()
+    for name in ("web", "db"):
+        host.vrun("run", "-d", "--name", name, "--network", "default" if name == "web" else "back", "base", "sleep", "999").ok()
+    names = lambda: host.vrun("exec", "db", "cat", "/etc/hosts").ok().out
+    assert "web" not in names()
+    host.vrun("network", "connect", "back", "web", "--alias", "www").ok()
+    assert "web web.back www" in names()
+    host.vrun("network", "disconnect", "back", "web").ok()
+    assert "web" not in names()
+
+
+def guests_of_two_networks_meet_only_when_connected(host):
+    host.vrun("network", "create", "back").ok()
+    _web(host, "--network", "back")
+    six = _endpoint(host, "web")["globalIPv6Address"]
+    four = _endpoint(host, "web")["ipAddress"]
+    ask = lambda address: host.vrun("exec", "other", "timeout", "1", "wget", "-q", "-O", "-", f"http://{address}/")
+    host.vrun("run", "-d", "--name", "other", "base", "sleep", "999").ok()
+    _fetch(host, f"http://{four}/")
+    for address in (four, f"[{six}]"):
+        assert ask(address).rc != 0
+    host.vrun("network", "connect", "back", "other").ok()
+    for address in (four, f"[{six}]"):
+        assert ask(address).ok().out == "hello from web\n"
+
+
+def a_deny_of_the_host_s_firewall_denies_a_guest_s_port(host):
+    _web(host, "-p", "8080:80")
+    assert _fetch(host.outside, f"http://{HOST4}:8080/") == "hello from web\n"
+    host.nft("table inet mine { chain f { type filter hook forward priority 10; meta l4proto tcp ct original proto-dst 8080 drop; }; }")
+    assert host.outside.ask(HOST4, 8080, seconds=0.5) == "timeout"
+
+
+def a_published_port_does_not_answer_on_the_host_s_loopback_of_ipv6(host):
+    """The documented limit: the day on which the kernel routes ::1, docs/networks.md has to change."""
+    _web(host, "-p", "8080:80")
+    assert _fetch(host, f"http://[{HOST6}]:8080/") == "hello from web\n"
+    assert host.ask("::1", 8080) == "refused" and _fetch(host, "http://localhost:8080/") == "hello from web\n"
+    host.vrun("update", "--publish-add", "[::1]:8081:80", "web").fails("publish [::1]:8081->80/tcp: the kernel routes nothing from [::1]", rc=1)

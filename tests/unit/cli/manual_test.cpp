@@ -43,17 +43,19 @@ TEST(Manual, text_never_becomes_a_roff_request) {
 }
 
 // What bash offers after `line`, by the real shell.
-std::string offered(const std::string& line) {
+std::string offered(const std::string& line, const Manual& manual = oci_manual()) {
   Command command;
   command.path = "/bin/bash";
   command.argv = {"bash",
                   "-c",
                   "eval \"$1\"; compopt() { :; }; vrun-oci() { echo web; echo db; };"
                   "read -ra COMP_WORDS <<<\"$2\"; [[ $2 == *' ' ]] && COMP_WORDS+=('');"
-                  "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _vrun_oci; echo \"${COMPREPLY[*]}\"",
+                  "vrun() { echo web; echo db; };"
+                  "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); ${3//-/_}; echo \"${COMPREPLY[*]}\"",
                   "bash",
-                  bash_completion(oci_manual()),
-                  line};
+                  bash_completion(manual),
+                  line,
+                  "_" + std::string(manual.name)};
   command.env = Host::current().env;
   const Result<Finished> finished = run(command);
   EXPECT_TRUE(finished);
@@ -70,6 +72,35 @@ TEST(BashCompletion, offers_verbs_flags_containers_and_values) {
   EXPECT_EQ(offered("vrun-oci list "), "");
   EXPECT_EQ(offered("vrun-oci create --bundle /pro"), "/proc");
   EXPECT_EQ(offered("vrun-oci update --kernel-m"), "") << "deprecated flags are not offered";
+}
+
+TEST(BashCompletion, offers_the_second_word_of_a_group_and_its_flags) {
+  const Manual everyday = everyday_manual();
+  const std::string verbs = "create ls inspect rm connect disconnect prune";
+  EXPECT_EQ(offered("vrun netw", everyday), "network");
+  EXPECT_EQ(offered("vrun network ", everyday), verbs);
+  EXPECT_EQ(offered("vrun --data-dir /x network ", everyday), verbs);
+  EXPECT_EQ(offered("vrun network cr", everyday), "create");
+  EXPECT_EQ(offered("vrun network create --sub", everyday), "--subnet");
+  EXPECT_EQ(offered("vrun network ls --sub", everyday), "");
+  EXPECT_EQ(offered("vrun network ls --format ", everyday), "table json");
+  EXPECT_EQ(offered("vrun system ", everyday), "df prune");
+  EXPECT_EQ(offered("vrun image h", everyday), "history");
+  EXPECT_EQ(offered("vrun images --dig", everyday), "--digests");
+}
+
+TEST(Completions, of_zsh_and_fish_know_the_second_words_of_groups) {
+  const std::string zsh = zsh_completion(everyday_manual());
+  const std::string fish = fish_completion(everyday_manual());
+  EXPECT_NE(zsh.find("network) _vrun_network ;;"), std::string::npos);
+  EXPECT_NE(zsh.find("_vrun_network() {"), std::string::npos);
+  EXPECT_NE(zsh.find("'create:make a network'"), std::string::npos);
+  EXPECT_EQ(zsh.find("'network create:"), std::string::npos);
+  EXPECT_NE(fish.find("and not __fish_seen_subcommand_from create ls"), std::string::npos);
+  EXPECT_NE(
+      fish.find("__fish_seen_subcommand_from network; and __fish_seen_subcommand_from create' "
+                "-l subnet"),
+      std::string::npos);
 }
 
 TEST(Completions, of_zsh_and_fish_name_every_flag_that_is_shown) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/text.hpp"
+
 namespace vrun::network {
 namespace {
 
@@ -84,6 +86,19 @@ TEST(Join, says_what_is_wrong) {
   EXPECT_THAT(parse_join("web:ip").error().text(), HasSubstr("has no value"));
   EXPECT_THAT(parse_join("../x").error().text(), HasSubstr("not a network's name"));
   EXPECT_THAT(parse_join("web:alias=a b").error().text(), HasSubstr("not a host name"));
+}
+
+TEST(Rate, is_bits_per_second_in_thousands) {
+  EXPECT_EQ(*parse_rate("--bandwidth-in", "100M"), 100'000'000U);
+  EXPECT_EQ(*parse_rate("--bandwidth-in", "8k"), 8000U);
+  EXPECT_EQ(*parse_rate("--bandwidth-in", "64K"), 64000U);
+  EXPECT_EQ(*parse_rate("--bandwidth-in", "1000g"), 1'000'000'000'000U);
+  EXPECT_EQ(*parse_rate("--bandwidth-in", "9600"), 9600U);
+  for (const char* text :
+       {"", "M", "-1", "1.5M", "7999", "1001G", "100Mbit", "99999999999999999999G"}) {
+    EXPECT_THAT(parse_rate("--bandwidth-in", text).error().text(),
+                HasSubstr("--bandwidth-in " + quote(text) + ": not a rate from 8k"));
+  }
 }
 
 TEST(ExtraHost, is_a_name_and_an_address) {

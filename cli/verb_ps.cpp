@@ -312,7 +312,9 @@ std::string status_words(const Guest& guest, std::int64_t now) {
       return "Created";
     case GuestStatus::kRunning:
     case GuestStatus::kPaused: {
-      std::string text = "Up " + time_words(now - epoch_of(last.started));
+      // A guest of a foreground command has no record of its start.
+      const std::string& since = last.started.empty() ? guest.record.created : last.started;
+      std::string text = "Up " + time_words(now - epoch_of(since));
       if (guest.status == GuestStatus::kPaused) text += " (paused)";
       if (!guest.health.empty()) text += " (" + guest.health + ")";
       return text;

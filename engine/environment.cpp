@@ -25,12 +25,11 @@ Result<void> check_name(std::string_view name) {
 
 void Environment::set(std::string_view name, std::string_view value) {
   std::string entry = std::string(name) + "=" + std::string(value);
-  const auto known = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const std::string& one) { return has_name(one, name); });
-  if (known == entries_.end()) {
+  const auto [known, is_new] = places_.try_emplace(std::string(name), entries_.size());
+  if (is_new) {
     entries_.push_back(std::move(entry));
   } else {
-    *known = std::move(entry);
+    entries_[known->second] = std::move(entry);
   }
 }
 
@@ -64,8 +63,7 @@ Result<void> Environment::add_file(std::string_view text, std::string_view file)
 }
 
 void Environment::add_default(std::string_view name, std::string_view value) {
-  const bool known = std::any_of(entries_.begin(), entries_.end(),
-                                 [&](const std::string& one) { return has_name(one, name); });
+  const bool known = places_.contains(std::string(name));
   if (!known) set(name, value);
 }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.hpp"
@@ -27,6 +28,7 @@ class Environment {
   void set(std::string_view name, std::string_view value);
   std::vector<std::string> caller_;
   std::vector<std::string> entries_;
+  std::unordered_map<std::string, std::size_t> places_;  // of names among the entries
 };
 
 }  // namespace vrun::engine

@@ -304,8 +304,11 @@ Result<void> stop_waiting(const Guests& guests, LockedGuest& locked) {
 }
 
 Result<StopRules> rules_of(const LockedGuest& locked) {
-  const oci::ImageConfig image = TRY(read_image_config(locked.dir()));
-  return stop_rules(locked.guest.record.request, image);
+  Result<oci::ImageConfig> image = read_image_config(locked.dir());
+  // One of `run --rm` in the foreground keeps no image's words: it lives as long as its command.
+  if (!image && image.error().code() == Code::kNotFound) image = oci::ImageConfig();
+  if (!image) return std::move(image).error();
+  return stop_rules(locked.guest.record.request, *image);
 }
 
 Result<void> kill_and_wait(const Guests& guests, const GuestRecord& record, const Fd& process,

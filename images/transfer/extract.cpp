@@ -154,6 +154,14 @@ Result<Fd> Extractor::open_parent(const std::string& path) {
   return parent;
 }
 
+// Linux 5.8.
+bool is_mount(const Fd& parent, const std::string& name) {
+  struct statx facts {};
+  const int failed =
+      ::statx(parent.get(), name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &facts);
+  return failed == 0 && (facts.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 // Later entries replace earlier ones, but a directory stays when a directory comes.
 Result<void> Extractor::make_room(const Fd& parent, const std::string& name, bool for_directory,
                                   bool* was_whiteout) {
@@ -161,6 +169,12 @@ Result<void> Extractor::make_room(const Fd& parent, const std::string& name, boo
   if (::fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return {};
     return Error::system(errno, "stat " + quote(name));
+  }
+  if (!options_.layer && !S_ISDIR(st.st_mode) && is_mount(parent, name)) {
+    // Unlinking it here would take the mount away from the guest (rename(2), unlink(2): no EBUSY
+    // for mounts of other namespaces since Linux 3.18).
+    return Error(Code::kState, quote(name) + " is a mount of the guest and cannot be replaced")
+        .hint("write into it from inside: vrun exec -i GUEST sh -c 'cat >FILE'");
   }
   if (was_whiteout != nullptr) *was_whiteout = options_.layer && is_whiteout(st);
   if (S_ISDIR(st.st_mode) && for_directory) return {};

@@ -159,6 +159,17 @@ def removal_of_a_guest_gives_the_store_its_turn(vrun):
     assert turn.stat().st_mtime_ns > first
 
 
+def a_mount_of_the_guest_is_not_replaced_by_cp(vrun, work):
+    vrun.detached(IDLE, "--name", "web")
+    (work / "hosts").write_text("mine")
+    before = vrun("exec", "web", "cat", "/etc/hosts").ok().out
+    vrun("cp", work / "hosts", "web:/etc/hosts").fails("is a mount of the guest", rc=125)
+    vrun("cp", work / "hosts", "web:/dev/null").fails("is a mount of the guest", rc=125)
+    assert vrun("exec", "web", "cat", "/etc/hosts").ok().out == before
+    assert vrun("exec", "web", "sh", "-c", "test -c /dev/null && echo still").ok().out == "still\n"
+    vrun("cp", work / "hosts", "web:/etc/other").ok()
+
+
 def places_of_mounts_are_no_changes(vrun):
     vrun("run", "--name", "web", "-v", "/made/for/it", "-v", "/etc:/there", "base", "sh", "-c", "echo own >/kept").ok()
     assert vrun("diff", "web").ok().out == "A /kept\n"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import everyday
+from harness import everyday, runtime
 
 
 @pytest.fixture
@@ -87,3 +87,13 @@ def restarts_go_on_after_kills(vrun):
         assert vrun.state("r")["status"] in ("running", "restarting", "ending"), vrun.state("r")
     vrun("stop", "-t", "0", "r").ok()
     assert vrun.state("r")["status"] == "exited"
+
+
+def a_guest_whose_foreground_command_was_killed_can_be_removed(vrun):
+    run = vrun.start("run", "--rm", "--network", "none", "--name", "fg", "base", "sleep", "1000")
+    runtime.wait_for(lambda: vrun("exec", "fg", "true").rc == 0, "it runs")
+    run.kill()
+    run.wait()
+    assert "weeks" not in vrun("ps").ok().out
+    vrun("rm", "-f", "fg").ok()
+    assert vrun("ps", "-aq").out == ""

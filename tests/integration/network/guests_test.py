@@ -285,19 +285,6 @@ def counters_only_grow_over_reconnects_and_restarts(host, pipe):
 
 # --- what is shown of ports ------------------------------------------------------------------
 
-def chosen_ports_are_shown_as_they_are(host):
-    _web(host, "-p", "80", "-p", "127.0.0.1:9000-9001:90-91/udp")
-    port = int(host.vrun("port", "web", "80").ok().out.splitlines()[0].rpartition(":")[2])
-    assert _fetch(host, f"http://127.0.0.1:{port}/") == "hello from web\n"
-    assert host.vrun("port", "web").ok().out.splitlines() == [
-        f"80/tcp -> 0.0.0.0:{port}", f"80/tcp -> [::]:{port}", "90/udp -> 127.0.0.1:9000", "91/udp -> 127.0.0.1:9001"]
-    assert host.vrun("ps", "--format", "json").ok().json[0]["ports"] == [f"{port}->80/tcp", "127.0.0.1:9000-9001->90-91/udp"]
-    assert f"{port}->80/tcp, 127.0.0.1:9000-9001->90-91/udp" in host.vrun("ps").ok().out
-    assert host.inspect("web")["network"]["ports"][0]["hostPort"] == port
-    host.vrun("stop", "-t", "0", "web").ok()
-    assert host.vrun("port", "web", "80").ok().out.splitlines() == ["0.0.0.0:any", "[::]:any"]
-
-
 # --- over restarts ---------------------------------------------------------------------------
 
 def static_addresses_mtu_and_aliases_stay_over_restarts(host):

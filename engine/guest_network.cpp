@@ -129,12 +129,12 @@ Result<void> forget_text(std::vector<std::string>& texts, const network::Publish
       .hint("vrun port " + guest + " lists its ports");
 }
 
+}  // namespace
+
 Result<Fd> netns_of(const Guests& guests, Pid pid) {
   return sys::open(At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net",
                    O_RDONLY);
 }
-
-}  // namespace
 
 Result<void> check_network(const RunRequest& request) {
   const Mode mode = TRY(mode_of(request));
@@ -306,7 +306,7 @@ Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
   if (!out.empty()) request.bandwidth_out = out == "-1" ? "" : out;
   const network::Bandwidth bandwidth = TRY(bandwidth_of(request));
   TRY(check_network(request));
-  if (locked.guest.runs() && request.network != "none" && !shares_network(request)) {
+  if (locked.guest.runs() && has_own_network(request)) {
     network::Networks networks = TRY(networks_of(guests));
     TRY(networks.limit(record.name, bandwidth));
   }

@@ -23,6 +23,8 @@ Result<void> publish_exposed(const std::vector<std::string>& of_image, RunReques
 bool shares_network(const RunRequest& request);
 // The path of the namespace that --network container:NAME names; empty for everything else.
 Result<std::string> shared_network_path(const Guests& guests, const RunRequest& request);
+// The network namespace of a guest that runs.
+Result<Fd> netns_of(const Guests& guests, Pid pid);
 // Interfaces, addresses, ports, hosts and resolv.conf. What was attached before an error is undone.
 Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid pid);
 // `update --publish-add, --publish-rm`: at once when it runs, and kept for its next starts.

@@ -103,11 +103,6 @@ struct Running {
   Fd console, netns;
 };
 
-Result<Fd> open_netns(const Guests& guests, Pid pid) {
-  return sys::open(At::cwd(), guests.host().proc + "/" + std::to_string(pid.value) + "/ns/net",
-                   O_RDONLY);
-}
-
 Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Making& making) {
   const GuestRecord& record = locked.guest.record;
   Running running;
@@ -125,7 +120,7 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
   }
   options.before_start = [&](Pid pid) -> Result<void> {
     const bool own = has_own_network(record.request) && !guests.host().nested();
-    if (own) running.netns = TRY(open_netns(guests, pid));
+    if (own) running.netns = TRY(netns_of(guests, pid));
     return attach_network(guests, record, pid);
   };
   Result<int> run = runtime::run(guests.context(), options);
@@ -266,7 +261,7 @@ Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& re
   call.pidfd = TRY(runtime::open_init(guests.context(), record.id));
   if (has_own_network(record.request)) {
     // A guest that ends at this moment is adopted all the same.
-    if (Result<Fd> netns = open_netns(guests, locked.guest.pid)) call.netns = *std::move(netns);
+    if (Result<Fd> netns = netns_of(guests, locked.guest.pid)) call.netns = *std::move(netns);
   }
   const oci::ImageConfig config = TRY(read_image_config(locked.dir()));
   call.log = TRY(log_limits(record.request));

@@ -20,6 +20,7 @@
 #include "cli/verb_images.hpp"
 #include "cli/verb_network.hpp"
 #include "cli/verb_registry.hpp"
+#include "cli/verb_snapshots.hpp"
 #include "cli/verb_tenant.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verb_volumes.hpp"
@@ -100,6 +101,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
   if (is_volume_verb(name)) return everyday_volume(name, call);
+  if (is_snapshot_verb(name)) return everyday_snapshot(name, call);
   if (is_tenant_verb(name)) return everyday_tenant(name, call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_manifest_verb(name)) return everyday_manifest(name, call);

@@ -10,6 +10,7 @@
 #include "cli/verbs_manifest.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
+#include "cli/verbs_snapshots.hpp"
 #include "cli/verbs_tenants.hpp"
 #include "cli/verbs_tools.hpp"
 #include "cli/verbs_volumes.hpp"
@@ -44,8 +45,9 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
-                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs);
+constexpr auto kVerbs =
+    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
+           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSnapshotVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -183,6 +185,14 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kDelete;
     case EverydayFlags::kConvert:
       return kConvert;
+    case EverydayFlags::kSnapshotCreate:
+      return kSnapshotCreate;
+    case EverydayFlags::kSnapshotList:
+      return kSnapshotList;
+    case EverydayFlags::kSnapshotRollback:
+      return kSnapshotRollback;
+    case EverydayFlags::kClone:
+      return kClone;
     case EverydayFlags::kNone:
       break;
   }

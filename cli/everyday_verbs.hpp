@@ -71,6 +71,10 @@ enum class EverydayFlags : std::uint8_t {
   kValidate,
   kDelete,
   kConvert,
+  kSnapshotCreate,
+  kSnapshotList,
+  kSnapshotRollback,
+  kClone,
 };
 
 // One row for each verb; free of pointers (see Label).

@@ -206,7 +206,9 @@ Result<void> sweep_guests(const std::string& guests_dir,
   const Fd parent = *std::move(opened);
   const std::vector<Dead> dead = TRY(find_dead(parent, guests_dir));
   for (const auto& [name, lock] : dead) {
-    if (name.starts_with(kRemoving)) {
+    if (name.starts_with('.')) {
+      // No guest: something in the making (staged_dir.hpp), or half removed.
+      if (!name.starts_with(kRemoving)) TRY(end_guest(name));
       TRY(fs::remove_tree(parent, name));
     } else if (TRY(end_guest(name))) {
       TRY(remove_guest(parent, name));

@@ -15,6 +15,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/clone.hpp"
 #include "engine/contents.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_debug.hpp"
@@ -31,6 +32,7 @@
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
+#include "engine/rollback.hpp"
 #include "engine/rootless_network.hpp"
 #include "engine/seccomp_kill.hpp"
 #include "engine/standstill.hpp"
@@ -256,12 +258,19 @@ Result<void> repair_monitored(const Guests& guests) {
 
 // Ends what is left of a guest whose command died. False: it still runs, let it.
 Result<bool> end_unkept(const Guests& guests, const std::string& name) {
+  if (name.starts_with('.')) {
+    TRY(settle_staged(guests, name));
+    return true;
+  }
   const Result<Guest> guest = guests.find(name);
   if (!guest) return true;  // killed before it had a record
   // A debug shell is nobody's guest: it ends with its command.
   const bool debug_shell = !guest->record.label(kDebugLabel).empty();
   if (guest->runs() && !debug_shell) return false;
   TRY(runtime::remove(guests.context(), guest->record.id, true));
+  if (const Result<Fd> dir = sys::open_dir(At::cwd(), guests.path_of(guest->record))) {
+    drop_made_volumes(guests, *dir, guest->record.name);
+  }
   TRY(remove_own_volumes(guests, guest->record));
   return true;
 }

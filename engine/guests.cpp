@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/rollback.hpp"
 #include "tenants/group.hpp"
 
 namespace vrun::engine {
@@ -212,6 +213,7 @@ Result<LockedGuest> Guests::lock(const GuestRecord& record) const {
   if (!dir) return std::move(dir).error();
   Fd lock = TRY(sys::open(*dir, "lock", O_RDWR | O_CREAT, 0600));
   TRY(sys::lock(lock.get(), LOCK_EX, "guest " + quote(record.name)));
+  TRY(settle_rollback(*this, record.id, *dir));
   // It may have been removed, renamed or made anew while we waited.
   Result<GuestRecord> now = read(record.name);
   if (!now || now->id != record.id) return gone();

@@ -81,7 +81,7 @@ class Guests {
   // Sorted by creation, newest first. A directory whose record cannot be read is passed over with a
   // warning.
   Result<std::vector<Guest>> list() const;
-  // Waits for other commands that change this guest.
+  // Waits for other commands that change this guest; finishes a rollback that was killed.
   Result<LockedGuest> lock(const GuestRecord& record) const;
 
   // What runtime:: functions want: context(), and record.id as the container's id.

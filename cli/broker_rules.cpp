@@ -71,8 +71,9 @@ constexpr std::array<std::string_view, 57> kAllowed{"attach",
                                                     "wait"};
 constexpr std::array<std::string_view, 5> kAllowedToo{"volume inspect", "volume prune", "volume rm",
                                                       "tenant usage", "tenant top"};
-constexpr std::array<std::string_view, 5> kAllowedSnapshots{
-    "clone", "snapshot create", "snapshot ls", "snapshot rm", "snapshot rollback"};
+constexpr std::array<std::string_view, 7> kAllowedSnapshots{
+    "clone",        "snapshot create", "snapshot ls", "snapshot rm", "snapshot rollback",
+    "guest export", "guest import"};
 
 // Flags that name files of the host.
 constexpr std::array<std::string_view, 9> kFileFlags{"env-file", "output",     "input",

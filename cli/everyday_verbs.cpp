@@ -193,6 +193,10 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kSnapshotRollback;
     case EverydayFlags::kClone:
       return kClone;
+    case EverydayFlags::kGuestExport:
+      return kGuestExport;
+    case EverydayFlags::kGuestImport:
+      return kGuestImport;
     case EverydayFlags::kNone:
       break;
   }

@@ -75,6 +75,8 @@ enum class EverydayFlags : std::uint8_t {
   kSnapshotList,
   kSnapshotRollback,
   kClone,
+  kGuestExport,
+  kGuestImport,
 };
 
 // One row for each verb; free of pointers (see Label).

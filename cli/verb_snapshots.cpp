@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/json_writer.hpp"
@@ -15,6 +16,7 @@
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "engine/clone.hpp"
+#include "engine/guest_archive.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/policies.hpp"
@@ -215,6 +217,49 @@ Result<int> clone(const EverydayCall& call) {
   return 0;
 }
 
+Result<int> export_whole(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const std::string file = call.arguments.text("output");
+  const bool to_stdout = file.empty() || file == "-";
+  if (to_stdout && ::isatty(STDOUT_FILENO) == 1) {
+    return Error(Code::kInvalid, "an archive is not for a terminal")
+        .hint("write it into a pipe or a file: --output FILE");
+  }
+  const GuestAt at = engine::parse_guest_at(call.arguments.word(0));
+  const Guests guests = TRY(guests_of(call));
+  const Guest guest = TRY(guests.find(at.guest));
+  const engine::GuestExport wish{at.snapshot, call.arguments.on("with-image")};
+  if (to_stdout) {
+    TRY(engine::export_guest(guests, guest.record, wish, STDOUT_FILENO));
+    return 0;
+  }
+  // It has what the guest keeps to itself, passwords in its environment among it.
+  const Fd out = TRY(sys::open(At::cwd(), file, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  Result<void> done = engine::export_guest(guests, guest.record, wish, out.get());
+  if (!done) static_cast<void>(sys::unlink(At::cwd(), file));  // half an archive is none
+  TRY(std::move(done));
+  return 0;
+}
+
+Result<int> import_whole(const EverydayCall& call) {
+  TRY(engine::need_root(call.host));
+  const std::string file = call.arguments.text("input");
+  const bool from_stdin = file.empty() || file == "-";
+  if (from_stdin && ::isatty(STDIN_FILENO) == 1) {
+    return Error(Code::kInvalid, "no archive to read").hint("name it with --input, or pipe it in");
+  }
+  engine::GuestImport wish;
+  wish.name = call.arguments.text("name");
+  wish.rename_volumes = call.arguments.on("rename-volumes");
+  wish.trust = call.arguments.on("trust");
+  const Fd in =
+      from_stdin ? TRY(sys::duplicate(STDIN_FILENO)) : TRY(sys::open(At::cwd(), file, O_RDONLY));
+  const Guests guests = TRY(guests_of(call));
+  const engine::GuestRecord made = TRY(engine::import_guest(guests, wish, in.get()));
+  TRY(say(made.name));
+  return 0;
+}
+
 struct Function {
   std::string_view verb;
   Result<int> (*function)(const EverydayCall&);
@@ -225,6 +270,8 @@ constexpr std::array kFunctions{
     Function{"snapshot rollback", &rollback},
     Function{"snapshot rm", &remove},
     Function{"clone", &clone},
+    Function{"guest export", &export_whole},
+    Function{"guest import", &import_whole},
 };
 
 const Function* find_function(std::string_view verb) {

@@ -32,6 +32,18 @@ inline constexpr std::array kClone{
          "copy: volumes of its own with the same content; share: those with a name; empty", "copy"},
 };
 
+inline constexpr std::array kGuestExport{
+    Flag{"output", "o", Kind::kText, "FILE", "write to a file instead of stdout"},
+    Flag{"with-image", "", Kind::kSwitch, "", "the layers of its image, too"},
+};
+inline constexpr std::array kGuestImport{
+    Flag{"input", "i", Kind::kText, "FILE", "read from a file instead of stdin"},
+    Flag{"name", "", Kind::kText, "NAME", "its name here; default: as it was called"},
+    Flag{"rename-volumes", "", Kind::kSwitch, "", "its volumes with a name become NAME-VOLUME"},
+    Flag{"trust", "", Kind::kSwitch, "",
+         "grant what its configuration asks of this host: directories, devices, capabilities"},
+};
+
 inline constexpr std::array kSnapshotVerbs{
     EverydayVerb{.name = "snapshot create",
                  .arguments = "GUEST [SNAPSHOT]",
@@ -75,6 +87,23 @@ inline constexpr std::array kSnapshotVerbs{
                  .flag_set = EverydayFlags::kClone,
                  .least = 1,
                  .most = 2},
+    EverydayVerb{.name = "guest export",
+                 .arguments = "GUEST[@SNAPSHOT]",
+                 .summary = "write a whole guest as one archive, for another host",
+                 .text = "The writable layer, the volumes and the configuration; of the image only "
+                         "its digest, unless --with-image. Secrets, logs and snapshots stay. "
+                         "`vrun export` writes the root file system as a plain tar instead.",
+                 .flag_set = EverydayFlags::kGuestExport,
+                 .least = 1,
+                 .most = 1},
+    EverydayVerb{.name = "guest import",
+                 .arguments = "",
+                 .summary = "make a guest from an archive of `vrun guest export`",
+                 .text = "The archive is held to what an image's layers may have, its "
+                         "configuration to what a new guest may ask for; what it asks of the host "
+                         "is refused without --trust. All of it arrives or nothing. The guest is "
+                         "not started.",
+                 .flag_set = EverydayFlags::kGuestImport},
 };
 
 }  // namespace vrun::cli

@@ -122,18 +122,6 @@ std::string own_volume_name(const std::string& guest, const std::string& volume)
   return guest + "-" + volume;
 }
 
-void rename_volumes(RunRequest& request, const std::string& guest,
-                    const std::vector<VolumeUse>& volumes) {
-  for (const VolumeUse& use : volumes) {
-    if (use.anonymous) continue;
-    const std::string own = own_volume_name(guest, use.name);
-    for (std::string& text : request.volumes)
-      text = renamed_in_volume(text, use.name, own);
-    for (std::string& text : request.mounts)
-      text = renamed_in_mount(text, use.name, own);
-  }
-}
-
 // The source's volume at the same place.
 const VolumeUse* source_of(const VolumeUse& use, const std::vector<VolumeUse>& sources) {
   const auto found = std::find_if(sources.begin(), sources.end(),
@@ -284,6 +272,18 @@ Result<void> clear_file(const Fd& upper, const std::string& path) {
 }
 
 }  // namespace
+
+void rename_volumes(RunRequest& request, const std::string& guest,
+                    const std::vector<VolumeUse>& volumes) {
+  for (const VolumeUse& use : volumes) {
+    if (use.anonymous) continue;
+    const std::string own = own_volume_name(guest, use.name);
+    for (std::string& text : request.volumes)
+      text = renamed_in_volume(text, use.name, own);
+    for (std::string& text : request.mounts)
+      text = renamed_in_mount(text, use.name, own);
+  }
+}
 
 Result<CloneVolumes> parse_clone_volumes(std::string_view text) {
   if (text.empty() || text == "copy") return CloneVolumes::kCopy;

@@ -37,6 +37,10 @@ Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source,
 // (machine-id(5)), a saved seed of random numbers is not for two.
 Result<void> forget_identity(const Fd& upper);
 
+// The flags of `request` that name one of `volumes` name GUEST-VOLUME from now on.
+void rename_volumes(RunRequest& request, const std::string& guest,
+                    const std::vector<VolumeUse>& volumes);
+
 // Named volumes that a guest in the making brings. A killed command's are removed by the sweep of
 // guests, by the file `made-volumes` in the guest's directory.
 Result<void> note_made_volumes(const Fd& guest_dir, const std::vector<std::string>& names);

@@ -14,7 +14,6 @@
 #include "base/text.hpp"
 #include "engine/events.hpp"
 #include "engine/held_signals.hpp"
-#include "engine/staged_dir.hpp"
 #include "engine/still_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tree_copy.hpp"
@@ -134,7 +133,7 @@ Result<void> copy_volumes(const Guests& guests, const GuestRecord& record, Stage
 }
 
 // The guest stands still here and nowhere else. Answers its directory.
-Result<Fd> take_picture(const Guests& guests, const GuestRecord& record, const SnapshotWish& wish,
+Result<Fd> fill_picture(const Guests& guests, const GuestRecord& record, const SnapshotWish& wish,
                         StagedDir& staged, Snapshot& facts) {
   using Clock = std::chrono::steady_clock;
   const Fd upper = TRY(staged.make("upper"));
@@ -191,7 +190,7 @@ Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record
   StagedDir staged = TRY(StagedDir::create(guests, "snapshot"));
   Snapshot facts;
   facts.comment = wish.comment;
-  const Fd guest_dir = TRY(take_picture(guests, record, wish, staged, facts));
+  const Fd guest_dir = TRY(fill_picture(guests, record, wish, staged, facts));
   facts.created = now_text();
   const Fd shelf = TRY(make_shelf(guest_dir));
   while (true) {
@@ -204,6 +203,17 @@ Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record
   }
   note_event(guests.places(), record, "snapshot", {{"snapshot", facts.name}});
   return facts;
+}
+
+Result<Picture> take_picture(const Guests& guests, const GuestRecord& record,
+                             const SnapshotWish& wish) {
+  const HeldSignals held;
+  StagedDir staged = TRY(StagedDir::create(guests, "picture"));
+  Snapshot facts;
+  TRY(fill_picture(guests, record, wish, staged, facts));
+  const std::string text = TRY(fs::read_file(staged.dir(), "guest.json", kRecordBytes));
+  GuestRecord then = TRY(parse_guest_record(text, "guest.json"));
+  return Picture{std::move(staged), std::move(facts), std::move(then)};
 }
 
 Result<std::vector<Snapshot>> list_snapshots(const Guests& guests, const GuestRecord& record) {

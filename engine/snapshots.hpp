@@ -19,6 +19,7 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
+#include "engine/staged_dir.hpp"
 
 namespace vrun::engine {
 
@@ -55,6 +56,14 @@ struct SnapshotWish {
 // Of a running guest too, which stands still for as long as the copy takes.
 Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record,
                                  const SnapshotWish& wish);
+// The same picture under no name, for who reads it at once.
+struct Picture {
+  StagedDir dir;  // as a snapshot's
+  Snapshot facts;
+  GuestRecord record;
+};
+Result<Picture> take_picture(const Guests& guests, const GuestRecord& record,
+                             const SnapshotWish& wish);
 // The oldest first.
 Result<std::vector<Snapshot>> list_snapshots(const Guests& guests, const GuestRecord& record);
 

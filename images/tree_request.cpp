@@ -10,6 +10,12 @@ constexpr auto json_fields(const IdShift*) {
                       json::field("size", &IdShift::size, {.required = true}));
 }
 
+constexpr auto json_fields(const TreePart*) {
+  return json::fields(json::field("directory", &TreePart::directory, {.required = true}),
+                      json::field("name", &TreePart::name, {.required = true}),
+                      json::field("top", &TreePart::top, {.required = true}));
+}
+
 constexpr auto json_fields(const TreeRequest*) {
   using R = TreeRequest;
   return json::fields(json::field("dataDir", &R::data_dir, {.required = true}),
@@ -20,7 +26,8 @@ constexpr auto json_fields(const TreeRequest*) {
                       json::field("followLink", &R::follow_link), json::field("name", &R::name),
                       json::field("author", &R::author), json::field("message", &R::message),
                       json::field("changes", &R::changes),
-                      json::field("mountPoints", &R::mount_points), json::field("json", &R::json));
+                      json::field("mountPoints", &R::mount_points), json::field("json", &R::json),
+                      json::field("parts", &R::parts));
 }
 
 std::string to_json(const TreeRequest& request) {

@@ -8,6 +8,9 @@
 //             (nothing on another filesystem is entered).
 //   copy-out  root, path: in the guest. file: on the host, "-" for a tar on stdout.
 //   copy-in   root, path: in the guest. file: on the host, "-" for a tar on stdin.
+//   pack      parts: trees that go into one tar on stdout, each below its `top`, as layers do.
+//   unpack    root: an empty directory that gets the tar on stdin, which may be compressed; checked
+//             as a layer is.
 //
 // `root` is an O_PATH or readable directory: /proc/PID/root of a running guest, or its overlay,
 // mounted for this. Links in it are resolved inside it. `ids`: how the tree shows the guest's own
@@ -28,6 +31,13 @@ struct IdShift {
   bool operator==(const IdShift&) const = default;
 };
 
+// `directory`/`name`, a tree or a file, called `top` in the tar.
+struct TreePart {
+  std::int64_t directory = -1;  // a descriptor
+  std::string name = ".", top;
+  bool operator==(const TreePart&) const = default;
+};
+
 struct TreeRequest {
   std::string data_dir;
   std::string tenant = "default";
@@ -42,6 +52,7 @@ struct TreeRequest {
   std::vector<std::string> changes;
   std::vector<std::string> mount_points;  // commit, diff: "/etc/hosts"; see changes_of()
   bool json = false;                      // diff
+  std::vector<TreePart> parts;            // pack
   bool operator==(const TreeRequest&) const = default;
 };
 

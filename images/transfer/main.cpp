@@ -3,7 +3,7 @@
 //   vrun-image import DATA-DIR LAYOUT-DIR MANIFEST-DIGEST
 //   vrun-image pull|push|login|logout REQUEST      (images/request.hpp)
 //   vrun-image save|load|import-root|fsck REQUEST  (images/archive_request.hpp)
-//   vrun-image commit|diff|export|copy-out|copy-in REQUEST  (images/tree_request.hpp)
+//   vrun-image commit|diff|export|copy-out|copy-in|pack|unpack REQUEST  (images/tree_request.hpp)
 //
 // Ends with 0, or with 1 and the reason on stderr in the form that images::from_report() reads.
 #include <cstdio>

@@ -62,13 +62,14 @@ Result<Attributes> attributes_of(const Fd& file) {
 
 class TarOfTree {
  public:
-  TarOfTree(const Fd& out, const TarOptions& options)
-      : out_(out), options_(options), writer_(archive_write_new()) {}
+  explicit TarOfTree(const Fd& out) : out_(out), writer_(archive_write_new()) {}
   ~TarOfTree() { archive_write_free(writer_); }
   TarOfTree(const TarOfTree&) = delete;
   TarOfTree& operator=(const TarOfTree&) = delete;
 
   Result<void> begin();
+  // `options` holds until the next one; a link never leads from one tree to another.
+  Result<void> add_tree(At dir, const std::string& name, const TarOptions& options);
   Result<void> add(At dir, const std::string& name, const std::string& path, int depth);
   Result<void> finish();
   const TarCounts& counts() const { return counts_; }
@@ -91,7 +92,7 @@ class TarOfTree {
   bool is_second_name(archive_entry* entry, const struct stat& st, const std::string& path);
 
   const Fd& out_;
-  const TarOptions& options_;
+  const TarOptions* options_ = nullptr;
   archive* writer_;
   std::optional<Error> write_error_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
@@ -131,8 +132,8 @@ Result<void> TarOfTree::finish() {
 }
 
 Result<std::uint32_t> TarOfTree::inside(std::uint32_t id, bool group) const {
-  if (options_.ids.empty()) return id;
-  for (const IdShift& shift : options_.ids) {
+  if (options_->ids.empty()) return id;
+  for (const IdShift& shift : options_->ids) {
     if (id >= shift.outside && id - shift.outside < shift.size) {
       return shift.inside + (id - shift.outside);
     }
@@ -170,7 +171,7 @@ Result<void> TarOfTree::put_header(archive_entry* entry) {
 Result<bool> TarOfTree::add_attributes(archive_entry* entry, const Fd& self) {
   bool opaque = false;
   for (const auto& [name, value] : TRY(attributes_of(self))) {
-    const bool layer = options_.form == TarForm::kLayer;
+    const bool layer = options_->form == TarForm::kLayer;
     if (layer && (name == "trusted.overlay.opaque" || name == "user.overlay.opaque")) {
       opaque = value == "y";
       continue;
@@ -284,8 +285,15 @@ Result<void> TarOfTree::add_directory(At dir, const std::string& name, const std
   return add_entries(below, path, depth);
 }
 
+Result<void> TarOfTree::add_tree(At dir, const std::string& name, const TarOptions& options) {
+  options_ = &options;
+  links_.clear();
+  device_.reset();
+  return add(dir, name, options.top, 0);
+}
+
 Result<void> TarOfTree::add(At dir, const std::string& name, const std::string& path, int depth) {
-  if (options_.only != nullptr && depth > 0 && !options_.only->contains("/" + path)) return {};
+  if (options_->only != nullptr && depth > 0 && !options_->only->contains("/" + path)) return {};
   Result<Fd> opened = sys::open(dir, name, O_PATH | O_NOFOLLOW);
   if (!opened && opened.error().code() == Code::kNotFound && depth > 0)
     return {};  // gone meanwhile
@@ -298,7 +306,7 @@ Result<void> TarOfTree::add(At dir, const std::string& name, const std::string& 
     ++counts_.sockets_left_out;
     return {};
   }
-  if (options_.form == TarForm::kLayer) {
+  if (options_->form == TarForm::kLayer) {
     const std::string parent(depth > 0 && path.find('/') != std::string::npos
                                  ? std::string(fs::dir_name(path)) + "/"
                                  : "");
@@ -332,9 +340,18 @@ Result<void> TarOfTree::add(At dir, const std::string& name, const std::string& 
 
 Result<TarCounts> write_tar(At dir, const std::string& name, const Fd& out,
                             const TarOptions& options) {
-  TarOfTree tar(out, options);
+  TarOfTree tar(out);
   TRY(tar.begin());
-  TRY(tar.add(dir, name, options.top, 0));
+  TRY(tar.add_tree(dir, name, options));
+  TRY(tar.finish());
+  return tar.counts();
+}
+
+Result<TarCounts> write_tar(std::span<const TarTree> trees, const Fd& out) {
+  TarOfTree tar(out);
+  TRY(tar.begin());
+  for (const TarTree& tree : trees)
+    TRY(tar.add_tree(tree.dir, tree.name, tree.options));
   TRY(tar.finish());
   return tar.counts();
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,5 +39,13 @@ struct TarCounts {
 // `dir`/`name` is the tree, a directory or anything else; "." the directory itself.
 Result<TarCounts> write_tar(At dir, const std::string& name, const Fd& out,
                             const TarOptions& options);
+
+// Several trees in one tar, each with a `top` of its own.
+struct TarTree {
+  At dir;
+  std::string name;
+  TarOptions options;
+};
+Result<TarCounts> write_tar(std::span<const TarTree> trees, const Fd& out);
 
 }  // namespace vrun::images

@@ -16,6 +16,7 @@
 #include "images/transfer/tell.hpp"
 #include "images/transfer/tree_changes.hpp"
 #include "images/transfer/tree_tar.hpp"
+#include "images/transfer/unpack_guest.hpp"
 #include "images/tree_request.hpp"
 
 namespace vrun::images {
@@ -125,15 +126,41 @@ Result<void> into(const TreeRequest& request) {
   return copy_in(TRY(given(request.root, "root directory")), request);
 }
 
+Result<void> pack(const TreeRequest& request) {
+  const Fd out = TRY(sys::duplicate(STDOUT_FILENO));
+  std::vector<Fd> open;
+  std::vector<TarTree> trees;
+  for (const TreePart& part : request.parts) {
+    open.push_back(TRY(given(part.directory, part.top)));
+    // As layers have them: whiteouts by name, nothing of overlayfs' own.
+    trees.push_back({At::borrowed(open.back().get()), part.name, {}});
+    trees.back().options.form = TarForm::kLayer;
+    trees.back().options.top = part.top;
+  }
+  warn(TRY(write_tar(trees, out)));
+  return {};
+}
+
+Result<void> unpack(const TreeRequest& request) {
+  const Fd directory = TRY(given(request.root, "directory"));
+  std::vector<std::string> warnings;
+  Result<void> done = unpack_guest(TRY(sys::duplicate(STDIN_FILENO)), directory, warnings);
+  for (const std::string& warning : warnings)
+    static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + warning + "\n"));
+  return done;
+}
+
 using Function = Result<void> (*)(const TreeRequest&);
 struct Verb {
   std::string_view name;   // of vrun-image
   std::string_view shown;  // of vrun
   Function function;
 };
-constexpr std::array kVerbs{Verb{"commit", "commit", &commit}, Verb{"diff", "diff", &diff},
-                            Verb{"export", "export", &export_tree}, Verb{"copy-out", "cp", &out_of},
-                            Verb{"copy-in", "cp", &into}};
+constexpr std::array kVerbs{
+    Verb{"commit", "commit", &commit},      Verb{"diff", "diff", &diff},
+    Verb{"export", "export", &export_tree}, Verb{"copy-out", "cp", &out_of},
+    Verb{"copy-in", "cp", &into},           Verb{"pack", "guest export", &pack},
+    Verb{"unpack", "guest import", &unpack}};
 
 const Verb* find_verb(std::string_view name) {
   const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),

@@ -56,7 +56,7 @@ std::string flags_word(const EverydayVerb& verb) {
 std::string verb_line(const EverydayVerb& verb) {
   constexpr std::size_t kColumn = 16;
   std::string line = "  " + std::string(verb.name.view());
-  line.append(std::max<std::size_t>(kColumn, line.size() + 1) - line.size(), ' ');
+  line.append(std::max<std::size_t>(kColumn, line.size() + 2) - line.size(), ' ');
   return line + std::string(verb.summary.view()) + "\n";
 }
 

@@ -113,7 +113,7 @@ def _verbs(vrun):
         m = re.match(r"  ([a-z]+(?: [a-z]+)?)  +\S", line)
         if m:
             found.append(m.group(1))
-    assert len(found) > 40, found
+    assert len(found) > 40 and "snapshot rollback" in found, found
     return found
 
 
@@ -136,6 +136,9 @@ WORDS = {
     "tenant update": [["{b}", "--pids", "5"], ["{a}", "--pids", "none"]],
     "tenant create": [["other"]],
     "tenant rm": [["--force", "{b}"], ["--force", "{a}"]],
+    "snapshot create": [["{g}"], ["{i}", "s"]], "snapshot ls": [["{g}"], ["{i}"]], "snapshot rm": [["{g}", "kept"], ["{g}@kept"]],
+    "snapshot rollback": [["{g}@kept"], ["{i}", "kept"], ["--restart", "{g}@kept"]], "clone": [["{g}", "mine"], ["{g}@kept"], ["{i}"]],
+    "guest export": [["{g}"], ["{g}@kept"]], "guest import": [["-i", "/etc/passwd"], ["--name", "x"]],
     "import": [["/etc/passwd", "x"]], "load": [["-i", "/etc/passwd"]], "save": [["{img}"]],
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
@@ -150,9 +153,10 @@ def every_verb_of_one_admin_is_refused_on_the_objects_of_another_tenant(broker):
     guest = b("run", "-d", "--name", "theirs", *NONE, "base", "sh", "-c", "echo secretlog; sleep 1000")
     b("network", "create", "theirnet")
     b("tag", "base", "theirimage:1")
+    b("snapshot", "create", "theirs", "kept")
     vrun("--tenant", broker.a, "run", "-d", "--name", "own", *NONE, "base", "sleep", "1000").ok()
     names = dict(g="theirs", i=guest, n="theirnet", img="theirimage:1", a=broker.a, b=broker.b)
-    look = lambda: (b("inspect", "theirs"), b("network", "inspect", "theirnet"), b("images"), vrun("tenant", "show", "--format", "json", broker.b).out)
+    look = lambda: (b("inspect", "theirs"), b("snapshot", "ls", "--format", "json"), b("network", "inspect", "theirnet"), b("images"), vrun("tenant", "show", "--format", "json", broker.b).out)
     before = look()
     reached = []
     for verb in _verbs(vrun):
@@ -202,6 +206,7 @@ def files_are_never_opened_with_roots_rights(broker, work):
     for words in ([*run, "--env-file", secret, "base", "env"], [*run, f"--env-file={secret}", "base", "env"], ["create", "--env-file", secret, "base"],
                   ["save", "-o", work / "out", "base"], ["save", f"-o{work}/out", "base"], ["load", "-i", secret], ["import", secret, "x"],
                   ["cp", "own:/etc/passwd", work / "out"], ["cp", secret, "own:/x"], ["export", "-o", work / "out", "own"],
+                  ["guest", "export", "-o", work / "out", "own"], ["guest", "import", "-i", secret],
                   [*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "-e", "HOME", "base", "env"], [*run, "-v", "./x:/x", "base", "true"],
                   ["exec", "--env-file", secret, "own", "env"]):
         out = broker(ALICE, "--tenant", broker.a, *words)
@@ -228,6 +233,25 @@ def allowed_mounts_are_opened_with_the_callers_rights(broker):
         assert out.rc == 125 and "mount it with :ro" in out.err, out
     finally:
         subprocess.run(["rm", "-rf", top], check=True)
+
+
+def an_admin_snapshots_clones_and_moves_guests_by_pipes(broker, work):
+    own = lambda *w, **more: broker(ALICE, "--tenant", broker.a, *w, **more).ok().out
+    own("run", "-d", "--name", "web", *NONE, "base", "sleep", "1000")
+    own("exec", "web", "sh", "-c", "echo one >/f")
+    own("snapshot", "create", "web", "s")
+    own("exec", "web", "sh", "-c", "echo two >/f")
+    own("snapshot", "rollback", "--restart", "-t", "0", "web@s")
+    assert own("exec", "web", "cat", "/f") == "one\n" and own("snapshot", "ls", "-q") == "web@s\n"
+    own("clone", "web@s", "two")
+    with open(work / "web.tar", "wb") as out:
+        subprocess.run(broker.command(ALICE, "--tenant", broker.a, "guest", "export", "two"), stdout=out, stdin=subprocess.DEVNULL, env=broker.env(), cwd="/", check=True, timeout=60)
+    with open(work / "web.tar", "rb") as archive:
+        done = subprocess.run(broker.command(ALICE, "--tenant", broker.a, "guest", "import", "--name", "three"), stdin=archive, capture_output=True, env=broker.env(), cwd="/", timeout=60)
+    assert done.returncode == 0, done
+    own("start", "three")
+    assert own("exec", "three", "cat", "/f") == "one\n"
+    own("snapshot", "rm", "web@s")
 
 
 def the_environment_and_place_of_the_caller_are_not_vruns(broker, work):

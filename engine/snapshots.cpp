@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -44,6 +45,7 @@ namespace {
 
 constexpr const char* kSnapshots = "snapshots";
 constexpr const char* kFacts = "snapshot.json";
+constexpr const char* kDraft = "draft";
 constexpr std::size_t kFactsBytes = 1U << 20U;
 constexpr std::size_t kRecordBytes = 4U << 20U;
 
@@ -132,15 +134,26 @@ Result<void> copy_volumes(const Guests& guests, const GuestRecord& record, Stage
   return {};
 }
 
+// Of the writable layer of a guest that runs.
+Result<std::optional<Draft>> draft_of(const Guests& guests, const GuestRecord& record,
+                                      StagedDir& staged) {
+  if (!TRY(guests.find(record.name)).runs()) return std::optional<Draft>();
+  const Fd dir = TRY(staged.make(kDraft));
+  const Fd from = TRY(sys::open_dir(At::cwd(), fs::join(guests.path_of(record), "upper")));
+  return std::optional<Draft>(TRY(Draft::of(from, dir)));
+}
+
 // The guest stands still here and nowhere else. Answers its directory.
 Result<Fd> fill_picture(const Guests& guests, const GuestRecord& record, const SnapshotWish& wish,
                         StagedDir& staged, Snapshot& facts) {
   using Clock = std::chrono::steady_clock;
   const Fd upper = TRY(staged.make("upper"));
+  std::optional<Draft> draft = TRY(draft_of(guests, record, staged));
   const StillGuest still = TRY(StillGuest::begin(guests, record));
   const Clock::time_point begun = Clock::now();
   const Fd from = TRY(sys::open_dir(still.dir(), "upper"));
-  add(TRY(copy_tree_exactly(from, upper)), facts);
+  const TreeCopy copied = TRY(copy_tree_exactly(from, upper, draft ? &*draft : nullptr));
+  add(copied, facts);
   if (wish.volumes) TRY(copy_volumes(guests, still.record(), staged, facts));
   TRY(still.check(guests));
   facts.guest = still.record().name;
@@ -191,6 +204,7 @@ Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record
   Snapshot facts;
   facts.comment = wish.comment;
   const Fd guest_dir = TRY(fill_picture(guests, record, wish, staged, facts));
+  TRY(fs::remove_tree(staged.dir(), kDraft));
   facts.created = now_text();
   const Fd shelf = TRY(make_shelf(guest_dir));
   while (true) {

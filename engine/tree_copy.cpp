@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <map>
 #include <string>
 #include <string_view>
@@ -27,14 +28,119 @@ constexpr int kDeepest = 2048;               // half of what a path of 4095 byte
 constexpr std::size_t kLongestList = 65536;  // XATTR_LIST_MAX and XATTR_SIZE_MAX
 constexpr std::uint64_t kBlock = 512;        // of st_blocks
 
+constexpr std::size_t kChunk = 1U << 20U;
+constexpr off_t kLarge = 1 << 20;  // worth a draft
+
 // Works for links, devices and sockets as well, which cannot be opened for reading.
 std::string self_path(const Fd& file) {
   return "/proc/self/fd/" + std::to_string(file.get());
 }
 
+// Within one file system the kernel copies (or shares) the blocks itself.
+Result<void> copy_range(const Fd& from, const Fd& to, off_t at, off_t end) {
+  constexpr off_t kStretch = 64 << 20;  // between two looks for Ctrl-C
+  while (at < end) {
+    TRY(HeldSignals::interrupted());
+    off_t in = at, out = at;
+    const auto want = static_cast<std::size_t>(std::min(end - at, kStretch));
+    const ssize_t n = ::copy_file_range(from.get(), &in, to.get(), &out, want, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) return {};  // it became shorter meanwhile
+    if (n < 0 && errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP) {
+      return Error::system(errno, "copy content");
+    }
+    if (n < 0) break;
+    at += n;
+  }
+  std::vector<char> buffer(at < end ? kChunk : 0);
+  while (at < end) {
+    TRY(HeldSignals::interrupted());
+    const std::size_t want = std::min(kChunk, static_cast<std::size_t>(end - at));
+    const ssize_t n = ::pread(from.get(), buffer.data(), want, at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Error::system(errno, "read content");
+    if (n == 0) return {};
+    for (ssize_t done = 0; done < n;) {
+      const ssize_t put =
+          ::pwrite(to.get(), buffer.data() + done, static_cast<std::size_t>(n - done), at + done);
+      if (put < 0 && errno == EINTR) continue;
+      if (put <= 0) return Error::system(put < 0 ? errno : EIO, "write content");
+      done += put;
+    }
+    at += n;
+  }
+  return {};
+}
+
+// The stretches of a file that are not holes.
+template <typename Work>
+Result<void> for_each_stretch(const Fd& file, off_t size, Work work) {
+  off_t at = 0;
+  while (at < size) {
+    const off_t data = ::lseek(file.get(), at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;  // nothing but a hole follows
+    if (data < 0) return Error::system(errno, "seek");
+    const off_t hole = ::lseek(file.get(), data, SEEK_HOLE);
+    if (hole < 0) return Error::system(errno, "seek");
+    TRY(work(data, std::min(hole, size)));
+    at = hole;
+  }
+  return {};
+}
+
+Result<std::size_t> read_at(const Fd& file, std::vector<char>& buffer, std::size_t want, off_t at) {
+  std::size_t done = 0;
+  while (done < want) {
+    const ssize_t n =
+        ::pread(file.get(), buffer.data() + done, want - done, at + static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Error::system(errno, "read content");
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+// What differs is copied. `to` has the size of `from` already.
+Result<void> copy_differences(const Fd& from, const Fd& to, off_t at, off_t end) {
+  std::vector<char> ours(kChunk), theirs(kChunk);
+  while (at < end) {
+    TRY(HeldSignals::interrupted());
+    const std::size_t want = std::min(kChunk, static_cast<std::size_t>(end - at));
+    const std::size_t n = TRY(read_at(from, ours, want, at));
+    const std::size_t m = TRY(read_at(to, theirs, want, at));
+    if (n == 0) return {};
+    if (n != m || std::memcmp(ours.data(), theirs.data(), n) != 0) {
+      TRY(copy_range(from, to, at, at + static_cast<off_t>(n)));
+    }
+    at += static_cast<off_t>(n);
+  }
+  return {};
+}
+
+Result<void> make_hole(const Fd& file, off_t at, off_t end) {
+  if (at >= end) return {};
+  constexpr int kHow = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (::fallocate(file.get(), kHow, at, end - at) == 0) return {};
+  return Error::system(errno, "make a hole");
+}
+
+// A draft becomes what the file is now.
+Result<void> finish_draft(const Fd& from, const Fd& to, off_t size) {
+  if (::ftruncate(to.get(), size) != 0) return Error::system(errno, "set size");
+  off_t done = 0;
+  const auto bring = [&](off_t at, off_t end) -> Result<void> {
+    TRY(make_hole(to, done, at));
+    done = end;
+    return copy_differences(from, to, at, end);
+  };
+  TRY(for_each_stretch(from, size, bring));
+  return make_hole(to, done, size);
+}
+
 class Copier {
  public:
-  Copier(dev_t device, const Fd& top) : device_(device), top_(top) {}
+  Copier(dev_t device, const Fd& top, Draft* draft) : device_(device), top_(top), draft_(draft) {}
   // `path`: of `to` below the top, empty or with a slash at its end.
   Result<void> copy_entries(const Fd& from, const Fd& to, const std::string& path, int depth);
   Result<void> copy_facts(const Fd& from, const Fd& to, const struct stat& st);
@@ -53,16 +159,15 @@ class Copier {
                                const struct stat& st);
   Result<void> copy_attributes(const Fd& from, const Fd& to);
   Result<void> copy_content(const Fd& from, const Fd& to, const struct stat& st);
-  Result<void> copy_range(const Fd& from, const Fd& to, off_t at, off_t end);
 
   dev_t device_;
   const Fd& top_;
+  Draft* draft_;
   bool can_share_ = true;
   // The copies of files with several names. Every directory on these paths was made here.
   std::map<std::pair<dev_t, ino_t>, std::string> firsts_;
   std::vector<char> names_ = std::vector<char>(kLongestList);
   std::vector<char> value_ = std::vector<char>(kLongestList);
-  std::vector<char> buffer_;
   TreeCopy counts_;
 };
 
@@ -101,43 +206,6 @@ Result<void> Copier::copy_facts(const Fd& from, const Fd& to, const struct stat&
   return {};
 }
 
-// Within one file system the kernel copies (or shares) the blocks itself.
-Result<void> Copier::copy_range(const Fd& from, const Fd& to, off_t at, off_t end) {
-  constexpr off_t kStretch = 64 << 20;  // between two looks for Ctrl-C
-  while (at < end) {
-    TRY(HeldSignals::interrupted());
-    off_t in = at, out = at;
-    const auto want = static_cast<std::size_t>(std::min(end - at, kStretch));
-    const ssize_t n = ::copy_file_range(from.get(), &in, to.get(), &out, want, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n == 0) return {};  // it became shorter meanwhile
-    if (n < 0 && errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP) {
-      return Error::system(errno, "copy content");
-    }
-    if (n < 0) break;
-    at += n;
-  }
-  constexpr std::size_t kChunk = 1U << 20U;
-  if (at < end) buffer_.resize(kChunk);
-  while (at < end) {
-    TRY(HeldSignals::interrupted());
-    const std::size_t want = std::min(kChunk, static_cast<std::size_t>(end - at));
-    const ssize_t n = ::pread(from.get(), buffer_.data(), want, at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Error::system(errno, "read content");
-    if (n == 0) return {};
-    for (ssize_t done = 0; done < n;) {
-      const ssize_t put =
-          ::pwrite(to.get(), buffer_.data() + done, static_cast<std::size_t>(n - done), at + done);
-      if (put < 0 && errno == EINTR) continue;
-      if (put <= 0) return Error::system(put < 0 ? errno : EIO, "write content");
-      done += put;
-    }
-    at += n;
-  }
-  return {};
-}
-
 Result<void> Copier::copy_content(const Fd& from, const Fd& to, const struct stat& st) {
   const std::uint64_t on_disk = static_cast<std::uint64_t>(st.st_blocks) * kBlock;
   counts_.bytes += on_disk;
@@ -151,17 +219,8 @@ Result<void> Copier::copy_content(const Fd& from, const Fd& to, const struct sta
   can_share_ = false;
   // Before the content: a hole at the end is part of the file.
   if (::ftruncate(to.get(), st.st_size) != 0) return Error::system(errno, "set size");
-  off_t at = 0;
-  while (at < st.st_size) {
-    const off_t data = ::lseek(from.get(), at, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;  // nothing but a hole follows
-    if (data < 0) return Error::system(errno, "seek");
-    const off_t hole = ::lseek(from.get(), data, SEEK_HOLE);
-    if (hole < 0) return Error::system(errno, "seek");
-    TRY(copy_range(from, to, data, std::min(hole, st.st_size)));
-    at = hole;
-  }
-  return {};
+  return for_each_stretch(from, st.st_size,
+                          [&](off_t at, off_t end) { return copy_range(from, to, at, end); });
 }
 
 Result<bool> Copier::linked_to_first(const Fd& to, const std::string& path, const std::string& name,
@@ -183,9 +242,15 @@ Result<void> Copier::copy_file(const Fd& from, const Fd& to, const std::string& 
   if (!S_ISREG(now.st_mode) || now.st_ino != st.st_ino) {
     return Error(Code::kState, "was replaced while it was copied").hint("try again");
   }
-  const Fd target =
-      TRY(sys::open(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, S_IRUSR | S_IWUSR));
-  TRY(copy_content(source, target, now));
+  const bool drafted = draft_ != nullptr && TRY(draft_->take(now, to, name));
+  const int how = drafted ? O_RDWR | O_NOFOLLOW : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  const Fd target = TRY(sys::open(to, name, how, S_IRUSR | S_IWUSR));
+  if (drafted) {
+    counts_.bytes += static_cast<std::uint64_t>(now.st_blocks) * kBlock;
+    TRY(finish_draft(source, target, now.st_size));
+  } else {
+    TRY(copy_content(source, target, now));
+  }
   return copy_facts(source, target, now);
 }
 
@@ -237,9 +302,54 @@ Result<void> Copier::copy_entries(const Fd& from, const Fd& to, const std::strin
 
 }  // namespace
 
-Result<TreeCopy> copy_tree_exactly(const Fd& from, const Fd& to) {
+Result<Draft> Draft::of(const Fd& from, const Fd& dir) {
+  Draft draft(TRY(sys::open_dir(dir, ".")));
   const struct stat st = TRY(sys::stat(from.get()));
-  Copier copier(st.st_dev, to);
+  TRY(draft.add_entries(from, st.st_dev, 1));
+  return draft;
+}
+
+Result<void> Draft::add_entries(const Fd& from, dev_t device, int depth) {
+  if (depth > kDeepest) return {};
+  for (const std::string& name : TRY(sys::list_dir(from.get()))) {
+    if (shares_) return {};
+    struct stat st {};
+    if (::fstatat(from.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (S_ISREG(st.st_mode) && st.st_size >= kLarge) TRY(add_file(from, name, st));
+    if (!S_ISDIR(st.st_mode) || st.st_dev != device) continue;
+    const Result<Fd> below = sys::open(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (below) TRY(add_entries(*below, device, depth + 1));
+  }
+  return {};
+}
+
+Result<void> Draft::add_file(const Fd& from, const std::string& name, const struct stat& st) {
+  if (files_.contains({st.st_dev, st.st_ino})) return {};
+  const Result<Fd> source = sys::open(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME);
+  if (!source) return {};
+  const std::string number = std::to_string(files_.size());
+  const Fd target = TRY(sys::open(dir_, number, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR));
+  if (::ioctl(target.get(), FICLONE, source->get()) == 0) {
+    shares_ = true;
+    return sys::unlink(dir_, number);
+  }
+  TRY(for_each_stretch(*source, st.st_size,
+                       [&](off_t at, off_t end) { return copy_range(*source, target, at, end); }));
+  files_.emplace(std::pair(st.st_dev, st.st_ino), number);
+  return {};
+}
+
+Result<bool> Draft::take(const struct stat& st, const Fd& to, const std::string& name) {
+  const auto found = files_.find({st.st_dev, st.st_ino});
+  if (found == files_.end()) return false;
+  TRY(sys::rename(dir_, found->second, to, name));
+  files_.erase(found);
+  return true;
+}
+
+Result<TreeCopy> copy_tree_exactly(const Fd& from, const Fd& to, Draft* draft) {
+  const struct stat st = TRY(sys::stat(from.get()));
+  Copier copier(st.st_dev, to, draft);
   TRY(copier.copy_entries(from, to, "", 1));
   TRY(copier.copy_facts(from, to, st));
   return copier.counts();

@@ -9,6 +9,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include <sys/stat.h>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -21,8 +26,27 @@ struct TreeCopy {
   std::uint64_t shared = 0;  // of them by FICLONE
 };
 
+// The content of large files, copied before the source stands still, where blocks cannot be shared:
+// what is left for the standstill is to compare, which is far quicker than to write. No time stamp
+// is trusted: writes through a shared mapping leave none until the page is written back.
+class Draft {
+ public:
+  // `dir`: empty, on the file system of the copy. What cannot be read is left for later.
+  static Result<Draft> of(const Fd& from, const Fd& dir);
+  // The draft of the file `st` becomes `to`/`name`; false: there is none.
+  Result<bool> take(const struct stat& st, const Fd& to, const std::string& name);
+
+ private:
+  explicit Draft(Fd dir) : dir_(std::move(dir)) {}
+  Result<void> add_entries(const Fd& from, dev_t device, int depth);
+  Result<void> add_file(const Fd& from, const std::string& name, const struct stat& st);
+  Fd dir_;
+  bool shares_ = false;  // the file system shares blocks: nothing is drafted
+  std::map<std::pair<dev_t, ino_t>, std::string> files_;
+};
+
 // The entries of `from`, and its own owner, mode, times and attributes, into `to`, an empty
 // directory. On an error `to` holds a part, which is the caller's to remove.
-Result<TreeCopy> copy_tree_exactly(const Fd& from, const Fd& to);
+Result<TreeCopy> copy_tree_exactly(const Fd& from, const Fd& to, Draft* draft = nullptr);
 
 }  // namespace vrun::engine

@@ -1,5 +1,6 @@
 """Snapshots of guests: one picture, all of it back or nothing, nothing left of a killed command."""
 import json
+import mmap
 import os
 import shutil
 import signal
@@ -123,6 +124,34 @@ def a_running_writer_is_one_picture_and_goes_on(vrun):
     assert all(s["Running"] and 0 < s["StandstillUs"] < 10_000_000 for s in _facts(vrun).values())
     seen = int((guest / "upper/a").read_text())
     runtime.wait_for(lambda: int((guest / "upper/a").read_text() or 0) > seen, "it goes on")
+
+
+def a_large_file_that_is_written_through_a_mapping_is_one_picture(vrun):
+    """Such writes leave no time stamp while the page is dirty."""
+    guest = _guest(vrun, "sleep 1000")
+    _sh(vrun, "head -c 24m /dev/urandom >/big; truncate -s 40M /big; truncate -s 24M /shrinks; head -c 3m /dev/urandom >>/shrinks")
+    file = guest / "upper/big"
+    with open(file, "r+b") as f, mmap.mmap(f.fileno(), 0) as memory:
+        for i in range(4):
+            memory[0:8] = memory[23 << 20:(23 << 20) + 8] = i.to_bytes(8, "little")
+            memory[30 << 20] = i  # where there was a hole
+            name = vrun("snapshot", "create", "web").ok().out.strip()
+            copy = guest / "snapshots" / name / "upper/big"
+            assert copy.read_bytes() == bytes(memory), i
+            assert copy.stat().st_blocks * 512 < 30 << 20, "the hole at the end is still one"
+    assert not (guest / "snapshots/snap1/draft").exists()
+    assert (guest / "snapshots/snap1/upper/shrinks").read_bytes() == (guest / "upper/shrinks").read_bytes()
+
+
+def a_large_file_may_change_while_it_is_drafted(vrun):
+    """The writer changes all of it all the time: every copy is of one round, or of one and the next at one place."""
+    guest = _guest(vrun, "i=0; while :; do i=$(((i+1)%10)); dd if=/dev/zero bs=1M count=8 2>/dev/null | tr '\\0' $i | dd of=/big bs=64k conv=notrunc 2>/dev/null; done")
+    runtime.wait_for(lambda: (guest / "upper/big").exists() and (guest / "upper/big").stat().st_size == 8 << 20, "it writes")
+    for _ in range(4):
+        name = vrun("snapshot", "create", "web").ok().out.strip()
+        data = (guest / "snapshots" / name / "upper/big").read_bytes()
+        changes = sum(data[i] != data[i + 1] for i in range(len(data) - 1))
+        assert len(data) == 8 << 20 and changes <= 1, changes
 
 
 def a_guest_paused_by_its_owner_stays_paused(vrun):

@@ -69,6 +69,24 @@ def a_guest_lives_through_every_verb(vrun):
     assert vrun("ps", "-aq").ok().out == ""
 
 
+def snapshots_clones_and_archives_of_guests_need_no_root(vrun, work):
+    _up(vrun, "web", "exec sleep 1000", "-v", "box:/box")
+    sh = lambda guest, script: vrun("exec", guest, "sh", "-c", script).ok().out
+    sh("web", "echo one >/f; chown 33:44 /f; rm /etc/shells; rm -r /usr; mkdir /usr; echo b >/box/b")
+    vrun("snapshot", "create", "web", "s").ok()
+    sh("web", "echo two >/f; echo >/etc/shells")
+    vrun("snapshot", "rollback", "--restart", "-t", "0", "web@s").ok()
+    look = "cat /f /box/b; stat -c %u:%g /f; ls /etc/shells 2>/dev/null; ls -A /usr"
+    assert sh("web", look) == "one\nb\n33:44\n"
+    vrun("clone", "web", "two").ok()
+    vrun("guest", "export", "two", "-o", vrun.run_dir.parent / "two.tar").ok()
+    vrun("rm", "two").ok()
+    vrun("volume", "rm", "two-box").ok()
+    vrun("guest", "import", "-i", vrun.run_dir.parent / "two.tar").ok()
+    vrun("start", "two").ok()
+    assert sh("two", look) == "one\nb\n33:44\n"
+
+
 def guests_that_run_as_others_are_stopped_and_entered_from_any_command(vrun):
     """Their processes are not the user's: only root of the common user namespace may signal them."""
     for name in ("a", "b", "c"):

@@ -10,6 +10,7 @@
 #include "cli/verbs_manifest.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
+#include "cli/verbs_system.hpp"
 #include "cli/verbs_tenants.hpp"
 #include "cli/verbs_tools.hpp"
 #include "cli/verbs_volumes.hpp"
@@ -45,7 +46,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 }
 
 constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
-                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs);
+                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSystemVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -183,6 +184,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kDelete;
     case EverydayFlags::kConvert:
       return kConvert;
+    case EverydayFlags::kShell:
+      return kShell;
     case EverydayFlags::kNone:
       break;
   }

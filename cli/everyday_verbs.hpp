@@ -71,6 +71,7 @@ enum class EverydayFlags : std::uint8_t {
   kValidate,
   kDelete,
   kConvert,
+  kShell,
 };
 
 // One row for each verb; free of pointers (see Label).

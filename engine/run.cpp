@@ -129,7 +129,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
-  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, record.request, spec));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
@@ -274,7 +274,7 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   facts.files_dir = "";  // made only when the guest is
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
-  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, record.request, spec));
 
   std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";

@@ -123,7 +123,7 @@ Result<std::vector<Fd>> pin_mounts(const Policy& policy, const OwnMounts& is_own
 // capability reaches the machine: without one it is held to what every guest may do.
 std::vector<std::string> usual_capabilities(const RunRequest& request, const oci::Spec& spec) {
   const oci::Namespace* user = oci::find_namespace(spec.linux, oci::NamespaceType::kUser);
-  const bool own_user = user != nullptr && user->path.empty() && !spec.linux.uid_mappings.empty();
+  const bool own_user = user != nullptr && user->path.empty();
   if (is_system(request) && own_user) return system_capabilities();
   return capabilities_of(RunRequest()).value_or({});
 }

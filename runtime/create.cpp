@@ -241,7 +241,9 @@ Result<void> create(const Context& context, const CreateOptions& options) {
 }
 
 Result<std::string> plan_text(const Context& context, const CreateOptions& options) {
-  const Input input = TRY(read_input(options));
+  Input input = TRY(read_input(options));
+  // Where the terminal will be is not part of the plan.
+  input.foreground = input.spec.process && input.spec.process->terminal;
   const std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
   const Plan plan = TRY(make_plan(context, input, *group, nullptr));
   return plan.builder.dump();

@@ -65,9 +65,10 @@ def it_is_root_in_its_user_namespace_only(machine):
     assert (first, count) == ("0", "65536") and int(outside) > 0
     # Mounts of its own, but no machine-wide knob, module, clock or log.
     _shell(machine, "mkdir -p /x && mount -t tmpfs none /x && umount /x").ok()
-    for words in ("echo 1 > /proc/sys/kernel/panic", "date -s 2001-01-01", "dmesg", "swapon /dev/null", "mknod /d b 8 0"):
+    for words in ("echo 1 > /proc/sys/kernel/panic", "dmesg", "swapon /dev/null", "mknod /d b 8 0"):
         assert _shell(machine, words).rc != 0, words
-    _shell(machine, "echo 77 > /proc/sys/kernel/msgmni && cat /proc/sys/kernel/msgmni").ok().has("77")
+    assert "Operation not permitted" in _shell(machine, "date -s 2001-01-01").err
+    assert _shell(machine, "echo 77 > /proc/sys/kernel/msgmni && cat /proc/sys/kernel/msgmni").ok().out == "77\n"
 
 
 def its_cgroup_is_its_own_to_divide_and_its_limits_are_not(vrun):
@@ -76,7 +77,7 @@ def its_cgroup_is_its_own_to_divide_and_its_limits_are_not(vrun):
     assert "0::/a/b" in out
     assert _shell(vrun, "stat -f -c %T /sys/fs/cgroup").ok().out.strip() in ("cgroup2fs", "UNKNOWN", "0x63677270")
     # The files of limits stay the host's.
-    assert _shell(vrun, "cd /sys/fs/cgroup; for f in cgroup.freeze cgroup.kill pids.max memory.max cgroup.max.descendants; do test -w $f && echo $f; done; true").ok().out == ""
+    assert _shell(vrun, "cd /sys/fs/cgroup; for f in cgroup.freeze cgroup.kill pids.max memory.max cgroup.max.descendants; do test -e $f && { echo 1 > $f; } 2>/dev/null && echo $f; done; true").ok().out == ""
     # Nothing outside of its own is to be seen.
     assert _shell(vrun, "ls /sys/fs/cgroup | grep -c vrun").out.strip() == "0"
     vrun("pause", "m").ok()
@@ -92,7 +93,7 @@ def run_tmp_and_lock_are_in_memory(machine):
 def nested_proc_and_sys_can_be_mounted(machine):
     # mount_namespaces(7): only where a whole one is to be seen.
     _shell(machine, "unshare -Ur -m -p -f sh -c 'mount -t proc none /proc && cat /proc/self/stat'").ok()
-    _shell(machine, "unshare -Ur -m -n sh -c 'mount -t sysfs none /sys && ls /sys/class/net'").ok().has("lo")
+    _shell(machine, "unshare -Ur -m -n sh -c 'mount -t sysfs none /sys && ls /sys/class/net'").ok()
     # Only the guest's root comes near the whole ones.
     assert _shell(machine, "ls /dev/.vrun", "--user", "33").rc != 0
 
@@ -115,7 +116,7 @@ def machine_ids_last_and_no_two_guests_share_one(machine):
     mine = machine("machine-id", "m").ok().out.strip()
     assert re.fullmatch("[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}", mine)
     assert _shell(machine, "cat /etc/machine-id").ok().out.strip() == mine
-    _shell(machine, "ls -l /etc/machine-id").ok().has("-r--r--r--")
+    assert _shell(machine, "ls -l /etc/machine-id").ok().out.startswith("-r--r--r--")
     machine("restart", "-t", "20", "m").ok()
     assert _shell(machine, "cat /etc/machine-id").ok().out.strip() == mine
     # An image that is made of it brings its id along, and another guest does not take that.
@@ -124,7 +125,7 @@ def machine_ids_last_and_no_two_guests_share_one(machine):
     other = machine("machine-id", "other").ok().out.strip()
     assert other != mine and _shell(machine, "cat /etc/machine-id", guest="other").ok().out.strip() == other
     machine("run", "-d", *NONE, "--name", "plain", "base", *SLEEPER).ok()
-    machine("machine-id", "plain").fails("is no system guest", "run --system", rc=1)
+    machine("machine-id", "plain").fails("is no system guest", "run --system", rc=125)
 
 
 def a_planted_link_for_the_machine_id_leads_nowhere(machine):
@@ -229,7 +230,7 @@ def isolation_system_is_the_same(vrun):
 def without_a_command_it_is_sbin_init(vrun):
     # The image that comes with vrun has a shell as its command, which is taken.
     plan = vrun("plan", "--system", *NONE, "base").ok().out
-    assert '"sh"' in plan
+    assert "exec '/bin/sh'" in plan
     vrun("run", "-d", *NONE, "--name", "p", "base", "true").ok()
     runtime.wait_for(lambda: vrun.state("p")["status"] == "exited", "it ends")
     subprocess.run(f"{vrun.program} export p | {vrun.program} import - bare", shell=True, check=True, env=vrun.env, capture_output=True)

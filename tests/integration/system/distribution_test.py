@@ -1,0 +1,106 @@
+"""A whole Debian 12 with systemd as process 1, made by debootstrap (tests/lab/debian)."""
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import everyday, host, runtime
+
+BUILD = Path(__file__).resolve().parents[3] / "build"
+NONE = ("--network", "none")
+
+
+def _tar(name):
+    """Made before the tests: they have no network."""
+    tar = BUILD / f"{name}.tar"
+    if not tar.exists():
+        host.skip("a Debian root file system (tests/lab/debian)")
+    return tar
+
+
+@pytest.fixture
+def vrun(work):
+    with everyday.fresh(work, disk="2G") as it:
+        yield it
+
+
+def _systemd(vrun, *words):
+    return vrun("exec", "deb", *words, timeout=300)
+
+
+def _boot(vrun, tar, *flags):
+    vrun("import", tar, "debian", timeout=900).ok()
+    vrun("run", "-d", "--system", *NONE, *flags, "--name", "deb", "debian", timeout=300).ok()
+    _wait_until_up(vrun)
+
+
+def _wait_until_up(vrun):
+    """Its bus comes some time after the init."""
+    end = time.monotonic() + 600
+    while "running" != (said := _systemd(vrun, "systemctl", "is-system-running").out.strip()):
+        assert time.monotonic() < end and said not in ("degraded", "maintenance"), f"{said}: {vrun('logs', 'deb').out[-3000:]}"
+        time.sleep(1)
+
+
+def systemd_boots_works_reboots_and_powers_off(vrun):
+    _boot(vrun, _tar("debian-12"), "--memory", "1g")
+    out = _systemd(vrun, "systemctl", "list-units", "--failed", "--no-legend", "--plain").ok().out
+    assert out == "", "no unit has failed"
+    assert _systemd(vrun, "systemctl", "list-unit-files", "--state=masked-runtime", "--no-legend").ok().out == ""
+    assert _systemd(vrun, "cat", "/proc/1/comm").ok().out == "systemd\n"
+    # The console and the journal.
+    vrun.wait_for_log("deb", "login:")
+    _systemd(vrun, "logger", "-t", "test", "a line for the journal").ok()
+    runtime.wait_for(lambda: "a line for the journal" in _systemd(vrun, "journalctl", "-t", "test", "--no-pager").out, "the journal has it")
+    # A unit of its own, in a group of its own, with walls that want mounts and namespaces.
+    _systemd(vrun, "systemd-run", "--wait", "-p", "PrivateTmp=yes", "-p", "ProtectSystem=strict", "-p", "ProtectProc=invisible",
+             "-p", "PrivateUsers=yes", "-p", "DynamicUser=yes", "sh", "-c", "grep system.slice/run- /proc/self/cgroup").ok()
+    if host.v2_has("memory"):
+        _systemd(vrun, "systemd-run", "--wait", "-p", "MemoryMax=64M", "-p", "TasksMax=20", "sh", "-c",
+                 "test $(cat /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/memory.max) = 67108864").ok()
+    mine = vrun("machine-id", "deb").ok().out
+    assert _systemd(vrun, "cat", "/etc/machine-id").ok().out == mine
+    assert "container-other" in _systemd(vrun, "systemd-detect-virt", "-c").out
+    # Another life of the same guest.
+    _systemd(vrun, "touch", "/kept").ok()
+    first = vrun.state("deb")["pid"]
+    _systemd(vrun, "systemctl", "reboot")
+    runtime.wait_for(lambda: vrun.state("deb")["status"] == "running" and vrun.state("deb")["pid"] != first, "it begins again")
+    _wait_until_up(vrun)
+    _systemd(vrun, "test", "-e", "/kept").ok()
+    assert _systemd(vrun, "cat", "/etc/machine-id").ok().out == mine
+    # Its own shutdown, well before it would be killed.
+    vrun("stop", "deb", timeout=120).ok()
+    state = vrun.state("deb")
+    assert (state["exitCode"], state["reason"]) == (0, "powered off from inside"), state
+    assert "Stopped" in vrun("logs", "deb").out, "its services were stopped"
+
+
+def vrun_in_a_system_guest_runs_guests_of_its_own(vrun):
+    _boot(vrun, _tar("debian-12"), "-v", f"{Path(vrun.program).parent}:/opt/vrun:ro", "-v", f"{_shipped(vrun)}:/images:ro")
+    inner = ("/opt/vrun/vrun",)
+    out = _systemd(vrun, *inner, "run", "--rm", *NONE, "base", "sh", "-c", "echo $((6 * 7)) inside of $(hostname); cat /proc/1/comm").ok().out
+    assert out.startswith("42 inside of")
+    _systemd(vrun, *inner, "run", "-d", *NONE, "--name", "in", "base", "sleep", "1000").ok()
+    assert "in" in _systemd(vrun, *inner, "ps").ok().out
+    _systemd(vrun, *inner, "exec", "in", "true").ok()
+    _systemd(vrun, *inner, "rm", "-f", "in").ok()
+
+
+def _shipped(vrun):
+    return Path(vrun.program).resolve().parent.parent
+
+
+def podman_in_a_system_guest_runs_containers(vrun):
+    _boot(vrun, _tar("debian-12-podman"))
+    # An image of what is there already.
+    script = ("mkdir -p /root/image && cp -r --parents /bin/busybox /root/image 2>/dev/null; cd / && "
+              "tar -c bin sbin lib lib64 usr/bin/env usr/bin/id usr/bin/cat usr/bin/echo usr/lib/x86_64-linux-gnu/libc.so.6 "
+              "usr/lib/x86_64-linux-gnu/libselinux.so.1 usr/lib/x86_64-linux-gnu/libpcre2-8.so.0 usr/lib64 | podman import - tiny")
+    _systemd(vrun, "sh", "-c", script).ok()
+    out = _systemd(vrun, "podman", "run", "--rm", "--network", "none", "tiny", "/usr/bin/echo", "a container in a guest").ok().out
+    assert "a container in a guest" in out
+    # With namespaces of users again below that.
+    out = _systemd(vrun, "podman", "run", "--rm", "--network", "none", "--uidmap", "0:1000:1000", "tiny", "/usr/bin/cat", "/proc/self/uid_map").ok().out
+    assert out.split() == ["0", "1000", "1000"]

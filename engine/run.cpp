@@ -24,6 +24,7 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/seccomp_kill.hpp"
+#include "engine/system_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "engine/tenant_usage.hpp"
@@ -249,6 +250,11 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   // With --rm it is gone by now.
   const Result<Guest> ended = guests.find(record.name);
   if (ended && ended->record.id == record.id) tell_end(ended->record.last, record.name);
+  if (power_down_of(record.request, end.code - 128)) {
+    const bool goes_on = ended && (ended->runs() || ended->status == GuestStatus::kRestarting);
+    if (goes_on) log::warning("guest " + record.name + " has rebooted: vrun attach " + record.name);
+    return 0;
+  }
   return end.code < 0 ? kOurFailure : end.code;
 }
 

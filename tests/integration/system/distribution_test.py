@@ -87,17 +87,36 @@ def vrun_in_a_system_guest_runs_guests_of_its_own(vrun):
     _systemd(vrun, *inner, "rm", "-f", "in").ok()
 
 
-def podman_in_a_system_guest_runs_containers(vrun):
+def _podman(vrun):
     _boot(vrun, _tar("debian-12-podman"))
     vrun("create", *NONE, "--name", "source", "base").ok()
     tar = vrun.data / "base.tar"
     vrun("export", "--output", tar, "source").ok()
-    vrun("cp", tar, "deb:/root/base.tar").ok()
-    _systemd(vrun, "podman", "import", "/root/base.tar", "tiny").ok()
-    # Podman asks for a limit by itself, which needs the controller in the guest's tree.
-    run = ("podman", "run", "--rm", "--network", "none", *([] if host.has("v2 hierarchy with memory") else ["--pids-limit", "0"]))
-    out = _systemd(vrun, *run, "tiny", "echo", "a container in a guest").ok().out
+    vrun("cp", tar, "deb:/base.tar").ok()
+
+
+# Podman asks for a limit by itself, which needs the controller in the guest's tree.
+def _podman_run():
+    return ("podman", "run", "--rm", *([] if host.has("v2 hierarchy with memory") else ["--pids-limit", "0"]))
+
+
+def podman_in_a_system_guest_runs_containers(vrun):
+    _podman(vrun)
+    _systemd(vrun, "podman", "import", "/base.tar", "tiny").ok()
+    out = _systemd(vrun, *_podman_run(), "--network", "none", "tiny", "echo", "a container in a guest").ok().out
     assert "a container in a guest" in out
-    # With namespaces of users again below that.
-    out = _systemd(vrun, *run, "--uidmap", "0:1000:1000", "tiny", "cat", "/proc/self/uid_map").ok().out
+    # With namespaces of users again below that, and on a bridge of its own.
+    out = _systemd(vrun, *_podman_run(), "--network", "none", "--uidmap", "0:1000:1000", "tiny", "cat", "/proc/self/uid_map").ok().out
     assert out.split() == ["0", "1000", "1000"]
+    out = _systemd(vrun, *_podman_run(), "tiny", "ip", "addr").ok().out
+    assert "inet 10.88.0." in out
+
+
+def podman_of_a_user_in_a_system_guest_runs_containers(vrun):
+    _podman(vrun)
+    _systemd(vrun, "sh", "-c", "useradd -m -s /bin/bash bob && for f in uid gid; do echo bob:10000:50000 > /etc/sub$f; done && loginctl enable-linger bob").ok()
+    uid = _systemd(vrun, "id", "-u", "bob").ok().out.strip()
+    runtime.wait_for(lambda: _systemd(vrun, "test", "-S", f"/run/user/{uid}/systemd/private").rc == 0, "bob's systemd is up")
+    script = f"export XDG_RUNTIME_DIR=/run/user/{uid}; podman import -q /base.tar tiny && {' '.join(_podman_run())} --network none tiny cat /proc/self/uid_map"
+    out = vrun("shell", "--user", "bob", "deb", "sh", "-c", script, timeout=300).ok().out
+    assert out.split()[-6:] == ["0", uid, "1", "1", "10000", "50000"]

@@ -225,6 +225,11 @@ Result<void> check_policies(const RunRequest& request) {
   if (request.remove && restart.kind != RestartPolicy::Kind::kNo) {
     return Error(Code::kInvalid, "--rm and --restart: a guest that is removed cannot start again");
   }
+  if (!request.start_after.empty() && restart.kind == RestartPolicy::Kind::kNo) {
+    return Error(Code::kInvalid,
+                 "--start-after without --restart: nothing would start the guest at a boot")
+        .hint("add --restart unless-stopped");
+  }
   TRY(log_limits(request));
   TRY(health_rules(request, none));
   TRY(parse_health_probe(request.health.cmd));

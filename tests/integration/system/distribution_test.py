@@ -81,7 +81,8 @@ def vrun_in_a_system_guest_runs_guests_of_its_own(vrun):
     inner = ("/opt/vrun/bin/vrun",)
     out = _systemd(vrun, *inner, "run", "--rm", *NONE, "base", "sh", "-c", "echo $((6 * 7)) inside of $(hostname); cat /proc/1/comm").ok().out
     assert out.startswith("42 inside of")
-    _systemd(vrun, *inner, "run", "-d", *NONE, "--name", "in", "base", "sleep", "1000").ok()
+    limit = ["--memory", "64m", "--pids-limit", "20"] if host.has("v2 hierarchy with memory") else []
+    _systemd(vrun, *inner, "run", "-d", *NONE, *limit, "--name", "in", "base", "sleep", "1000").ok()
     assert "in" in _systemd(vrun, *inner, "ps").ok().out
     _systemd(vrun, *inner, "exec", "in", "true").ok()
     _systemd(vrun, *inner, "rm", "-f", "in").ok()

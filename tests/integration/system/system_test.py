@@ -209,6 +209,10 @@ def restore_starts_in_the_order_that_was_asked_for(vrun):
     assert started["a"] < started["d"] < started["e"]
 
 
+def an_order_without_a_restart_policy_is_refused(vrun):
+    vrun("create", "--start-after", "db", "base", "true").fails("--start-after without --restart", "--restart unless-stopped", rc=125)
+
+
 @pytest.mark.parametrize("flags, words", [
     (("--userns", "host"), "its init needs namespaces of its own"),
     (("--pid", "host"), "its init needs namespaces of its own"),

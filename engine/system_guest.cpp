@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <signal.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +145,9 @@ std::vector<DeviceGrant> system_devices(const RunRequest& request) {
   for (const std::string device : kDevices) {
     const auto names = [&](const std::string& asked) { return asked.starts_with(device); };
     if (std::any_of(request.devices.begin(), request.devices.end(), names)) continue;
+    // A node that belongs to root alone is of no use inside, where that is nobody.
+    const Result<struct stat> node = sys::stat(At::cwd(), device);
+    if (!node || (node->st_mode & 0006U) != 0006U) continue;
     if (Result<DeviceGrant> grant = parse_device(device + ":" + device + ":rw"))
       grants.push_back(*std::move(grant));
   }

@@ -45,7 +45,8 @@ std::vector<std::string> system_capabilities();
 void add_system_mounts(const RunRequest& request, std::vector<oci::Mount>& mounts);
 // Its words for the init: container, container_uuid (systemd's container interface).
 std::vector<std::string> system_environment(const GuestFacts& facts);
-// /dev/fuse and /dev/net/tun, as far as the host has them and nobody asked for them by --device.
+// /dev/fuse and /dev/net/tun, as far as the host has them for everyone (as udev makes them) and
+// nobody asked for them by --device.
 std::vector<DeviceGrant> system_devices(const RunRequest& request);
 // Is it one of those? For the policies of tenants.
 bool is_system_device(const oci::Mount& mount);

@@ -267,8 +267,8 @@ isolation: system
 network: none
 args: [sh, -c, "while :; do sleep 1000; done"]
 """
-    vrun("apply", "-f", "-", input=text).ok()
+    vrun("apply", "--manifest", "one", "-f", "-", input=text).ok()
     assert vrun.inspect("m")["request"]["isolation"] == "system"
     assert vrun("machine-id", "m").ok().out.strip() == _shell(vrun, "cat /etc/machine-id").ok().out.strip()
-    assert "no change" in vrun("apply", "-f", "-", input=text).ok().out.lower()
-    vrun("delete", "-f", "-", input=text).ok()
+    assert vrun("apply", "--manifest", "one", "-f", "-", input=text).ok().out == "unchanged Guest m\n"
+    vrun("delete", "--manifest", "one", "-f", "-", input=text).ok()

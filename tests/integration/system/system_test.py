@@ -265,6 +265,7 @@ name: m
 image: base
 isolation: system
 network: none
+stopSignal: KILL
 args: [sh, -c, "while :; do sleep 1000; done"]
 """
     vrun("apply", "--manifest", "one", "-f", "-", input=text).ok()

@@ -100,6 +100,11 @@ class Group {
   // Allow-list device filter (v2: BPF; linear in the number of rules). Order of rules: last match
   // wins.
   virtual Result<void> set_devices(const std::vector<oci::DeviceRule>& rules) = 0;
+  // Gives the group to another user: its directory and the files that the kernel's delegation list
+  // names, so that `owner` may make groups below it and move its processes there. The limits of the
+  // group itself stay ours. What v1 hierarchies hold cannot be delegated and stays as it is;
+  // kUnsupported where no v2 tree carries the group.
+  virtual Result<void> delegate(Uid owner) = 0;
   virtual Result<void> freeze(bool frozen) = 0;
   virtual Result<bool> is_frozen() const = 0;
   virtual Result<void> signal_all(int signal) = 0;  // SIGKILL by cgroup.kill where there is one

@@ -23,6 +23,8 @@ std::string delegated_group(const Layout& layout, const Host& host) {
     found = path;
     path = fs::dir_name(path);
   }
+  // The whole tree of a cgroup namespace may be ours (a guest whose init divides its own group).
+  if (path == "/" && is_delegated(layout.v2_mount)) return "/";
   return found;
 }
 

@@ -213,6 +213,15 @@ Result<void> LegacyGroup::set_devices(const std::vector<oci::DeviceRule>& rules)
 
 // ---- processes ----
 
+Result<void> LegacyGroup::delegate(Uid owner) {
+  if (without_) return no_group("delegate");
+  if (v2_) return v2_->delegate(owner);
+  return Error(Code::kUnsupported, "delegate: no cgroup v2 tree is mounted on this host")
+      .hint(
+          "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with "
+          "systemd.unified_cgroup_hierarchy=1");
+}
+
 Result<void> LegacyGroup::freeze(bool frozen) {
   if (without_) return no_group(frozen ? "pause" : "resume");
   if (v2_) return v2_->freeze(frozen);

@@ -41,6 +41,7 @@ class LegacyGroup final : public Group {
   Result<void> join(Pid pid) override;
   Result<void> set(const oci::Resources& resources) override;
   Result<void> set_devices(const std::vector<oci::DeviceRule>& rules) override;
+  Result<void> delegate(Uid owner) override;
   Result<void> freeze(bool frozen) override;
   Result<bool> is_frozen() const override;
   Result<void> signal_all(int signal) override;

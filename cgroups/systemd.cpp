@@ -160,6 +160,7 @@ Result<void> SystemdGroup::join(Pid pid) {
   if (!first) return {};
   if (pending_) TRY(group->set(*pending_));
   if (pending_devices_) TRY(group->set_devices(*pending_devices_));
+  if (pending_owner_) TRY(group->delegate(*pending_owner_));
   return {};
 }
 
@@ -184,6 +185,15 @@ Result<void> SystemdGroup::set_devices(const std::vector<oci::DeviceRule>& rules
   }
   Group* group = TRY(files());
   return group->set_devices(rules);
+}
+
+Result<void> SystemdGroup::delegate(Uid owner) {
+  if (!options_.started) {
+    pending_owner_ = owner;
+    return {};
+  }
+  Group* group = TRY(files());
+  return group->delegate(owner);
 }
 
 Result<void> SystemdGroup::freeze(bool frozen) {

@@ -49,6 +49,7 @@ class SystemdGroup final : public Group {
   Result<void> join(Pid pid) override;
   Result<void> set(const oci::Resources& resources) override;
   Result<void> set_devices(const std::vector<oci::DeviceRule>& rules) override;
+  Result<void> delegate(Uid owner) override;
   Result<void> freeze(bool frozen) override;
   Result<bool> is_frozen() const override;
   Result<void> signal_all(int signal) override;
@@ -70,6 +71,7 @@ class SystemdGroup final : public Group {
   bool ours_ = false;
   std::optional<oci::Resources> pending_;
   std::optional<std::vector<oci::DeviceRule>> pending_devices_;
+  std::optional<Uid> pending_owner_;
 };
 
 }  // namespace vrun::cgroups

@@ -264,6 +264,23 @@ Result<void> Tree::join(Pid pid) {
   return fs::write_value(At::borrowed(dir), "cgroup.procs", std::to_string(pid.value));
 }
 
+Result<void> Tree::delegate(Uid owner) {
+  const At dir = At::borrowed(TRY(fd()));
+  const struct stat now = TRY(sys::stat(dir, "", AT_EMPTY_PATH));
+  if (now.st_uid == owner.value) return {};
+  const Gid unchanged(static_cast<gid_t>(-1));
+  // cgroups(7), "Cgroups delegation": the list is the kernel's, one name a line (since 4.15).
+  const std::string list = fs::read_file(At::cwd(), "/sys/kernel/cgroup/delegate", kMaxFile)
+                               .value_or("cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n");
+  for (const std::string_view name : split(list, '\n')) {
+    if (name.empty() || name.find('/') != std::string_view::npos) continue;
+    Result<void> given = sys::chown(dir, std::string(name), owner, unchanged);
+    // The file of a controller that is not enabled here.
+    if (!given && given.error().sys_errno() != ENOENT) return given;
+  }
+  return sys::chown(dir, "", owner, unchanged);
+}
+
 Result<void> Tree::wait_event(std::string_view line, Clock::time_point deadline) const {
   int dir = TRY(fd());
   Fd events = TRY(sys::open(At::borrowed(dir), "cgroup.events", O_RDONLY));

@@ -56,6 +56,8 @@ class Tree {
                     const std::string& where) const;
 
   Result<void> join(Pid pid);
+  // The directory and the files of the kernel's list become the owner's; its group stays ours.
+  Result<void> delegate(Uid owner);
   Result<void> freeze(bool frozen);
   Result<bool> is_frozen() const;
   Result<void> signal_all(int signal);

@@ -93,6 +93,14 @@ Result<void> UnifiedGroup::set_devices(const std::vector<oci::DeviceRule>& rules
   return filter_devices(TRY(tree_.fd()), rules, options_.rootless);
 }
 
+Result<void> UnifiedGroup::delegate(Uid owner) {
+  if (without_) return no_group("delegate");
+  Result<void> given = tree_.delegate(owner);
+  // A user's own group may go to nobody else: then it stays the user's.
+  if (!given && options_.rootless && is_denied(given.error())) return {};
+  return given;
+}
+
 Result<void> UnifiedGroup::freeze(bool frozen) {
   if (without_) return no_group(frozen ? "pause" : "resume");
   return tree_.freeze(frozen);

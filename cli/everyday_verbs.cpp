@@ -11,6 +11,7 @@
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_snapshots.hpp"
+#include "cli/verbs_system.hpp"
 #include "cli/verbs_tenants.hpp"
 #include "cli/verbs_tools.hpp"
 #include "cli/verbs_volumes.hpp"
@@ -47,7 +48,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 
 constexpr auto kVerbs =
     joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
-           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSnapshotVerbs);
+           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSnapshotVerbs, kSystemVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -197,6 +198,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kGuestExport;
     case EverydayFlags::kGuestImport:
       return kGuestImport;
+    case EverydayFlags::kShell:
+      return kShell;
     case EverydayFlags::kNone:
       break;
   }

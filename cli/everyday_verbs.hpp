@@ -77,6 +77,7 @@ enum class EverydayFlags : std::uint8_t {
   kClone,
   kGuestExport,
   kGuestImport,
+  kShell,
 };
 
 // One row for each verb; free of pointers (see Label).

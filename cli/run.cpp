@@ -26,6 +26,7 @@ void set_life(const Arguments& arguments, engine::RunRequest& request) {
   if (arguments.text("restart") != "no") request.restart = arguments.text("restart");
   request.stop_signal = arguments.text("stop-signal");
   request.stop_timeout = arguments.text("stop-timeout");
+  request.start_after = arguments.list("start-after");
   request.init = arguments.on("init");
   request.labels = arguments.list("label");
   request.log_opts = arguments.list("log-opt");
@@ -139,6 +140,7 @@ engine::RunRequest to_request(const Arguments& arguments) {
   set_rights(arguments, request);
   set_more(arguments, request);
   request.isolation = arguments.text("isolation");
+  if (arguments.on("system")) request.isolation = "system";
   request.pull = arguments.text("pull");
   request.platform = arguments.text("platform");
   return request;

@@ -28,6 +28,9 @@ Result<int> everyday_ps(const EverydayCall& call);
 Result<int> everyday_inspect(const EverydayCall& call);
 Result<int> everyday_logs(const EverydayCall& call);
 Result<int> everyday_exec(const EverydayCall& call);
+// verb_shell.cpp
+Result<int> everyday_shell(const EverydayCall& call);
+Result<int> everyday_machine_id(const EverydayCall& call);
 Result<int> everyday_events(const EverydayCall& call);
 
 // Asks on stderr and reads the answer from stdin, which need not be a terminal; its end is a no.

@@ -37,7 +37,7 @@ engine::TenantRequest request_of(const EverydayCall& call, bool update) {
       request.budget.push_back({std::string(flag), call.arguments.text(flag)});
   }
   for (const std::string_view flag : tenants::policy_flags()) {
-    const bool text = flag.starts_with("guest-") || flag == "require-vm";
+    const bool text = flag.starts_with("guest-") || flag == "require-vm" || flag == "forbid-system";
     if (text && call.arguments.has(flag))
       request.policy.push_back({std::string(flag), call.arguments.text(flag)});
     if (text) continue;
@@ -113,6 +113,7 @@ void write_policy(json::Writer& writer, const tenants::Policy& policy) {
   list("networks", policy.networks);
   list("unsafe", policy.unsafe);
   writer.member("vmRequired", policy.vm_required);
+  writer.member("systemForbidden", policy.system_forbidden);
   writer.end_object();
 }
 

@@ -36,6 +36,7 @@ inline constexpr std::array kTenantCreate{
     Flag{"guest-cpus", "", Kind::kText, "NUMBER", "the most that one guest may ask for"},
     Flag{"guest-pids", "", Kind::kText, "NUMBER", "the most that one guest may ask for"},
     Flag{"require-vm", "", Kind::kText, "BOOL", "true: guests have to be micro-VMs"},
+    Flag{"forbid-system", "", Kind::kText, "BOOL", "true: no system guests (run --system)"},
     Flag{"admin", "", Kind::kList, "WHO", "user:NAME or group:NAME may manage it without root"},
     Flag{"best-effort", "", Kind::kSwitch, "",
          "go on without the limits that this host cannot enforce, and say so"},

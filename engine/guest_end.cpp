@@ -68,6 +68,7 @@ void explain_end(const EndFacts& facts, LastExit& last) {
   last.oom = facts.oom_kills > 0;
   last.hint.clear();
   last.signal = 0;
+  last.rebooted = false;
   if (!facts.status) {
     last.code = -1;
     last.reason =
@@ -75,6 +76,12 @@ void explain_end(const EndFacts& facts, LastExit& last) {
         "kernel "
         "tells an exit code only to who watched, so it is not known";
     last.hint = "do not kill vrun-monitor; `vrun stop` and `vrun kill` end guests";
+    return;
+  }
+  if (facts.power_down) {
+    last.code = 0;
+    last.rebooted = *facts.power_down == PowerDown::kReboot;
+    last.reason = last.rebooted ? "rebooted from inside" : "powered off from inside";
     return;
   }
   if (WIFSIGNALED(*facts.status)) {

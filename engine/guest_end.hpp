@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "engine/guest_record.hpp"
+#include "engine/system_guest.hpp"
 
 namespace vrun::engine {
 
@@ -16,7 +17,8 @@ struct EndFacts {
   std::string memory_limit;  // as asked: "64m"
   std::string killers;       // a line for each signal that vrun sent, and why: "9 vrun stop"
   std::string action;        // of the health check: "unhealthy-kill" ...
-  std::string syscall;       // what a seccomp filter killed it for, where the kernel's log says it
+  std::optional<PowerDown> power_down;  // of a system guest
+  std::string syscall;  // what a seccomp filter killed it for, where the kernel's log says it
 };
 
 // Fills code, signal, oom, reason and hint of `last`.

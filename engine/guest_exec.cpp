@@ -13,15 +13,12 @@
 #include "process/plan.hpp"
 
 namespace vrun::engine {
-namespace {
 
 Error not_running(const Guest& guest) {
   return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running (" +
                                  std::string(to_text(guest.status)) + ")")
       .hint("start it: vrun start " + guest.record.name);
 }
-
-}  // namespace
 
 Error no_input_terminal() {
   return Error(Code::kInvalid, "-i and -t: the input device is not a terminal")

@@ -20,6 +20,8 @@ struct ExecRequest {
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
                           const ExecRequest& request);
 
+// The error for a guest that does not run.
+Error not_running(const Guest& guest);
 // What is read from a pipe has an end, which a terminal would have to be typed.
 Error no_input_terminal();
 

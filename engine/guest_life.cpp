@@ -36,6 +36,8 @@
 #include "engine/rootless_network.hpp"
 #include "engine/seccomp_kill.hpp"
 #include "engine/standstill.hpp"
+#include "engine/start_order.hpp"
+#include "engine/system_guest.hpp"
 #include "engine/tenant_usage.hpp"
 #include "engine/volume_store.hpp"
 
@@ -59,6 +61,7 @@ EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional
   EndFacts facts;
   facts.status = status;
   facts.action = action;
+  facts.power_down = power_down_of(record.request, status);
   facts.memory_limit = record.request.memory;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
   const bool by_filter = status && WIFSIGNALED(*status) && WTERMSIG(*status) == SIGSYS;
@@ -138,6 +141,9 @@ struct Next {
 
 Next what_follows(LockedGuest& locked, std::string_view action) {
   GuestRecord& record = locked.guest.record;
+  // `reboot` inside: the next life of the same guest, whatever its policy. Not when it was stopped.
+  const bool reboots = record.last.rebooted && record.desired == Desired::kRunning;
+  if (reboots) return {Next::What::kRestart, 0};
   const RestartPolicy policy = parse_restart(record.request.restart).value_or(RestartPolicy{});
   const bool stopped = record.desired == Desired::kStopped || action == "unhealthy-stop";
   const bool wanted = !stopped && (action == "unhealthy-restart" ||
@@ -317,7 +323,15 @@ Result<StopRules> rules_of(const LockedGuest& locked) {
   // One of `run --rm` in the foreground keeps no image's words: it lives as long as its command.
   if (!image && image.error().code() == Code::kNotFound) image = oci::ImageConfig();
   if (!image) return std::move(image).error();
-  return stop_rules(locked.guest.record.request, *image);
+  const RunRequest& request = locked.guest.record.request;
+  StopRules rules = TRY(stop_rules(request, *image));
+  const bool by_init = is_system(request) && request.stop_signal.empty() &&
+                       image->stop_signal.empty() && locked.guest.runs();
+  if (!by_init) return rules;
+  const auto program =
+      sys::read_link(At::cwd(), "/proc/" + std::to_string(locked.guest.pid.value) + "/exe");
+  if (program) rules.signal = stop_signal_of_init(*program);
+  return rules;
 }
 
 Result<void> kill_and_wait(const Guests& guests, const GuestRecord& record, const Fd& process,
@@ -565,6 +579,7 @@ Result<int> restore_guests(const Guests& guests,
   int failed = 0;
   std::vector<Guest> all = TRY(guests.list());
   std::reverse(all.begin(), all.end());  // the oldest first
+  put_in_start_order(all);
   for (const Guest& guest : all) {
     using Kind = RestartPolicy::Kind;
     const RestartPolicy policy =

@@ -20,6 +20,7 @@ struct LastExit {
   std::string started, finished;  // RFC 3339 with nanoseconds, UTC
   int code = 0;                   // exit status, or 128 + signal; -1: nobody learned it
   int signal = 0;                 // what killed it, 0: it ended by itself
+  bool rebooted = false;          // a system guest that began its next life by itself
   bool oom = false;               // the kernel killed something in it for memory
   // In words, for people: "exited with code 3", "killed by signal 9 (KILL) of `vrun stop`",
   // "out of memory: the limit is 64m", "cannot start: exec '/bin/foo': ...".

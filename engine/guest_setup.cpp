@@ -19,6 +19,7 @@
 #include "engine/guest_volumes.hpp"
 #include "engine/rights.hpp"
 #include "engine/seccomp_profile.hpp"
+#include "engine/system_guest.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
@@ -60,7 +61,8 @@ Result<std::string> read_inside(const Fd& root, const std::string& path) {
 }
 
 std::string wanted_user(const oci::ImageConfig& config, const RunRequest& request) {
-  return request.user.empty() ? config.user : request.user;
+  if (!request.user.empty()) return request.user;
+  return is_system(request) ? "0" : config.user;  // an init is root
 }
 
 bool wants_terminal(const RunRequest& request) {
@@ -159,6 +161,7 @@ Result<void> write_cidfile(const GuestRecord& record) {
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
   TRY(settle_terminal(request));
+  if (is_system(request)) settle_system(request, ::isatty(STDIN_FILENO) == 1);
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
   TRY(settle_labels(request));
@@ -247,6 +250,14 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
       return Error(Code::kInvalid, "--device " + quote(text) + ": no device is below it");
     }
     for (DeviceGrant& grant : grants) {
+      facts.volumes.push_back(std::move(grant.mount));
+      facts.device_rules.push_back(std::move(grant.rule));
+    }
+  }
+  if (is_system(request)) {
+    TRY(check_system_host(request, facts, guests.host()));
+    facts.machine_id = machine_id_of(record.id);
+    for (DeviceGrant& grant : system_devices(request)) {
       facts.volumes.push_back(std::move(grant.mount));
       facts.device_rules.push_back(std::move(grant.rule));
     }

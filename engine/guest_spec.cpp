@@ -10,6 +10,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
+#include "engine/system_guest.hpp"
 #include "images/pull.hpp"
 #include "process/plan.hpp"
 #include "seccomp/seccomp.hpp"
@@ -46,6 +47,10 @@ constexpr std::array<std::string_view, 14> kMasked{"/proc/acpi",
                                                    "/sys/dev/block"};
 constexpr std::array<std::string_view, 5> kReadonly{"/proc/bus", "/proc/fs", "/proc/irq",
                                                     "/proc/sys", "/proc/sysrq-trigger"};
+// The same but for /proc/sys: an init sets the knobs of its own namespaces, and the kernel lets the
+// root of a user namespace write no other.
+constexpr std::array<std::string_view, 4> kSystemReadonly{"/proc/bus", "/proc/fs", "/proc/irq",
+                                                          "/proc/sysrq-trigger"};
 
 oci::Mount mount(std::string destination, std::string type, std::string source,
                  std::vector<std::string> options) {
@@ -100,7 +105,14 @@ std::vector<oci::Mount> base_mounts(const RunRequest& request, const GuestFacts&
   } else {
     mounts.push_back(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
   }
+  if (is_system(request)) add_system_mounts(request, mounts);
   if (facts.no_cgroup) return mounts;
+  if (is_system(request)) {
+    // One tree whatever the host has, and the guest's to divide.
+    mounts.push_back(
+        mount("/sys/fs/cgroup", "cgroup2", "cgroup2", {"nosuid", "noexec", "nodev", "relatime"}));
+    return mounts;
+  }
   mounts.push_back(
       mount("/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}));
   return mounts;
@@ -168,6 +180,10 @@ Result<std::vector<std::string>> environment_of(const oci::ImageConfig& image,
   environment.add_default("HOME", facts.account.home);
   environment.add_default("HOSTNAME", request.hostname.empty() ? facts.name : request.hostname);
   if (facts.terminal) environment.add_default("TERM", "xterm");
+  if (is_system(request)) {
+    for (const std::string& entry : system_environment(facts))
+      TRY(environment.add(entry));
+  }
   return environment.entries();
 }
 
@@ -213,7 +229,7 @@ Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
   linux.cgroups_path = facts.cgroups_path;
   if (!request.privileged) {
     linux.masked_paths = to_strings(kMasked);
-    linux.readonly_paths = to_strings(kReadonly);
+    linux.readonly_paths = is_system(request) ? to_strings(kSystemReadonly) : to_strings(kReadonly);
   }
   linux.resources = TRY(to_resources(request));
   oci::DeviceRule rest;
@@ -227,7 +243,9 @@ Result<oci::Linux> linux_of(const RunRequest& request, const GuestFacts& facts,
   if (facts.seccomp) {
     linux.seccomp = facts.seccomp;
   } else if (!request.privileged && !security.unconfined) {
-    linux.seccomp = TRY(seccomp::default_profile(capabilities));
+    linux.seccomp = TRY(seccomp::default_profile(capabilities, is_system(request)
+                                                                   ? seccomp::GuestKind::kSystem
+                                                                   : seccomp::GuestKind::kProgram));
   }
   const bool asked = std::any_of(linux.sysctl.begin(), linux.sysctl.end(), [](const auto& knob) {
     return knob.first == "net.ipv4.ping_group_range";
@@ -280,10 +298,11 @@ Error later(const std::string& what) {
 
 Result<void> check_request(const RunRequest& request) {
   if (request.isolation == "vm") return later("--isolation vm");
-  if (request.isolation != "container") {
+  if (request.isolation != "container" && !is_system(request)) {
     return Error(Code::kInvalid, "--isolation " + quote(request.isolation) + ": unknown")
-        .hint("there is: container");
+        .hint("there are: container, system");
   }
+  if (is_system(request)) TRY(check_system(request));
   TRY(images::parse_pull_policy(request.pull));
   if (!request.shm_size.empty() && !parse_bytes(request.shm_size)) {
     return Error(Code::kInvalid, "--shm-size " + quote(request.shm_size) + ": not a size")
@@ -317,6 +336,7 @@ Result<std::vector<std::string>> command_of(const oci::ImageConfig& image,
   const std::vector<std::string>& rest = own ? image.cmd : request.args;
   command.insert(command.end(), rest.begin(), rest.end());
   if (!command.empty()) return command;
+  if (is_system(request) && !request.entrypoint) return std::vector<std::string>{"/sbin/init"};
   if (request.entrypoint && !image.cmd.empty()) {
     return Error(Code::kInvalid, "no command: --entrypoint takes the image's command away as well")
         .hint("name one after the image: vrun run --entrypoint PROGRAM IMAGE COMMAND");
@@ -327,6 +347,7 @@ Result<std::vector<std::string>> command_of(const oci::ImageConfig& image,
 
 Result<std::vector<std::string>> capabilities_of(const RunRequest& request) {
   std::vector<std::string> set(kDefaultCapabilities.begin(), kDefaultCapabilities.end());
+  if (is_system(request)) set = system_capabilities();
   // Raw packets into a namespace that others share could be forged in their name.
   if (shares_network(request)) std::erase(set, "CAP_NET_RAW");
   if (request.privileged) set = process::capability_names();

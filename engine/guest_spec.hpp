@@ -41,6 +41,7 @@ struct GuestFacts {
   bool host_has_mqueue = true;                // for --ipc host
   std::string init_program;                   // of --init: a path of the host
   JoinedNamespaces joined;                    // of --pid and --ipc container:NAME
+  std::string machine_id;                     // of a system guest
   std::string network_path;                   // of --network container:NAME: its namespace
 };
 

@@ -23,6 +23,7 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
+#include "engine/system_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "engine/tenant_usage.hpp"
@@ -84,9 +85,12 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   facts.account = account;
   TRY(check_account(facts.account, host));
   TRY(write_guest_files(locked.dir(), files_of(record, mapping[0].host_id)));
+  if (is_system(record.request)) {
+    TRY(write_machine_id(making.root, facts.machine_id, mapping[0].host_id));
+  }
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, inside.request, facts));
-  making.pins = TRY(fit_to_tenant(guests, making.spec));
+  making.pins = TRY(fit_to_tenant(guests, record.request, making.spec));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;

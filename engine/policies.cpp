@@ -10,6 +10,7 @@
 #include "base/signals.hpp"
 #include "base/text.hpp"
 #include "engine/health_probe.hpp"
+#include "engine/system_guest.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -197,12 +198,13 @@ std::vector<std::string> health_command(const RunRequest& request, const oci::Im
 
 Result<StopRules> stop_rules(const RunRequest& request, const oci::ImageConfig& image) {
   StopRules rules{SIGTERM};
+  if (is_system(request)) rules = {stop_signal_of_init(""), kSystemStopMs};
   if (!request.stop_signal.empty()) {
     Result<int> signal = parse_signal(request.stop_signal);
     if (!signal) return std::move(signal).error().during("--stop-signal");
     rules.signal = *signal;
   } else if (!image.stop_signal.empty()) {
-    rules.signal = parse_signal(image.stop_signal).value_or(SIGTERM);
+    rules.signal = parse_signal(image.stop_signal).value_or(rules.signal);
   }
   if (!request.stop_timeout.empty()) {
     const auto seconds = parse_i64(request.stop_timeout);
@@ -222,6 +224,11 @@ Result<void> check_policies(const RunRequest& request) {
   const RestartPolicy restart = TRY(parse_restart(request.restart));
   if (request.remove && restart.kind != RestartPolicy::Kind::kNo) {
     return Error(Code::kInvalid, "--rm and --restart: a guest that is removed cannot start again");
+  }
+  if (!request.start_after.empty() && restart.kind == RestartPolicy::Kind::kNo) {
+    return Error(Code::kInvalid,
+                 "--start-after without --restart: nothing would start the guest at a boot")
+        .hint("add --restart unless-stopped");
   }
   TRY(log_limits(request));
   TRY(health_rules(request, none));

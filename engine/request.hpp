@@ -59,13 +59,14 @@ struct RunRequest {
   // Its life.
   std::string restart;  // no, on-failure[:N], always, unless-stopped; empty: no
   std::string stop_signal, stop_timeout;
+  std::vector<std::string> start_after;  // guests that `restore` starts before this one
   HealthRequest health;
   bool init = false;
   std::vector<std::string> labels;  // "NAME=VALUE"
   std::vector<std::string> log_opts;
 
   // Where it comes from.
-  std::string isolation = "container";
+  std::string isolation = "container";  // or "system": system_guest.hpp
   std::string pull, platform;
 
   // Docker's and Podman's further flags.

@@ -24,6 +24,7 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/seccomp_kill.hpp"
+#include "engine/system_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "engine/tenant_usage.hpp"
@@ -129,7 +130,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   TRY(write_guest_files(guest.dir(), files_of(record, mapping[0].host_id)));
   facts.files_dir = fs::join(guest.path(), "files");
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
-  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, record.request, spec));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
@@ -249,6 +250,11 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   // With --rm it is gone by now.
   const Result<Guest> ended = guests.find(record.name);
   if (ended && ended->record.id == record.id) tell_end(ended->record.last, record.name);
+  if (power_down_of(record.request, end.code - 128)) {
+    const bool goes_on = ended && (ended->runs() || ended->status == GuestStatus::kRestarting);
+    if (goes_on) log::warning("guest " + record.name + " has rebooted: vrun attach " + record.name);
+    return 0;
+  }
   return end.code < 0 ? kOurFailure : end.code;
 }
 
@@ -274,7 +280,7 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   facts.files_dir = "";  // made only when the guest is
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
-  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, spec));
+  const std::vector<Fd> pins = TRY(fit_to_tenant(guests, record.request, spec));
 
   std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";

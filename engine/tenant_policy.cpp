@@ -15,6 +15,7 @@
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
+#include "engine/system_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "images/catalog.hpp"
 #include "network/wishes.hpp"
@@ -44,14 +45,16 @@ std::string_view below(std::string_view path, const std::string& prefix) {
 // guests put there would choose).
 class OwnMounts {
  public:
-  explicit OwnMounts(const Guests& guests)
+  OwnMounts(const Guests& guests, const RunRequest& request)
       : guests_(guests.places().guests(guests.tenant())),
         volumes_(guests.places().data + "/volumes/" + guests.tenant()),
         contents_(guests.places().run + "/contents/" + guests.tenant()),
-        init_(helper_path("vrun-init").value_or("")) {}
+        init_(helper_path("vrun-init").value_or("")),
+        system_(is_system(request)) {}
 
   bool operator()(const oci::Mount& mount) const {
     if (mount.destination == "/dev/.vrun-init") return !init_.empty() && mount.source == init_;
+    if (is_system_device(mount)) return system_;
     if (const auto parts = split(below(mount.source, volumes_), '/'); parts.size() == 2) {
       return is_name(parts[0]) && parts[1] == "data";
     }
@@ -66,6 +69,7 @@ class OwnMounts {
  private:
   static bool is_name(std::string_view text) { return ContainerId::parse(text).has_value(); }
   std::string guests_, volumes_, contents_, init_;
+  bool system_;
 };
 
 bool is_bind(const oci::Mount& mount) {
@@ -115,7 +119,12 @@ Result<std::vector<Fd>> pin_mounts(const Policy& policy, const OwnMounts& is_own
   return pins;
 }
 
-std::vector<std::string> usual_capabilities() {
+// What a system guest has more of than others it has in a user namespace of its own, where no
+// capability reaches the machine: without one it is held to what every guest may do.
+std::vector<std::string> usual_capabilities(const RunRequest& request, const oci::Spec& spec) {
+  const oci::Namespace* user = oci::find_namespace(spec.linux, oci::NamespaceType::kUser);
+  const bool own_user = user != nullptr && user->path.empty();
+  if (is_system(request) && own_user) return system_capabilities();
   return capabilities_of(RunRequest()).value_or({});
 }
 
@@ -190,14 +199,17 @@ Result<void> check_guest(const Guests& guests, const oci::ImageConfig& image,
   if (guests.tenant() == kDefaultTenant) return {};
   const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
   const oci::Spec spec = TRY(build_spec(image, request, facts));
-  return verdict(tenant, constrain(tenant.policy, spec, {OwnMounts(guests), usual_capabilities()}));
+  return verdict(tenant,
+                 constrain(tenant.policy, spec,
+                           {OwnMounts(guests, request), usual_capabilities(request, spec)}));
 }
 
-Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, oci::Spec& spec) {
+Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, const RunRequest& request,
+                                      oci::Spec& spec) {
   if (guests.tenant() == kDefaultTenant) return std::vector<Fd>();
   const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
-  const OwnMounts is_own(guests);
-  TRY(verdict(tenant, constrain(tenant.policy, spec, {is_own, usual_capabilities()})));
+  const OwnMounts is_own(guests, request);
+  TRY(verdict(tenant, constrain(tenant.policy, spec, {is_own, usual_capabilities(request, spec)})));
   if (spec.linux.resources) {
     fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
   }

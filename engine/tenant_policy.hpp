@@ -32,7 +32,8 @@ Result<void> check_guest(const Guests& guests, const oci::ImageConfig& image,
 // host that are allowed are opened below the allowed path, no link followed, and named by their
 // descriptors from then on: whoever may write there cannot exchange them any more. They are to be
 // kept until the guest runs.
-Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, oci::Spec& spec);
+Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, const RunRequest& request,
+                                      oci::Spec& spec);
 // For `update`: the limits that a running guest is to have.
 Result<void> fit_update(const Guests& guests, oci::Resources& changes, const RunRequest& wanted);
 

@@ -17,7 +17,7 @@ std::optional<std::uint32_t> parse_id(std::string_view text) {
 }
 
 struct PasswdLine {
-  std::string_view name, home;
+  std::string_view name, home, shell;
   std::uint32_t uid, gid;
 };
 
@@ -31,7 +31,8 @@ std::optional<PasswdLine> find_user(std::string_view passwd, std::string_view na
     if (!line_uid || !line_gid) continue;
     // A user called "1000" comes before the user id 1000, as in Docker.
     if (fields[0] == name || (uid && *line_uid == *uid)) {
-      return PasswdLine{fields[0], fields[5], *line_uid, *line_gid};
+      const std::string_view shell = fields.size() > 6 ? fields[6] : std::string_view();
+      return PasswdLine{fields[0], fields[5], shell, *line_uid, *line_gid};
     }
   }
   return std::nullopt;
@@ -78,6 +79,8 @@ Result<Account> find_account(std::string_view wanted, std::string_view passwd,
   account.user.uid = Uid(line ? line->uid : *number);
   account.user.gid = Gid(line ? line->gid : 0);
   if (line && !line->home.empty()) account.home = line->home;
+  if (line) account.name = line->name;
+  if (line) account.shell = line->shell;
   if (colon == std::string_view::npos) {
     if (line) account.user.additional_gids = groups_of(group, line->name, account.user.gid);
     return account;

@@ -13,6 +13,7 @@ namespace vrun::engine {
 struct Account {
   oci::User user;
   std::string home = "/";
+  std::string name, shell;  // empty: passwd does not say
 };
 
 // `passwd` and `group` are the texts of /etc/passwd and /etc/group (empty: the file is missing).

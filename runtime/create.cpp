@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <ctime>
 
 #include <fcntl.h>
@@ -38,6 +39,28 @@ Result<void> set_oom_score(const oci::Spec& spec, Pid pid) {
   return {};
 }
 
+// Whose the group is to be, by the specification's "cgroup ownership": that of the process's user,
+// when it sees its own group only and may write there. A mount of type "cgroup" is that where it is
+// one tree; "cgroup2" always.
+std::optional<Uid> group_owner(const oci::Spec& spec, const cgroups::Group& group) {
+  const oci::Namespace* own = oci::find_namespace(spec.linux, oci::NamespaceType::kCgroup);
+  if (own == nullptr || !own->path.empty() || spec.linux.uid_mappings.empty()) return std::nullopt;
+  const auto parts = group.mount_parts();
+  const bool one_tree = parts.size() == 1 && parts.front().name.empty();
+  const auto writable = [&](const oci::Mount& mount) {
+    const auto& options = mount.options;
+    return (mount.type == "cgroup2" || (mount.type == "cgroup" && one_tree)) &&
+           std::find(options.begin(), options.end(), "ro") == options.end();
+  };
+  if (std::none_of(spec.mounts.begin(), spec.mounts.end(), writable)) return std::nullopt;
+  for (const oci::IdMapping& map : spec.linux.uid_mappings) {
+    const std::uint32_t uid = spec.process->user.uid.value;
+    if (uid >= map.container_id && uid - map.container_id < map.size)
+      return Uid(map.host_id + (uid - map.container_id));
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Record new_record(const Context& context, const Input& input, const cgroups::Group& group) {
@@ -74,7 +97,9 @@ Result<void> make_recorded_group(const Fd& folder, const Record& record, cgroups
 
 Result<void> set_limits(const oci::Spec& spec, cgroups::Group& group) {
   if (spec.linux.resources) TRY(group.set(*spec.linux.resources));
-  return group.set_devices(device_rules(spec));
+  TRY(group.set_devices(device_rules(spec)));
+  const auto owner = group_owner(spec, group);
+  return owner ? group.delegate(*owner) : Result<void>();
 }
 
 Result<void> join_intel_rdt(const Input& input, const Host& host, Pid pid,
@@ -216,7 +241,9 @@ Result<void> create(const Context& context, const CreateOptions& options) {
 }
 
 Result<std::string> plan_text(const Context& context, const CreateOptions& options) {
-  const Input input = TRY(read_input(options));
+  Input input = TRY(read_input(options));
+  // Where the terminal will be is not part of the plan.
+  input.foreground = input.spec.process && input.spec.process->terminal;
   const std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
   const Plan plan = TRY(make_plan(context, input, *group, nullptr));
   return plan.builder.dump();

@@ -39,7 +39,9 @@ std::uint64_t number_of(const Json& object, const char* key) {
   return member == object.MemberEnd() ? 0 : member->value.GetUint64();
 }
 
-bool holds(const Json& group, const std::vector<std::string>& capabilities) {
+bool holds(const Json& group, const std::vector<std::string>& capabilities, GuestKind kind) {
+  const std::string guest = text_of(group, "guest");
+  if (!guest.empty() && (guest == "system") != (kind == GuestKind::kSystem)) return false;
   const auto has = [&](const std::string& name) {
     return std::find(capabilities.begin(), capabilities.end(), name) != capabilities.end();
   };
@@ -64,7 +66,7 @@ oci::SyscallRule rule_of(const Json& group) {
 
 }  // namespace
 
-Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilities) {
+Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilities, GuestKind kind) {
   rapidjson::Document document;
   document.Parse(kDefaultProfile.data(), kDefaultProfile.size());
   // built in, and read by a unit test
@@ -75,7 +77,7 @@ Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilitie
   profile.default_errno_ret = static_cast<std::uint32_t>(number_of(document, "defaultErrnoRet"));
   profile.architectures = list_of(document["architectures"][kMachine]);
   for (const Json& group : document["groups"].GetArray()) {
-    if (holds(group, capabilities)) profile.syscalls.push_back(rule_of(group));
+    if (holds(group, capabilities, kind)) profile.syscalls.push_back(rule_of(group));
   }
   return profile;
 }

@@ -36,7 +36,14 @@ Result<Filter> compile(const oci::Seccomp& seccomp, const Host& host);
 
 // The default profile of vrun's own guests (data: seccomp/default_profile.json), for a set of
 // capabilities.
-Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilities);
+enum class GuestKind : std::uint8_t {
+  kProgram,
+  // With an init and perhaps a container runtime inside: its own mounts, namespaces and keyrings;
+  // of what CAP_SYS_ADMIN stands for, nothing that is about the machine.
+  kSystem,
+};
+Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilities,
+                                     GuestKind kind = GuestKind::kProgram);
 
 // The name of a system call by the number that the kernel reports with an AUDIT_ARCH_*; empty when
 // libseccomp does not know it.

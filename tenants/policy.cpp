@@ -259,6 +259,9 @@ class Check {
       refuse("unsafe", "--privileged", "--allow-unsafe privileged");
     if (policy_.vm_required && wishes.isolation != "vm")
       refuse("isolation", "guests have to be micro-VMs: --isolation vm", "--require-vm=false");
+    if (policy_.system_forbidden && wishes.isolation == "system")
+      refuse("isolation", "system guests: they may call more of the kernel than others",
+             "--forbid-system=false");
   }
 
   std::vector<Refusal> take() { return std::move(refusals_); }
@@ -290,7 +293,8 @@ std::vector<std::string_view> policy_flags() {
   std::vector<std::string_view> flags;
   for (const ListRow& row : kLists)
     flags.push_back(row.flag);
-  for (const std::string_view flag : {"guest-memory", "guest-cpus", "guest-pids", "require-vm"})
+  for (const std::string_view flag :
+       {"guest-memory", "guest-cpus", "guest-pids", "require-vm", "forbid-system"})
     flags.push_back(flag);
   return flags;
 }
@@ -301,11 +305,12 @@ void read_policy(std::span<const FlagText> given, Policy& policy, json::Faults& 
       if (row.flag == one.flag) read_list(row, one.text, policy, faults);
     }
     if (one.flag.starts_with("guest-")) read_guest_limit(one, policy, faults);
-    if (one.flag != "require-vm") continue;
+    if (one.flag != "require-vm" && one.flag != "forbid-system") continue;
     if (one.text == "true" || one.text == "false") {
-      policy.vm_required = one.text == "true";
+      (one.flag == "require-vm" ? policy.vm_required : policy.system_forbidden) =
+          one.text == "true";
     } else {
-      faults.add("--require-vm", quote(one.text) + " is not true or false");
+      faults.add("--" + one.flag, quote(one.text) + " is not true or false");
     }
   }
 }
@@ -317,6 +322,7 @@ std::vector<BudgetLine> words_of(const Policy& policy) {
     if (!list.empty()) lines.push_back({std::string(row.flag), join(list, ", ")});
   }
   if (policy.vm_required) lines.push_back({"require-vm", "true"});
+  if (policy.system_forbidden) lines.push_back({"forbid-system", "true"});
   Budget guest;
   guest.memory = policy.guest_memory;
   guest.cpu_milli = policy.guest_cpu_milli;

@@ -31,6 +31,7 @@ struct Policy {
   std::vector<std::string> networks;    // names; empty: all its own
   std::vector<std::string> unsafe;      // "privileged", "seccomp", "apparmor"
   bool vm_required = false;
+  bool system_forbidden = false;  // no system guests: they may call more of the kernel
   // Of one guest; 0: no limit but the tenant's.
   std::uint64_t guest_memory = 0, guest_cpu_milli = 0, guest_pids = 0;
   bool operator==(const Policy&) const = default;

@@ -40,13 +40,14 @@ constexpr auto json_fields(const Budget*) {
 constexpr auto json_fields(const Policy*) {
   using json::field;
   using P = Policy;
-  return json::fields(field("capabilities", &P::capabilities), field("mounts", &P::mounts),
-                      field("devices", &P::devices), field("namespaces", &P::namespaces),
-                      field("sysctls", &P::sysctls), field("registries", &P::registries),
-                      field("networks", &P::networks), field("unsafe", &P::unsafe),
-                      field("vmRequired", &P::vm_required), field("guestMemory", &P::guest_memory),
-                      field("guestCpuMilli", &P::guest_cpu_milli),
-                      field("guestPids", &P::guest_pids));
+  return json::fields(
+      field("capabilities", &P::capabilities), field("mounts", &P::mounts),
+      field("devices", &P::devices), field("namespaces", &P::namespaces),
+      field("sysctls", &P::sysctls), field("registries", &P::registries),
+      field("networks", &P::networks), field("unsafe", &P::unsafe),
+      field("vmRequired", &P::vm_required), field("systemForbidden", &P::system_forbidden),
+      field("guestMemory", &P::guest_memory), field("guestCpuMilli", &P::guest_cpu_milli),
+      field("guestPids", &P::guest_pids));
 }
 
 constexpr auto json_fields(const Tenant*) {

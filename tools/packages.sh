@@ -47,5 +47,6 @@ TEST_PACKAGES=(
   clang libclang-rt-14-dev ccache
   passt slirp4netns
   btrfs-progs xfsprogs
+  debootstrap
   apache2-utils docker-registry openssl skopeo umoci zstd nftables xz-utils
 )

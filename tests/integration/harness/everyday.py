@@ -146,12 +146,12 @@ def _id_maps_work_in(folder):
 
 
 @contextlib.contextmanager
-def fresh(work):
-    """A Vrun of which nothing may be left at the end."""
-    disk = None
+def fresh(work, disk="300M"):
+    """A Vrun of which nothing may be left at the end. `disk`: its size, where one has to be made."""
+    size, disk = disk, None
     if not _id_maps_work_in(work):
         image = work / "disk.img"
-        subprocess.run(["truncate", "-s", "300M", image], check=True)
+        subprocess.run(["truncate", "-s", size, image], check=True)
         subprocess.run(["mkfs.ext4", "-q", image], check=True)
         disk = work / "disk"
         disk.mkdir()

@@ -191,6 +191,8 @@ FACTS = {
     "containerd": lambda: shutil.which("containerd") is not None,
     "docker": lambda: shutil.which("dockerd") is not None,
     "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text(),
+    "Debian root file system": lambda: (HERE.parents[1] / "build/debian-12.tar").exists(),  # tests/lab/debian
+    "Debian root file system with Podman": lambda: (HERE.parents[1] / "build/debian-12-podman.tar").exists(),
     "strace": lambda: shutil.which("strace") is not None,
     "idmapped tmpfs": lambda: kernel() >= (6, 3),  # the tests work in one
     "kernel 6.7": lambda: kernel() >= (6, 7),

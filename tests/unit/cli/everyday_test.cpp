@@ -125,6 +125,13 @@ TEST(EverydayRun, every_flag_reaches_the_request) {
   EXPECT_THAT(request.args, ElementsAre("sh", "-c", "--name=inner"));
 }
 
+TEST(EverydayRun, system_is_an_isolation) {
+  const Words words{"--system", "--start-after=db", "base"};
+  const engine::RunRequest request = to_request(*parse(run_flags(), false, words));
+  EXPECT_EQ(request.isolation, "system");
+  EXPECT_THAT(request.start_after, ElementsAre("db"));
+}
+
 TEST(EverydayRun, what_is_not_given_stays_open) {
   const Words words{"base"};
   const engine::RunRequest request = to_request(*parse(run_flags(), false, words));

@@ -43,6 +43,17 @@ TEST(GuestEnd, a_signal_of_vrun_names_the_command) {
   EXPECT_EQ(last.reason, "killed by signal 9 (KILL) of `vrun rm`");
 }
 
+TEST(GuestEnd, a_machine_that_powers_off_or_reboots_ended_well) {
+  EndFacts facts = killed(SIGINT);
+  facts.power_down = PowerDown::kOff;
+  EXPECT_EQ(end_of(facts).code, 0);
+  EXPECT_EQ(end_of(facts).reason, "powered off from inside");
+  EXPECT_FALSE(end_of(facts).rebooted);
+  facts.power_down = PowerDown::kReboot;
+  EXPECT_TRUE(end_of(facts).rebooted);
+  EXPECT_EQ(end_of(facts).signal, 0);
+}
+
 TEST(GuestEnd, another_signal_is_not_vruns) {
   EndFacts facts = killed(SIGSEGV);
   facts.killers = "15 vrun stop\n";

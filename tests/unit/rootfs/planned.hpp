@@ -21,6 +21,7 @@ class FakeGroup : public cgroups::Group {
   Result<void> join(Pid) override { return {}; }
   Result<void> set(const oci::Resources&) override { return {}; }
   Result<void> set_devices(const std::vector<oci::DeviceRule>&) override { return {}; }
+  Result<void> delegate(Uid) override { return {}; }
   Result<void> freeze(bool) override { return {}; }
   Result<bool> is_frozen() const override { return false; }
   Result<void> signal_all(int) override { return {}; }

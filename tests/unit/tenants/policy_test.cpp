@@ -194,6 +194,18 @@ TEST(PolicyTest, wishes_are_checked_by_registry_network_isolation_and_filter) {
   EXPECT_THAT(constrain(policy, fine), IsEmpty());
 }
 
+TEST(PolicyTest, system_guests_are_allowed_until_root_forbids_them) {
+  Wishes wishes;
+  wishes.isolation = "system";
+  EXPECT_THAT(constrain(Policy(), wishes), IsEmpty());
+  const std::vector<Refusal> refused = constrain(with({{"forbid-system", "true"}}), wishes);
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].rule, "isolation");
+  EXPECT_EQ(refused[0].flag, "--forbid-system=false");
+  wishes.isolation = "container";
+  EXPECT_THAT(constrain(with({{"forbid-system", "true"}}), wishes), IsEmpty());
+}
+
 TEST(PolicyTest, all_faults_of_flags_are_said_with_the_nearest_word) {
   Policy policy;
   json::Faults faults("tenant 'a'");

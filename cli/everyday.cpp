@@ -31,7 +31,6 @@ namespace vrun::cli {
 namespace {
 
 constexpr const char* kProgram = "vrun";
-constexpr int kOwnFailure = 125;  // as Docker and Podman: the guest's codes stay below
 
 int fail(const Error& error, int code = kOwnFailure) {
   complain(kProgram, error);

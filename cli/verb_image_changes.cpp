@@ -235,7 +235,7 @@ Result<int> remove_images(const EverydayCall& call) {
   for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
     Result<void> removed = remove_one(call, shelf, call.arguments.word(i), freed);
     if (removed) continue;
-    failed = 1;
+    failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("rmi"));
   }
   images::Collection rule;

@@ -186,7 +186,7 @@ Result<int> remove(const EverydayCall& call) {
     }
     if (call.arguments.on("force") && removed.error().code() == Code::kNotFound) continue;
     complain("vrun", std::move(removed).error().during("network rm"));
-    failed = 1;
+    failed = kOwnFailure;
   }
   return failed;
 }

@@ -227,7 +227,7 @@ Result<int> stop(const EverydayCall& call) {
   };
   const int failed =
       TRY(engine::stop_tenant(call.places, call.arguments.word(0), timeout_ms, call.host, say_why));
-  if (failed != 0) return 1;
+  if (failed != 0) return kOwnFailure;
   return print(call.arguments.word(0) + "\n");
 }
 

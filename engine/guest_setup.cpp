@@ -136,6 +136,8 @@ Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, Gues
   if (asked.mount.type == "bind") {
     Result<struct stat> source = sys::stat(At::cwd(), asked.mount.source);
     if (!source) return std::move(source).error().during(flag).hint("create it first");
+    // Whatever of the host is asked for, file systems that have no ids to map included.
+    asked.mount.options.emplace_back("idmap-if-possible");
   }
   facts.volumes.push_back(std::move(asked.mount));
   return {};

@@ -1,5 +1,6 @@
 """Every verb that is given something that is not there ends with 125, and says what is missing."""
 import re
+import subprocess
 
 import pytest
 
@@ -62,6 +63,15 @@ def every_verb_fails_alike_on_what_is_not_there(vrun):
         if done.rc != 125 or text not in done.err or not done.err.startswith(("vrun: ", "pulling ", "pushing ")):
             wrong.append(f"{verb}: {done!r}")
     assert not wrong, "\n".join(wrong)
+
+
+def too_few_descriptors_are_an_error_not_a_shorter_list(vrun):
+    vrun("create", "--name", "a", "--network", "none", "base").ok()
+    for words in ("ps -a", "images", "run --rm --network none base true"):
+        done = subprocess.run(["sh", "-c", f"ulimit -n 8; exec {vrun.program} {words}"], env=vrun.env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 125 and done.stdout == "", done
+        assert done.stderr == "vrun: only 8 open files are allowed to this process, vrun needs 64\n  hint: raise the limit: ulimit -n 1024\n"
+    vrun("rm", "a").ok()
 
 
 def one_of_several_that_is_missing_makes_the_same_code(vrun):

@@ -293,3 +293,16 @@ def a_run_does_not_touch_a_guest_of_another_data_directory(vrun, work):
             time.sleep(0.1)
         guest.wait(10)
         subprocess.run(["rm", "-rf", str(other)])
+
+
+def trees_with_mounts_that_cannot_be_mapped_are_volumes_too(vrun):
+    """What can be mapped is; the rest shows the host's owners, so the guest's root may less there."""
+    seen = vrun.sh("stat -c %u /h /h/proc/1 /h/etc/passwd; cat /h/proc/1/environ", "--network", "none", "-v", "/:/h:ro")
+    assert seen.out.split()[:3] in (["0", "65534", "0"], ["65534", "65534", "65534"]) and "denied" in seen.err, seen
+    assert "id-mapped: files there show the host's owners" in seen.err
+    for place in ("/proc", "/sys", "/dev"):
+        done = vrun.sh("ls /h >/dev/null && stat -c %u /h; test ! -e /h/null || ! echo x 2>/dev/null >/h/null", "--network", "none", "-v", f"{place}:/h")
+        assert done.ok().out == "65534\n" and f"the file system of '{place}' is not id-mapped" in done.err, done
+    whole = vrun.data / "whole"
+    whole.mkdir()
+    assert "id-mapped" not in vrun.sh("stat -c %u /h", "--network", "none", "-v", f"{whole}:/h").ok().err

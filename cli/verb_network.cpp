@@ -88,6 +88,9 @@ void note(const EverydayCall& call, const std::string& network, std::string_view
 Result<int> create(const EverydayCall& call) {
   network::NewNetwork wanted;
   wanted.name = call.arguments.word(0);
+  if (const std::string driver = call.arguments.text("driver"); driver != "bridge") {
+    return wrong_value("driver", driver, "bridge, the one kind of network that there is");
+  }
   wanted.internal = call.arguments.on("internal");
   wanted.ipv6 = call.arguments.on("ipv6") || !call.arguments.has("ipv6");
   const std::int64_t mtu = call.arguments.has("mtu") ? call.arguments.number("mtu") : 0;

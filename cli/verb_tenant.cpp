@@ -57,6 +57,10 @@ Result<int> say(const engine::ChangedTenant& changed) {
 }
 
 Result<int> create(const EverydayCall& call) {
+  if (call.host.nested() || call.host.rootless()) {
+    return Error(Code::kDenied, "tenants need root: budgets and ranges of ids are the machine's")
+        .hint("run it with sudo");
+  }
   return say(TRY(engine::create_tenant(call.places, request_of(call, false), call.host)));
 }
 

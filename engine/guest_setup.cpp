@@ -160,6 +160,10 @@ Result<void> write_cidfile(const GuestRecord& record) {
 }
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
+  if (host.nested() && request.userns == "host") {
+    return Error(Code::kDenied, "--userns host: needs root")
+        .hint("leave it away: without root the guest's root is you");
+  }
   TRY(settle_terminal(request));
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));

@@ -285,6 +285,15 @@ def counters_only_grow_over_reconnects_and_restarts(host, pipe):
 
 # --- what is shown of ports ------------------------------------------------------------------
 
+def docker_and_podman_words_of_networks_and_ports(host):
+    """-p 0:80 is a free port, --network a,b both, -d bridge what there is anyway."""
+    host.vrun("network", "create", "-d", "bridge", "one").ok()
+    host.vrun("network", "create", "--driver=bridge", "two").ok()
+    host.vrun("run", "-d", "--name", "web", "-p", "0:80", "--network", "one,two", "base", "sleep", "1000").ok()
+    assert sorted(host.inspect("web")["networkSettings"]["networks"]) == ["one", "two"]
+    assert int(host.vrun("port", "web", "80").ok().out.splitlines()[0].rpartition(":")[2]) > 1024
+
+
 # --- over restarts ---------------------------------------------------------------------------
 
 def static_addresses_mtu_and_aliases_stay_over_restarts(host):

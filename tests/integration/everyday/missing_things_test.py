@@ -30,6 +30,7 @@ MISSING = {
     "tag": (["nosuch", "other"], IMAGE), "image tag": (["nosuch", "other"], IMAGE),
     "network connect": (["default", "nosuch"], "nosuch"), "network disconnect": (["default", "nosuch"], "nosuch"),
     "tenant update": (["nosuch", "--pids", "5"], IMAGE),
+    "completion": (["nosuch"], "no completions for 'nosuch'"),
     "load": (["-i", "/nosuch"], "/nosuch"), "import": (["/nosuch", "x"], "/nosuch"), "logout": (["nosuch.invalid"], "nosuch"),
     "apply": (["-f", "/nosuch"], "/nosuch"), "delete": (["-f", "/nosuch"], "/nosuch"),
     "events": (["--filter", "nosuch=x", "--until", "0s"], "nosuch"),
@@ -37,7 +38,7 @@ MISSING = {
 # These take the name of nothing that there is, or answer with codes of their own (docs/everyday.md).
 OTHERS = {"container prune", "ps", "restore", "info", "version", "doctor", "images", "image ls", "login", "image prune", "image fsck", "system df",
           "system prune", "network create", "network ls", "network prune", "volume create", "volume ls", "volume prune", "tenant create",
-          "tenant ls", "tenant top", "metrics", "validate", "convert", "oci", "completion"}
+          "tenant ls", "tenant top", "metrics", "validate", "convert", "oci"}
 
 
 @pytest.fixture

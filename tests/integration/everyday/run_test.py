@@ -306,3 +306,18 @@ def trees_with_mounts_that_cannot_be_mapped_are_volumes_too(vrun):
     whole = vrun.data / "whole"
     whole.mkdir()
     assert "id-mapped" not in vrun.sh("stat -c %u /h", "--network", "none", "-v", f"{whole}:/h").ok().err
+
+
+def completions_of_every_shell_know_names(vrun, work):
+    vrun("create", "--name", "wonderful", "--network", "none", "base").ok()
+    vrun("volume", "create", "wares").ok()
+    (work / "bash").write_text(vrun("completion", "bash").ok().out)
+    for words, wanted in ((["rm", "won"], "wonderful"), (["volume", "rm", "wa"], "wares"), (["history", "ba"], "base"), (["pau"], "pause")):
+        script = (f"source {work}/bash; vrun() {{ {vrun.program} \"$@\"; }}; COMP_WORDS=(vrun {' '.join(words)}); COMP_CWORD={len(words)}; "
+                  "_vrun; echo ${COMPREPLY[@]}")
+        done = subprocess.run(["bash", "-c", script], env=vrun.env, capture_output=True, text=True, timeout=60)
+        assert done.stdout.split() == [wanted], (words, done)
+    for shell, first in (("zsh", "#compdef vrun"), ("fish", "# fish completion for vrun")):
+        assert vrun("completion", shell).ok().out.startswith(first)
+    vrun("completion", "csh").fails("no completions for 'csh'", "bash, zsh, fish", rc=125)
+    vrun("rm", "wonderful").ok()

@@ -1,5 +1,6 @@
 #include "engine/guest_setup.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include <fcntl.h>
@@ -165,6 +166,11 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
         .hint("leave it away: without root the guest's root is you");
   }
   TRY(settle_terminal(request));
+  // As Docker: who has the host's network answers by the host's name.
+  if (request.network == "host" && request.hostname.empty() && request.uts != "host") {
+    request.hostname = TRY(fs::read_file(At::cwd(), host.proc + "/sys/kernel/hostname", 256));
+    request.hostname.erase(std::min(request.hostname.find('\n'), request.hostname.size()));
+  }
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
   TRY(settle_labels(request));

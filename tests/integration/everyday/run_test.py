@@ -321,3 +321,10 @@ def completions_of_every_shell_know_names(vrun, work):
         assert vrun("completion", shell).ok().out.startswith(first)
     vrun("completion", "csh").fails("no completions for 'csh'", "bash, zsh, fish", rc=125)
     vrun("rm", "wonderful").ok()
+
+
+def a_guest_on_the_hosts_network_has_its_name(vrun):
+    ours = os.uname().nodename
+    assert vrun.sh("hostname; echo $HOSTNAME", "--network", "host").ok().out == f"{ours}\n{ours}\n"
+    assert vrun.sh("hostname", "--network", "host", "--hostname", "own").ok().out == "own\n"
+    assert vrun.sh("hostname", "--network", "none", "--name", "web").ok().out == "web\n"

@@ -133,7 +133,8 @@ Result<void> LegacyGroup::join(Pid pid) {
 
 Error LegacyGroup::no_group(std::string_view action) const {
   return Error(Code::kUnsupported,
-               std::string(action) + ": this container runs without a cgroup of its own");
+               std::string(action) + ": this container runs without a cgroup of its own")
+      .hint("a rootless container gets one where systemd delegates cgroups to the user");
 }
 
 Error LegacyGroup::missing(const Write& write) const {

@@ -8,6 +8,11 @@
 
 namespace vrun::cli {
 
+// How every everyday verb ends that vrun itself could not carry out, wholly or for one of several
+// guests, images, networks or volumes, as Podman: the codes of guests stay below. Declined
+// questions and answers such as those of `doctor` and `diff` have codes of their own.
+inline constexpr int kOwnFailure = 125;
+
 enum class AlsoLog { kNo, kYes };
 
 // stderr: "vrun: create web: mount proc on /proc: ... (EPERM)" and "  hint: ...". With kYes the log

@@ -178,22 +178,21 @@ std::string zsh_flags(std::span<const Flag> flags, std::string_view indent) {
 }
 
 std::string zsh_words(const Manual::Verb& verb) {
-  if (!verb.takes_name) return "";
-  std::string out = " \\\n          ':name:@function@_names'";
+  if (verb.names.empty()) return "";
+  std::string out = " \\\n          ':name:@function@_names " + std::string(verb.names) + "'";
   if (verb.name == "kill") out += " \\\n          ':signal:_signals'";
   if (verb.takes_command) out += " \\\n          '*::command:_normal'";
   return out;
 }
 
-// Puts the program's own words into a script: @name@, @function@ (the same as an identifier) and
-// @list@.
+// Puts the program's own words into a script: @name@ and @function@ (the same as an identifier).
 std::string filled(std::string script, const Manual& manual) {
   std::string function = "_" + std::string(manual.name);
   for (char& c : function) {
     if (c == '-') c = '_';
   }
-  const std::array<std::pair<std::string_view, std::string_view>, 3> words{
-      {{"@name@", manual.name}, {"@function@", function}, {"@list@", manual.list_names}}};
+  const std::array<std::pair<std::string_view, std::string_view>, 2> words{
+      {{"@name@", manual.name}, {"@function@", function}}};
   for (const auto& [mark, word] : words) {
     for (std::size_t at = script.find(mark); at != std::string::npos; at = script.find(mark, at)) {
       script.replace(at, mark.size(), word);
@@ -229,7 +228,7 @@ constexpr const char* kBashTail = R"sh(  esac
   if [[ $cur == -* ]]; then
     COMPREPLY=($(compgen -W "$flags" -- "$cur"))
   elif [[ -n $names ]]; then
-    COMPREPLY=($(compgen -W "$(@list@ 2>/dev/null)" -- "$cur"))
+    COMPREPLY=($(compgen -W "$($names 2>/dev/null)" -- "$cur"))
   fi
 }
 complete -F @function@ @name@
@@ -273,7 +272,7 @@ constexpr const char* kZshHead = R"sh(#compdef @name@
 # zsh completion for @name@
 @function@_names() {
   local -a names
-  names=(${(f)"$(@list@ 2>/dev/null)"})
+  names=(${(f)"$($@ 2>/dev/null)"})
   compadd -a names
 }
 @function@() {
@@ -349,7 +348,7 @@ std::string bash_completion(const Manual& manual) {
   for (const Manual::Verb& verb : manual.verbs) {
     out += "  '" + std::string(verb.name) + "')\n    case $prev in\n" + bash_values(verb.flags) +
            "    esac\n    flags='" + shown_flags(verb.flags) + " --help'\n";
-    if (verb.takes_name) out += "    names=yes\n";
+    if (!verb.names.empty()) out += "    names='" + std::string(verb.names) + "'\n";
     out += "    ;;\n";
   }
   out += "  help) flags='' COMPREPLY=($(compgen -W '" + verb_names(folded(manual)) +
@@ -391,8 +390,10 @@ std::string fish_completion(const Manual& manual) {
     const std::string condition = fish_condition(manual, verb);
     for (const Flag& flag : verb.flags)
       out += fish_flag(flag, condition);
-    if (verb.takes_name)
-      out += "complete -c @name@ -n '" + condition + "' -a '(@list@ 2>/dev/null)'\n";
+    if (!verb.names.empty()) {
+      out += "complete -c @name@ -n '" + condition + "' -a '(" + std::string(verb.names) +
+             " 2>/dev/null)'\n";
+    }
   }
   return filled(out, manual);
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.hpp"
@@ -32,7 +33,6 @@ namespace vrun::cli {
 namespace {
 
 constexpr const char* kProgram = "vrun";
-constexpr int kOwnFailure = 125;  // as Docker and Podman: the guest's codes stay below
 
 int fail(const Error& error, int code = kOwnFailure) {
   complain(kProgram, error);
@@ -212,6 +212,18 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   return code;
 }
 
+// With fewer descriptors a list would be shorter than what there is, and a guest half made. Raising
+// the limit is not for us: guests inherit it.
+Result<void> check_descriptors() {
+  constexpr rlim_t kLeast = 64;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kLeast) return {};
+  return Error(Code::kInvalid, "only " + std::to_string(limit.rlim_cur) +
+                                   " open files are allowed to this process, vrun needs " +
+                                   std::to_string(kLeast))
+      .hint("raise the limit: ulimit -n 1024");
+}
+
 }  // namespace
 
 int everyday(int argc, char** argv) {
@@ -223,6 +235,7 @@ int everyday(int argc, char** argv) {
   const auto& rest = globals->words();
   if (globals->help() || rest.empty()) return show(everyday_help());
   if (rest[0] == "guest-step") return guest_step({rest.begin() + 1, rest.end()});
+  if (auto enough = check_descriptors(); !enough) return fail(enough.error());
   const std::size_t first = rest[0] == "help" ? 1 : 0;
   if (first == rest.size()) return show(everyday_help());
   // "image ls" is one verb of two words.

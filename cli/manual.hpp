@@ -16,14 +16,13 @@ struct Manual {
     std::string_view name, summary, text;
     std::string usage;
     std::span<const Flag> flags;
-    bool takes_name = false;     // the first word is what list_names prints
+    std::string_view names;      // command that prints what its first word can be, one a line
     bool takes_command = false;  // then the command of a guest follows
   };
   std::string_view name;  // "vrun-oci"
   char section;
   std::string_view purpose;  // the line of NAME
   std::string_view description;
-  std::string_view list_names;  // command that prints containers or images, one a line
   std::span<const Flag> globals;
   std::vector<Verb> verbs;
   std::string_view tail;  // roff: the sections after the verbs

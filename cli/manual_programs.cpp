@@ -66,22 +66,38 @@ Manual oci_manual() {
                     "Runs containers as the Open Container Initiative specifies them. containerd, "
                     "CRI-O, Podman, Docker, Buildah and BuildKit call it in place of runc: verbs, "
                     "flags, output and exit codes are the same.",
-                .list_names = "vrun-oci list --quiet",
                 .globals = oci_globals(),
                 .verbs = {},
                 .tail = kOciTail};
   for (const Verb& verb : oci_verbs()) {
-    manual.verbs.push_back(
-        {.name = verb.name,
-         .summary = verb.summary,
-         .text = verb.text,
-         .usage = usage(verb),
-         .flags = verb.flags(),
-         // create, run and restore choose a new name
-         .takes_name = verb.least > 0 && find_flag(verb.flags(), "bundle") == nullptr,
-         .takes_command = verb.name.view() == "exec"});
+    manual.verbs.push_back({.name = verb.name,
+                            .summary = verb.summary,
+                            .text = verb.text,
+                            .usage = usage(verb),
+                            .flags = verb.flags(),
+                            // create, run and restore choose a new name
+                            .names = verb.least > 0 && find_flag(verb.flags(), "bundle") == nullptr
+                                         ? "vrun-oci list --quiet"
+                                         : "",
+                            .takes_command = verb.name.view() == "exec"});
   }
   return manual;
+}
+
+// By the word that the usage has for what comes first.
+std::string_view names_for(const EverydayVerb& verb) {
+  const std::string_view words = verb.arguments, name = verb.name;
+  const auto begins = [&](std::string_view word) {
+    return words.starts_with(word) || (words.starts_with('[') && words.substr(1).starts_with(word));
+  };
+  if (begins("IMAGE")) return "vrun images --format names";
+  if (begins("GUEST")) return "vrun ps --all --format {{.Names}}";
+  if (begins("VOLUME")) return "vrun volume ls --quiet";
+  if (name.ends_with(" create")) return "";
+  if (begins("NETWORK") || (name.starts_with("network ") && begins("NAME")))
+    return "vrun network ls --quiet";
+  if (name.starts_with("tenant ") && begins("NAME")) return "vrun tenant ls --quiet";
+  return "";
 }
 
 Manual everyday_manual() {
@@ -92,7 +108,6 @@ Manual everyday_manual() {
                     "Runs commands and services in guests: with namespaces, limits, ids and a file "
                     "tree of their own, made from images. Nothing stays in the background but the "
                     "guests themselves.",
-                .list_names = "vrun images --format names",
                 .globals = everyday_globals(),
                 .verbs = {},
                 .tail = kEverydayTail};
@@ -103,7 +118,7 @@ Manual everyday_manual() {
                             .text = verb.text,
                             .usage = everyday_usage(verb),
                             .flags = verb.flags(),
-                            .takes_name = image,
+                            .names = names_for(verb),
                             .takes_command = image && !verb.flags_anywhere});
   }
   manual.verbs.push_back({.name = "oci",
@@ -111,7 +126,7 @@ Manual everyday_manual() {
                           .text = "",
                           .usage = "vrun oci VERB",
                           .flags = {},
-                          .takes_name = false,
+                          .names = "",
                           .takes_command = false});
   return manual;
 }

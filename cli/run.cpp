@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/sys.hpp"
+#include "base/text.hpp"
 #include "cli/verb_guests.hpp"
 #include "engine/attach.hpp"
 #include "engine/run.hpp"
@@ -67,7 +68,13 @@ void set_sight(const Arguments& arguments, engine::RunRequest& request) {
   request.mounts = arguments.list("mount");
   request.tmpfs = arguments.list("tmpfs");
   request.devices = arguments.list("device");
-  const std::vector<std::string> networks = arguments.list("network");
+  std::vector<std::string> networks;
+  for (const std::string& text : arguments.list("network")) {
+    // Podman's a,b; behind a colon commas separate options: NAME:ip=...,alias=...
+    const bool is_list = text.find(':') == std::string::npos;
+    const auto names = is_list ? split(text, ',') : std::vector<std::string_view>{text};
+    networks.insert(networks.end(), names.begin(), names.end());
+  }
   if (!networks.empty()) {
     request.network = networks[0];
     request.more_networks.assign(networks.begin() + 1, networks.end());

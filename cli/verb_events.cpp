@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -32,7 +33,11 @@ std::string text_of(const json::Value& event, std::string_view key) {
 
 bool matches(const json::Value& event, const std::string& key, const std::string& value) {
   if (key == "event") return text_of(event, "action") == value;
-  if (key == "image") return text_of(event, "image") == value;
+  const std::string type = text_of(event, "type");
+  if (key == "type") return type == (value == "container" ? "guest" : value);
+  if (key == "image" && type == "guest") return text_of(event, "image") == value;
+  const std::string kind = key == "container" ? "guest" : key;
+  if (type != kind) return false;
   // A short beginning of an id is more likely a name that was meant.
   constexpr std::size_t kLeastDigits = 12;
   const std::string id = text_of(event, "id");
@@ -51,9 +56,16 @@ bool matches_all(const json::Value& event, const Wanted& wanted) {
 }
 
 std::string as_text(const json::Value& event) {
-  std::string line = text_of(event, "time") + " guest " + text_of(event, "action") + " " +
-                     text_of(event, "id").substr(0, 12) + " (name=" + text_of(event, "name") +
-                     ", image=" + text_of(event, "image");
+  const std::string type = text_of(event, "type");
+  std::string line = text_of(event, "time") + " " + type + " " + text_of(event, "action") + " ";
+  if (type == "guest") {
+    line += text_of(event, "id").substr(0, 12) + " (name=" + text_of(event, "name") +
+            ", image=" + text_of(event, "image");
+  } else {
+    // An image is known by its manifest, a network and a volume by their names.
+    const std::string id = text_of(event, "id"), name = text_of(event, "name");
+    line += (id == name ? "" : id + " ") + "(name=" + name;
+  }
   if (const json::Value* more = event.find("attributes")) {
     for (const json::Member& member : more->members()) {
       line += ", " + std::string(member.key.as_text()) + "=";
@@ -137,10 +149,14 @@ Result<Wanted> wanted_of(const EverydayCall& call) {
   for (const std::string& text : arguments.list("filter")) {
     const std::size_t sign = std::min(text.find('='), text.size());
     const std::string key = text.substr(0, sign);
-    const bool known = key == "guest" || key == "container" || key == "event" || key == "image";
+    constexpr std::array<std::string_view, 7> kKnown{"guest",   "container", "event", "image",
+                                                     "network", "volume",    "type"};
+    const bool known = std::find(kKnown.begin(), kKnown.end(), key) != kKnown.end();
     if (!known || sign == text.size()) {
       return Error(Code::kInvalid, "--filter " + quote(text) + ": unknown")
-          .hint("there are: guest=NAME, event=ACTION, image=NAME");
+          .hint(
+              "there are: guest=NAME, image=NAME, network=NAME, volume=NAME, event=ACTION, "
+              "type=TYPE");
     }
     wanted.filters.emplace_back(key, text.substr(sign + 1));
   }

@@ -163,7 +163,7 @@ Result<int> rm(const EverydayCall& call) {
       continue;
     }
     if (force && removed.error().code() == Code::kNotFound) continue;
-    failed = 1;
+    failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("rm"));
   }
   engine::repair(guests);  // what the guests' own killed starts had taken, ids above all
@@ -209,7 +209,7 @@ Result<int> prune(const EverydayCall& call) {
     // Somebody was faster: removed is removed, and one that was started stays.
     const Code code = removed.error().code();
     if (code == Code::kNotFound || code == Code::kState) continue;
-    failed = 1;
+    failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("container prune"));
   }
   return failed;
@@ -252,7 +252,7 @@ Result<int> attach(const EverydayCall& call) {
   request.forward_signals = call.arguments.on("sig-proxy");
   const engine::AttachEnd end = TRY(engine::attach(std::move(request)));
   if (end.detached) return 0;
-  return end.code < 0 ? 1 : end.code;
+  return end.code < 0 ? kOwnFailure : end.code;
 }
 
 Result<int> restore_one(const EverydayCall& call, const std::string& tenant) {
@@ -268,14 +268,14 @@ Result<int> restore_one(const EverydayCall& call, const std::string& tenant) {
 Result<int> restore(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
   if (call.tenant != engine::kDefaultTenant)
-    return TRY(restore_one(call, call.tenant)) == 0 ? 0 : 1;
+    return TRY(restore_one(call, call.tenant)) == 0 ? 0 : kOwnFailure;
   int failed = 0;
   for (const tenants::Tenant& tenant : TRY(engine::tenant_store(call.places).list())) {
     Result<int> some = restore_one(call, tenant.name);
     if (!some) complain("vrun", std::move(some).error().during("restore tenant " + tenant.name));
     failed += some ? *some : 1;
   }
-  return failed == 0 ? 0 : 1;
+  return failed == 0 ? 0 : kOwnFailure;
 }
 
 struct Row {
@@ -349,7 +349,7 @@ Result<int> for_each_guest(
     Result<void> done;
     if (guest) done = work(guests, guest->record);
     if (guest && done) continue;
-    failed = 1;
+    failed = kOwnFailure;
     if (guest) {
       complain("vrun", engine::as_flags(std::move(done).error()));
     } else {

@@ -43,7 +43,8 @@ Result<Shelf> open_shelf(const EverydayCall& call) {
 Result<std::vector<Named>> names_meant(const EverydayCall& call, const Shelf& shelf,
                                        const std::string& word) {
   std::vector<Named> all = TRY(shelf.names.list());
-  if (const Result<oci::Reference> wanted = oci::Reference::parse(word)) {
+  const Result<oci::Reference> wanted = oci::Reference::parse(word);
+  if (wanted) {
     for (Named& named : all) {
       if (named.reference == *wanted) return std::vector<Named>{std::move(named)};
     }
@@ -59,6 +60,12 @@ Result<std::vector<Named>> names_meant(const EverydayCall& call, const Shelf& sh
   }
   std::erase_if(
       all, [&](const Named& named) { return !manifests.contains(named.manifest.digest.str()); });
+  if (wanted && wanted->digest) {
+    // Of one repository: other repositories keep what they call the same content.
+    std::erase_if(all, [&](const Named& named) {
+      return named.reference.repository() != wanted->repository();
+    });
+  }
   if (!all.empty()) return all;
   return Error(Code::kState,
                "image " + quote(word) + " came with vrun: it has no name to take away");
@@ -72,23 +79,41 @@ std::string users_of(const std::vector<images::ImageUser>& users, const oci::Dig
   return join(guests, ", ");
 }
 
-// A guest keeps an image that has other names as well; the last one is not taken from it unasked.
+std::size_t count_of(const std::vector<Named>& names, const oci::Digest& manifest) {
+  return static_cast<std::size_t>(
+      std::count_if(names.begin(), names.end(),
+                    [&](const Named& named) { return named.manifest.digest == manifest; }));
+}
+
+// The last name of an image, the one it was shipped under included, is not taken from a guest of
+// it unasked.
 Result<void> check_unused(const Shelf& shelf, const std::vector<Named>& going, bool force) {
-  const oci::Digest& manifest = going.front().manifest.digest;
-  std::size_t names = 0;
-  for (const Named& named : TRY(shelf.names.list())) {
-    if (named.manifest.digest == manifest) ++names;
+  if (force) return {};
+  const std::vector<Named> all = TRY(shelf.names.list());
+  const auto users = TRY(images::image_users(shelf.store.data_dir()));
+  for (const Named& named : going) {
+    const oci::Digest& manifest = named.manifest.digest;
+    const bool is_shipped = std::any_of(shelf.shipped.begin(), shelf.shipped.end(),
+                                        [&](const Image& one) { return one.digest == manifest; });
+    if (is_shipped || count_of(all, manifest) > count_of(going, manifest)) continue;
+    const std::string guests = users_of(users, manifest);
+    if (guests.empty()) continue;
+    return Error(Code::kState,
+                 "image " + quote(named.reference.familiar()) + " is used by " + guests)
+        .hint("remove the guests first, or take the name away with --force: they keep the image");
   }
-  if (force || names > going.size()) return {};
-  const std::string guests = users_of(TRY(images::image_users(shelf.store.data_dir())), manifest);
-  if (guests.empty()) return {};
-  return Error(Code::kState,
-               "image " + quote(going.front().reference.familiar()) + " is used by " + guests)
-      .hint("remove the guests first, or take the name away with --force: they keep the image");
+  return {};
+}
+
+Result<void> take_name(Shelf& shelf, const Named& named) {
+  TRY(shelf.names.remove(named.reference));
+  shelf.names.note("untag", named.reference, named.manifest.digest);
+  return {};
 }
 
 struct Freed {
   images::Content content;
+  std::vector<Named> names;
   std::string text;
 };
 
@@ -99,11 +124,22 @@ Result<void> remove_one(const EverydayCall& call, Shelf& shelf, const std::strin
   // One that is damaged can be removed as well; its content is then for prune.
   const Result<Image> image = images::read_stored(shelf.store, going.front().manifest.digest, word);
   for (const Named& named : going) {
-    TRY(shelf.names.remove(named.reference));
+    TRY(take_name(shelf, named));
+    freed.names.push_back(named);
     freed.text += "Untagged: " + named.reference.familiar() + "\n";
   }
   if (image) freed.content.add(*image);
   return {};
+}
+
+// Once for each image that went with its last name.
+void note_deleted(const Shelf& shelf, const std::vector<Named>& names) {
+  std::set<std::string> told;
+  for (const Named& named : names) {
+    const oci::Digest& manifest = named.manifest.digest;
+    if (shelf.store.has_blob(manifest) || !told.insert(manifest.str()).second) continue;
+    shelf.names.note("delete", named.reference, manifest);
+  }
 }
 
 std::string words_of(const images::Removed& removed) {
@@ -128,7 +164,7 @@ Result<std::vector<Named>> unused_names(const Shelf& shelf) {
 Result<void> take_unused_names(const Arguments& arguments, Shelf& shelf) {
   const bool dry = arguments.on("dry-run");
   for (const Named& named : TRY(unused_names(shelf))) {
-    if (!dry) TRY(shelf.names.remove(named.reference));
+    if (!dry) TRY(take_name(shelf, named));
     TRY(print_out((dry ? "would untag: " : "Untagged: ") + named.reference.familiar() + "\n"));
   }
   return {};
@@ -225,6 +261,7 @@ Result<int> tag_image(const EverydayCall& call) {
         .hint("make a guest of it first");
   }
   TRY(shelf.names.set(*name, image.descriptor));
+  shelf.names.note("tag", *name, image.digest);
   return 0;
 }
 
@@ -235,7 +272,7 @@ Result<int> remove_images(const EverydayCall& call) {
   for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
     Result<void> removed = remove_one(call, shelf, call.arguments.word(i), freed);
     if (removed) continue;
-    failed = 1;
+    failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("rmi"));
   }
   images::Collection rule;
@@ -244,6 +281,7 @@ Result<int> remove_images(const EverydayCall& call) {
   // The names are gone whatever happens to the content: prune can free it as well.
   const Result<std::optional<images::Removed>> removed = images::collect(shelf.store, rule);
   TRY(print_out(freed.text));
+  note_deleted(shelf, freed.names);
   if (!removed) {
     log::warning("the content stays for now: " + removed.error().text());
   } else if (!*removed) {

@@ -181,7 +181,7 @@ Result<int> everyday_inspect(const EverydayCall& call) {
   for (const std::string_view word : call.arguments.words()) {
     Result<void> written = write_thing(call, guests, std::string(word), writer);
     if (written) continue;
-    failed = 1;
+    failed = kOwnFailure;
     complain("vrun", std::move(written).error());
   }
   writer.end_array();

@@ -12,6 +12,7 @@
 #include "cli/complain.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
+#include "engine/events.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/tenant_policy.hpp"
 #include "network/documents.hpp"
@@ -78,9 +79,18 @@ Result<void> take_addresses(const EverydayCall& call, network::NewNetwork& wante
   return {};
 }
 
+// The networks are made and gone whether or not that can be noted.
+void note(const EverydayCall& call, const std::string& network, std::string_view action) {
+  const Result<engine::Guests> guests = guests_of(call);
+  if (guests) engine::note_network(*guests, network, action);
+}
+
 Result<int> create(const EverydayCall& call) {
   network::NewNetwork wanted;
   wanted.name = call.arguments.word(0);
+  if (const std::string driver = call.arguments.text("driver"); driver != "bridge") {
+    return wrong_value("driver", driver, "bridge, the one kind of network that there is");
+  }
   wanted.internal = call.arguments.on("internal");
   wanted.ipv6 = call.arguments.on("ipv6") || !call.arguments.has("ipv6");
   const std::int64_t mtu = call.arguments.has("mtu") ? call.arguments.number("mtu") : 0;
@@ -92,6 +102,7 @@ Result<int> create(const EverydayCall& call) {
   TRY(take_labels(call, wanted));
   Networks networks = TRY(networks_of(call));
   const Network made = TRY(networks.create(wanted));
+  note(call, made.name, "create");
   return print(made.name + "\n");
 }
 
@@ -181,12 +192,13 @@ Result<int> remove(const EverydayCall& call) {
     const std::string name = call.arguments.word(i);
     Result<void> removed = networks.remove(name);
     if (removed) {
+      note(call, name, "remove");
       TRY(print(name + "\n"));
       continue;
     }
     if (call.arguments.on("force") && removed.error().code() == Code::kNotFound) continue;
     complain("vrun", std::move(removed).error().during("network rm"));
-    failed = 1;
+    failed = kOwnFailure;
   }
   return failed;
 }
@@ -230,8 +242,10 @@ Result<int> disconnect(const EverydayCall& call) {
 
 Result<int> prune(const EverydayCall& call) {
   Networks networks = TRY(networks_of(call));
-  for (const std::string& name : TRY(networks.prune()))
+  for (const std::string& name : TRY(networks.prune())) {
+    note(call, name, "remove");
     TRY(print(name + "\n"));
+  }
   return 0;
 }
 

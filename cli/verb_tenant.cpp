@@ -57,6 +57,10 @@ Result<int> say(const engine::ChangedTenant& changed) {
 }
 
 Result<int> create(const EverydayCall& call) {
+  if (call.host.nested() || call.host.rootless()) {
+    return Error(Code::kDenied, "tenants need root: budgets and ranges of ids are the machine's")
+        .hint("run it with sudo");
+  }
   return say(TRY(engine::create_tenant(call.places, request_of(call, false), call.host)));
 }
 
@@ -228,7 +232,7 @@ Result<int> stop(const EverydayCall& call) {
   };
   const int failed =
       TRY(engine::stop_tenant(call.places, call.arguments.word(0), timeout_ms, call.host, say_why));
-  if (failed != 0) return 1;
+  if (failed != 0) return kOwnFailure;
   return print(call.arguments.word(0) + "\n");
 }
 

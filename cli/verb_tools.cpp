@@ -59,7 +59,8 @@ constexpr std::array kRows{Row{"stats", everyday_stats},
                            Row{"debug", everyday_debug},
                            Row{"info", everyday_info},
                            Row{"version", everyday_version},
-                           Row{"doctor", everyday_doctor}};
+                           Row{"doctor", everyday_doctor},
+                           Row{"completion", everyday_completion}};
 
 const Row* find_row(std::string_view verb) {
   const auto found =

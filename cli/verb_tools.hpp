@@ -17,6 +17,7 @@ Result<int> everyday_update(const EverydayCall& call);
 Result<int> everyday_port(const EverydayCall& call);
 Result<int> everyday_info(const EverydayCall& call);
 Result<int> everyday_version(const EverydayCall& call);
+Result<int> everyday_completion(const EverydayCall& call);
 Result<int> everyday_doctor(const EverydayCall& call);
 Result<int> everyday_debug(const EverydayCall& call);
 // cp, diff, export, commit: verb_trees.cpp.

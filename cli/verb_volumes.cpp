@@ -159,7 +159,7 @@ Result<int> remove(const EverydayCall& call) {
       continue;
     }
     if (call.arguments.on("force") && removed.error().code() == Code::kNotFound) continue;
-    failed = 1;
+    failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("volume rm"));
   }
   return failed;

@@ -8,6 +8,7 @@
 namespace vrun::cli {
 
 inline constexpr std::array kNetworkCreate{
+    Flag{"driver", "d", Kind::kText, "DRIVER", "bridge: there is no other kind", "bridge"},
     Flag{"subnet", "", Kind::kList, "SUBNET",
          "addresses of its guests: 10.7.0.0/24, fd07::/64 or both; default: free ones"},
     Flag{"gateway", "", Kind::kList, "ADDRESS",

@@ -181,6 +181,12 @@ inline constexpr std::array kToolVerbs{
                  .summary = "print the version of vrun, its helpers and the kernel",
                  .text = "",
                  .flag_set = EverydayFlags::kFormat},
+    EverydayVerb{.name = "completion",
+                 .arguments = "bash|zsh|fish",
+                 .summary = "print the completions of vrun for a shell",
+                 .text = "source <(vrun completion bash)",
+                 .least = 1,
+                 .most = 1},
     EverydayVerb{
         .name = "doctor",
         .arguments = "",

@@ -13,6 +13,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/contents.hpp"
+#include "engine/events.hpp"
 #include "engine/guest_exec.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_network.hpp"
@@ -290,7 +291,10 @@ Result<void> act_on_guest(const Guests& guests, const Wanted& wanted, const Plan
 Result<void> act_on_network(const Guests& guests, const Wanted& wanted, const PlanStep& step) {
   network::Networks networks = TRY(network::Networks::open(
       {guests.places().data, guests.places().run}, guests.tenant(), guests.host()));
-  if (step.act == Act::kDelete || step.act == Act::kReplace) TRY(networks.remove(step.name));
+  if (step.act == Act::kDelete || step.act == Act::kReplace) {
+    TRY(networks.remove(step.name));
+    note_network(guests, step.name, "remove");
+  }
   if (step.act == Act::kDelete) return {};
   const WantedObject& object = wanted.networks[step.index];
   network::NewNetwork wish;
@@ -325,6 +329,7 @@ Result<void> act_on_network(const Guests& guests, const Wanted& wanted, const Pl
   wish.labels[kManifestLabel] = wanted.manifest;
   wish.labels[kAppliedLabel] = object.spec;
   TRY(networks.create(wish));
+  note_network(guests, wish.name, "create");
   return {};
 }
 

@@ -1,4 +1,5 @@
-// What happened to guests: one JSON object a line in data/events.jsonl, appended whole.
+// What happened to guests, networks and volumes, in the journal (base/journal.hpp). Those of images
+// are noted where images come and go (images/names.hpp).
 #pragma once
 
 #include <map>
@@ -7,6 +8,7 @@
 
 #include "base/result.hpp"
 #include "engine/guest_record.hpp"
+#include "engine/guests.hpp"
 #include "engine/places.hpp"
 
 namespace vrun::engine {
@@ -16,7 +18,14 @@ namespace vrun::engine {
 void note_event(const Places& places, const GuestRecord& record, std::string_view action,
                 const std::map<std::string, std::string>& attributes = {});
 
-// Where they are. At 10 MB the file becomes events.jsonl.1 (the one before is removed).
+// create, remove; connect and disconnect of a guest by name, not those of its starts and ends.
+void note_network(const Guests& guests, const std::string& network, std::string_view action,
+                  const GuestRecord* guest = nullptr);
+
+// create, destroy.
+void note_volume(const Guests& guests, const std::string& volume, std::string_view action);
+
+// Where they are.
 std::string events_path(const Places& places);
 
 }  // namespace vrun::engine

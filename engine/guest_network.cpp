@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/events.hpp"
 #include "engine/rootless.hpp"
 #include "engine/rootless_network.hpp"
 #include "network/networks.hpp"
@@ -262,7 +263,9 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
     const Fd netns = TRY(netns_of(guests, locked.guest.pid));
     TRY(networks.connect(record.name, join, netns));
   }
-  return locked.save();
+  TRY(locked.save());
+  note_network(guests, join.network, "connect", &record);
+  return {};
 }
 
 Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
@@ -294,7 +297,9 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
     network::Networks networks = TRY(networks_of(guests));
     TRY(networks.disconnect(record.name, name, netns));
   }
-  return locked.save();
+  TRY(locked.save());
+  note_network(guests, name, "disconnect", &record);
+  return {};
 }
 
 Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,

@@ -1,5 +1,6 @@
 #include "engine/guest_setup.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include <fcntl.h>
@@ -138,6 +139,8 @@ Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, Gues
   if (asked.mount.type == "bind") {
     Result<struct stat> source = sys::stat(At::cwd(), asked.mount.source);
     if (!source) return std::move(source).error().during(flag).hint("create it first");
+    // Whatever of the host is asked for, file systems that have no ids to map included.
+    asked.mount.options.emplace_back("idmap-if-possible");
   }
   facts.volumes.push_back(std::move(asked.mount));
   return {};
@@ -160,8 +163,17 @@ Result<void> write_cidfile(const GuestRecord& record) {
 }
 
 Result<void> settle_request(RunRequest& request, const Host& host) {
+  if (host.nested() && request.userns == "host") {
+    return Error(Code::kDenied, "--userns host: needs root")
+        .hint("leave it away: without root the guest's root is you");
+  }
   TRY(settle_terminal(request));
   if (is_system(request)) settle_system(request, ::isatty(STDIN_FILENO) == 1);
+  // As Docker: who has the host's network answers by the host's name.
+  if (request.network == "host" && request.hostname.empty() && request.uts != "host") {
+    request.hostname = TRY(fs::read_file(At::cwd(), host.proc + "/sys/kernel/hostname", 256));
+    request.hostname.erase(std::min(request.hostname.find('\n'), request.hostname.size()));
+  }
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
   TRY(settle_labels(request));

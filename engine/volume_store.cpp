@@ -14,6 +14,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/events.hpp"
 #include "engine/volumes.hpp"
 
 namespace vrun::engine {
@@ -183,7 +184,9 @@ Result<void> make_volume(const Guests& guests, Volume volume) {
   const std::optional<Shelf> shelf = TRY(open_shelf(guests));
   if (!shelf) return Error::system(ENOENT, "open " + quote(tenant_dir(guests)));
   if (is_there(shelf->dir, volume.name)) return {};
-  return make(shelf->dir, volume);
+  TRY(make(shelf->dir, volume));
+  note_volume(guests, volume.name, "create");
+  return {};
 }
 
 Result<std::vector<Volume>> list_volumes(const Guests& guests) {
@@ -230,6 +233,7 @@ Result<void> remove_volume(const Guests& guests, std::string_view name, std::str
     going = TRY(hide(shelf->dir, std::string(name)));
     dir = std::move(shelf->dir);
   }
+  note_volume(guests, std::string(name), "destroy");
   return fs::remove_tree(dir, std::string(kRemoving) + std::string(name));
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/digest.hpp"
 #include "base/fs.hpp"
+#include "base/journal.hpp"
 #include "base/json_table.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -85,7 +86,7 @@ Result<Names> Names::open(const Store& store, const std::string& tenant) {
   }
   const std::string path = fs::join(refs_dir(store), tenant);
   TRY(fs::make_dirs(At::cwd(), path, 0700));
-  return Names(TRY(sys::open_dir(At::cwd(), path)), tenant);
+  return Names(TRY(sys::open_dir(At::cwd(), path)), store.data_dir(), tenant);
 }
 
 Result<void> Names::set(const oci::Reference& reference, const oci::Descriptor& manifest) {
@@ -132,6 +133,17 @@ Result<bool> Names::remove(const oci::Reference& reference) {
   if (gone) return true;
   if (gone.error().code() == Code::kNotFound) return false;
   return std::move(gone).error();
+}
+
+void Names::note(std::string_view action, const oci::Reference& reference,
+                 const oci::Digest& manifest) const {
+  note_happening(data_dir_, {.type = "image",
+                             .action = action,
+                             .id = manifest.str(),
+                             .name = reference.familiar(),
+                             .tenant = tenant_,
+                             .image = "",
+                             .attributes = {}});
 }
 
 Result<std::vector<std::string>> tenants_with_names(const Store& store) {

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
@@ -35,13 +36,18 @@ class Names {
   // False when there was no such name.
   Result<bool> remove(const oci::Reference& reference);
 
+  // For `vrun events`: pull, push, tag, untag, delete, load, import, save, commit.
+  void note(std::string_view action, const oci::Reference& reference,
+            const oci::Digest& manifest) const;
+
   const std::string& tenant() const { return tenant_; }
   const Fd& dir() const { return dir_; }
 
  private:
-  Names(Fd dir, std::string tenant) : dir_(std::move(dir)), tenant_(std::move(tenant)) {}
+  Names(Fd dir, std::string data_dir, std::string tenant)
+      : dir_(std::move(dir)), data_dir_(std::move(data_dir)), tenant_(std::move(tenant)) {}
   Fd dir_;
-  std::string tenant_;
+  std::string data_dir_, tenant_;
 };
 
 // Every tenant that ever had a name here.

@@ -22,6 +22,12 @@ bool is_usable4(Ipv4 base) {
   return first != 0 && first != 127 && first < 224;
 }
 
+// Every host has these on each link (RFC 3927); clouds answer questions about the machine there.
+bool is_link_local4(const Subnet4& subnet) {
+  constexpr Subnet4 kLinkLocal{Ipv4{0xA9FE0000U}, 16};
+  return subnet.overlaps(kLinkLocal);
+}
+
 }  // namespace
 
 Result<Subnet4> choose_subnet(std::span<const Subnet4> used) {
@@ -71,7 +77,7 @@ Result<void> check_subnet(const Subnet4& subnet, Ipv4 gateway) {
   if (subnet.prefix < kLeastPrefix4 || subnet.prefix > kMostPrefix4) {
     return Error(Code::kInvalid, "subnet " + text + ": the prefix is not from 8 to 30");
   }
-  if (!is_usable4(subnet.base)) {
+  if (!is_usable4(subnet.base) || is_link_local4(subnet)) {
     return Error(Code::kInvalid, "subnet " + text + ": not addresses of hosts")
         .hint("take one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16");
   }

@@ -27,7 +27,8 @@ constexpr std::string_view kSets = R"(
 // "localhost" goes on to 127.0.0.1. departing: a guest that calls a port published by its own
 // network would get the answer past the host, from an address that it did not call. With
 // br_netfilter such packets do not come by an interface (iifname is empty here), so they are known
-// by their source.
+// by their source. forward: an internal network leads nowhere, not even to
+// ports that others published. input: nor to services of the host, which may itself call its guests.
 constexpr std::string_view kChains = R"(
   chain guard {
     type filter hook prerouting priority raw; policy accept;
@@ -53,9 +54,15 @@ constexpr std::string_view kChains = R"(
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname . oifname @within accept
+    iifname @internal drop
     oifname @bridges ct state established,related accept
     oifname @bridges ct status dnat accept
     oifname @bridges drop
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname @internal ct state established,related accept
+    iifname @internal meta l4proto { icmp, ipv6-icmp } accept
     iifname @internal drop
   }
   chain departing {

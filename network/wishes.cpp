@@ -164,6 +164,7 @@ Result<Publish> parse_publish(std::string_view text) {
   port.guest_port = inside->first;
   port.count = count_of(*inside);
   if (colon == std::string_view::npos || colon == 0) return port;
+  if (rest.substr(0, colon) == "0") return port;  // a free one, as without any
   const auto outside = parse_range(rest.substr(0, colon));
   if (!outside) {
     return bad("--publish", text, quote(rest.substr(0, colon)) + " is not a port or a range")

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.hpp"
+#include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "rootfs/labels.hpp"
@@ -111,6 +112,25 @@ At bundle_of(const MountPlanner& planner) {
   return planner.options.bundle != nullptr ? At(*planner.options.bundle) : At::cwd();
 }
 
+// EINVAL: the file system does not support it; EPERM: it is mapped already, or belongs to another
+// user namespace.
+bool is_unmappable(const Error& error) {
+  return error.sys_errno() == EINVAL || error.sys_errno() == EPERM;
+}
+
+// A tree is mapped wholly or not at all (mount_setattr(2)), and mounts below the root of one that
+// is not attached cannot be changed one by one: after the whole tree its first mount is tried.
+Result<void> map_what_can_be(const oci::Mount& mount, mount_attr& attr, const Fd& tree) {
+  Result<void> mapped = sys::mount_setattr(tree.get(), attr, 0, quote(mount.source));
+  if (!mapped && !is_unmappable(mapped.error())) return mapped;
+  log::warning(printable(mount.destination) + ": " +
+               (mapped ? "other file systems below " + quote(mount.source) + " are"
+                       : "the file system of " + quote(mount.source) + " is") +
+               " not id-mapped: files there show the host's owners, and the guest's root has the "
+               "rights of others");
+  return {};
+}
+
 Result<void> map_ids(MountPlanner& planner, const oci::Mount& mount, const MountOptions& options,
                      const Fd& tree) {
   const bool own = !mount.uid_mappings.empty() || !mount.gid_mappings.empty();
@@ -125,6 +145,8 @@ Result<void> map_ids(MountPlanner& planner, const oci::Mount& mount, const Mount
   attr.userns_fd = static_cast<std::uint64_t>(TRY(planner.id_maps.user_namespace(uids, gids)));
   auto mapped = sys::mount_setattr(tree.get(), attr, options.id_map_recursive ? AT_RECURSIVE : 0,
                                    quote(mount.source));
+  const bool impossible = !mapped && is_unmappable(mapped.error());
+  if (impossible && options.id_map_if_possible) return map_what_can_be(mount, attr, tree);
   if (!mapped && mapped.error().sys_errno() == EINVAL) {
     return std::move(mapped).error().hint("its filesystem may not support id-mapped mounts");
   }

@@ -19,6 +19,7 @@ enum class Kind : std::uint8_t {
   kRemount,
   kCopyUp,
   kIdMap,
+  kIdMapIfPossible,
   kRecursiveIdMap,
   kCopySymlink,
   kSourceNotFollowed,
@@ -48,6 +49,7 @@ constexpr auto kRows = std::to_array<Row>({
     {"dirsync", Kind::kSuperblock},
     {"exec", Kind::kAttribute, 0, MOUNT_ATTR_NOEXEC},
     {"idmap", Kind::kIdMap},
+    {"idmap-if-possible", Kind::kIdMapIfPossible},
     {"lazytime", Kind::kSuperblock},
     {"loud", Kind::kDefault},
     {"mand", Kind::kSuperblock},
@@ -148,6 +150,9 @@ void apply(MountOptions& out, const Row& row) {
       [[fallthrough]];
     case Kind::kIdMap:
       out.id_map = true;
+      return;
+    case Kind::kIdMapIfPossible:
+      out.id_map_if_possible = true;
       return;
     case Kind::kCopySymlink:
       out.copy_symlink = true;

@@ -34,6 +34,9 @@ struct MountOptions {
   bool copy_up = false;  // tmpcopyup
   bool id_map = false;   // idmap or ridmap
   bool id_map_recursive = false;
+  // vrun's own word, beside ridmap: mounts that cannot be mapped stay as they are, with a warning.
+  // They show the host's ids, so the container has fewer rights there, never more.
+  bool id_map_if_possible = false;
   bool copy_symlink = false;
   bool source_not_followed = false;
   bool target_not_followed = false;

@@ -47,6 +47,7 @@ Result<int> import_root(const Store& store, const ArchiveRequest& request) {
   image.config.architecture = machine_platform().architecture;
   image.created_by = "vrun import";
   image.how = "imported";
+  image.event = "import";
   image.comment = request.message;
   TRY(apply_changes(image.config, request.changes));
   if (!request.images.empty()) image.name = TRY(oci::Reference::parse(request.images.front()));

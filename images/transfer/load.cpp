@@ -235,6 +235,7 @@ Result<int> bring_all(const Store& store, const std::string& layout, Blobs blobs
   for (const Wanted& wanted : all) {
     for (const oci::Reference& name : wanted.names) {
       TRY(names.set(name, wanted.manifest));
+      names.note("load", name, wanted.manifest.digest);
       const std::string head = request.quiet ? "" : "Loaded image: ";
       TRY(sys::write_all(STDOUT_FILENO, head + name.familiar() + "\n"));
     }

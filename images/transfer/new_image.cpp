@@ -60,7 +60,9 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
     static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
   Names names = TRY(Names::open(store, tenant));
   const oci::Digest& id = whole.manifest.config.digest;
-  TRY(names.set(image.name ? *image.name : made_up_name(id, image.how), descriptor));
+  const oci::Reference name = image.name ? *image.name : made_up_name(id, image.how);
+  TRY(names.set(name, descriptor));
+  names.note(image.event, name, descriptor.digest);
   return id.str();
 }
 

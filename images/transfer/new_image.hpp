@@ -16,7 +16,8 @@ struct NewImage {
   std::string created;                  // RFC 3339
   std::string created_by, comment, author;
   std::optional<oci::Reference> name;
-  std::string how;  // without a name: see made_up_name()
+  std::string how;    // without a name: see made_up_name()
+  std::string event;  // as Names::note() calls it
 };
 
 // `tar` is a plain tar at its beginning, a file of the spool. The layer is unpacked by a confined

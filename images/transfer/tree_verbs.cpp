@@ -64,6 +64,7 @@ Result<void> commit(const TreeRequest& request) {
   image.created = now_text();
   image.created_by = "vrun commit";
   image.how = "committed";
+  image.event = "commit";
   image.comment = request.message;
   image.author = request.author;
   if (!request.name.empty()) image.name = TRY(oci::Reference::parse(request.name));

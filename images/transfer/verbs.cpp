@@ -64,6 +64,7 @@ Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
   const Pulled pulled = TRY(pull(store, order, desk, progress));
   Names names = TRY(Names::open(store, call.request.tenant));
   TRY(names.set(order.image, pulled.manifest));
+  names.note("pull", order.image, pulled.manifest.digest);
   progress.message("digest: " + pulled.manifest.digest.str());
   print_warnings(pulled.warnings, call.request);
   return sys::write_all(STDOUT_FILENO, order.image.str() + "\n");
@@ -130,6 +131,7 @@ Result<void> push_image(Call& call) {
   Desk desk = TRY(open_desk(call, order.target, order.parallel));
   Result<void> done = push(order, desk, progress);
   if (!done) return std::move(done).error().during(quote(words.back()));
+  names.note("push", order.target, order.image.digest);
   progress.message("digest: " + order.image.digest.str());
   return sys::write_all(STDOUT_FILENO, order.target.str() + "\n");
 }

@@ -57,11 +57,16 @@ def a_guest_without_a_log(vrun):
     vrun("create", *NONE, "--log-driver", "syslog", "base").fails("--log-driver 'syslog'", "json-file", rc=125)
 
 
+def _heed_hangups():
+    """Under nohup SIGHUP is ignored, and programs inherit that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def signals_stay_with_us(vrun):
     script = "trap 'echo heard' HUP; echo up; while :; do sleep 0.05; done"
     for flags, heard in ((("--sig-proxy=false",), False), ((), True)):
         ours = vrun.start("run", "--rm", "--name", "s", *NONE, *flags, "base", "sh", "-c", script,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=_heed_hangups)
         assert ours.stdout.readline() == "up\n"
         ours.send_signal(signal.SIGHUP)
         if heard:

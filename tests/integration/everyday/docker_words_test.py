@@ -32,7 +32,7 @@ def templates_of_docker_find_our_members(vrun):
 
 def inspect_finds_images_and_goes_on(vrun):
     vrun("create", "--name", "g", *NONE, "base").ok()
-    asked = vrun("inspect", "nosuch", "base", "g").fails("no such guest 'nosuch'", rc=1)
+    asked = vrun("inspect", "nosuch", "base", "g").fails("no such guest 'nosuch'", rc=125)
     assert [one.get("name", one.get("RepoTags")) for one in json.loads(asked.out)] == [["base:latest"], "g"]
     vrun("rm", "g").ok()
 
@@ -148,7 +148,7 @@ def flags_that_can_be_wrong_alone_are(vrun):
 def rmi_goes_on(vrun):
     vrun("run", "--rm", *NONE, "base", "true").ok()
     vrun("tag", "base", "mine:1").ok()
-    assert "mine:1" in vrun("rmi", "nosuch", "mine:1").fails("no such image 'nosuch'", rc=1).out
+    assert "mine:1" in vrun("rmi", "nosuch", "mine:1").fails("no such image 'nosuch'", rc=125).out
     assert "mine" not in vrun("images").ok().out
 
 

@@ -293,3 +293,38 @@ def a_run_does_not_touch_a_guest_of_another_data_directory(vrun, work):
             time.sleep(0.1)
         guest.wait(10)
         subprocess.run(["rm", "-rf", str(other)])
+
+
+def trees_with_mounts_that_cannot_be_mapped_are_volumes_too(vrun):
+    """What can be mapped is; the rest shows the host's owners, so the guest's root may less there."""
+    seen = vrun.sh("stat -c %u /h /h/proc/1 /h/etc/passwd; cat /h/proc/1/environ", "--network", "none", "-v", "/:/h:ro")
+    assert seen.out.split()[:3] in (["0", "65534", "0"], ["65534", "65534", "65534"]) and "denied" in seen.err, seen
+    assert "id-mapped: files there show the host's owners" in seen.err
+    for place in ("/proc", "/sys", "/dev"):
+        done = vrun.sh("ls /h >/dev/null && stat -c %u /h; test ! -e /h/null || ! echo x 2>/dev/null >/h/null", "--network", "none", "-v", f"{place}:/h")
+        assert done.ok().out == "65534\n" and f"the file system of '{place}' is not id-mapped" in done.err, done
+    whole = vrun.data / "whole"
+    whole.mkdir()
+    assert "id-mapped" not in vrun.sh("stat -c %u /h", "--network", "none", "-v", f"{whole}:/h").ok().err
+
+
+def completions_of_every_shell_know_names(vrun, work):
+    vrun("create", "--name", "wonderful", "--network", "none", "base").ok()
+    vrun("volume", "create", "wares").ok()
+    (work / "bash").write_text(vrun("completion", "bash").ok().out)
+    for words, wanted in ((["rm", "won"], "wonderful"), (["volume", "rm", "wa"], "wares"), (["history", "ba"], "base"), (["pau"], "pause")):
+        script = (f"source {work}/bash; vrun() {{ {vrun.program} \"$@\"; }}; COMP_WORDS=(vrun {' '.join(words)}); COMP_CWORD={len(words)}; "
+                  "_vrun; echo ${COMPREPLY[@]}")
+        done = subprocess.run(["bash", "-c", script], env=vrun.env, capture_output=True, text=True, timeout=60)
+        assert done.stdout.split() == [wanted], (words, done)
+    for shell, first in (("zsh", "#compdef vrun"), ("fish", "# fish completion for vrun")):
+        assert vrun("completion", shell).ok().out.startswith(first)
+    vrun("completion", "csh").fails("no completions for 'csh'", "bash, zsh, fish", rc=125)
+    vrun("rm", "wonderful").ok()
+
+
+def a_guest_on_the_hosts_network_has_its_name(vrun):
+    ours = os.uname().nodename
+    assert vrun.sh("hostname; echo $HOSTNAME", "--network", "host").ok().out == f"{ours}\n{ours}\n"
+    assert vrun.sh("hostname", "--network", "host", "--hostname", "own").ok().out == "own\n"
+    assert vrun.sh("hostname", "--network", "none", "--name", "web").ok().out == "web\n"

@@ -108,15 +108,15 @@ def a_paused_guest_stands_still_and_goes_on(vrun):
     before = vrun("logs", "web").ok().out
     time.sleep(0.4)
     assert vrun("logs", "web").ok().out == before
-    vrun("pause", "web").fails("guest 'web' is paused already", rc=1)
+    vrun("pause", "web").fails("guest 'web' is paused already", rc=125)
     vrun("unpause", "web").ok()
     runtime.wait_for(lambda: vrun("logs", "web").out != before, "it goes on")
-    vrun("unpause", "web").fails("guest 'web' is not paused", rc=1)
+    vrun("unpause", "web").fails("guest 'web' is not paused", rc=125)
 
 
 def what_does_not_run_cannot_be_paused(vrun):
     vrun("create", "--name", "web", "base", "true").ok()
-    vrun("pause", "web").fails("guest 'web' is not running", rc=1)
+    vrun("pause", "web").fails("guest 'web' is not running", rc=125)
 
 
 # ---- update ----
@@ -158,8 +158,8 @@ def a_guest_that_does_not_run_is_updated_for_its_next_start(vrun):
 def a_refused_update_changes_nothing(vrun):
     vrun.detached(IDLE, "--name", "web")
     before = vrun.inspect("web")["request"]
-    vrun("update", "--memory", "lots", "--cpus", "1", "web").fails("--memory 'lots': not a size", rc=1)
-    vrun("update", "--restart", "sometimes", "web").fails("--restart", rc=1)
+    vrun("update", "--memory", "lots", "--cpus", "1", "web").fails("--memory 'lots': not a size", rc=125)
+    vrun("update", "--restart", "sometimes", "web").fails("--restart", rc=125)
     vrun("update", "web").fails("nothing to change", rc=125)
     assert vrun.inspect("web")["request"] == before
 

@@ -127,7 +127,7 @@ def processes_and_memory_of_another_guest_are_shared(vrun):
     vrun("exec", "two", "sh", "-c", "kill -0 1; touch /x; ls /x").ok()
     vrun("kill", "one").ok()
     assert vrun("wait", "two").ok().out == "137\n"
-    vrun("start", "two").fails("guest 'one' is exited", "vrun start one", rc=1)
+    vrun("start", "two").fails("guest 'one' is exited", "vrun start one", rc=125)
     vrun.sh("true", "--pid", "container:none").fails("no such guest 'none'", rc=125)
     vrun.sh("true", "--ipc", "container:one").fails("only with --pid of the same guest", rc=125)
     vrun("start", "one").ok()

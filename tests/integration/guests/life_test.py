@@ -52,9 +52,9 @@ def ids_may_be_shortened_and_doubts_are_errors(vrun):
     counts = {d: sum(i.startswith(d) for i in ids) for d in "0123456789abcdef"}
     shared = max(counts, key=counts.get)
     assert counts[shared] > 1, "17 ids begin with 16 digits"
-    vrun("inspect", shared).fails(f"is the beginning of {counts[shared]} ids", rc=1)
+    vrun("inspect", shared).fails(f"is the beginning of {counts[shared]} ids", rc=125)
     vrun("create", "--name", "server", "base", "true").ok()
-    vrun("inspect", "sevrer").fails("no such guest 'sevrer'", "did you mean server?", rc=1)
+    vrun("inspect", "sevrer").fails("no such guest 'sevrer'", "did you mean server?", rc=125)
 
 
 def stop_asks_first_and_kills_then(vrun):
@@ -85,7 +85,7 @@ def kill_sends_what_it_is_told(vrun):
     vrun("kill", "k").ok()
     vrun.wait_for("k", status="exited", signal=9)
     assert "`vrun kill`" in vrun.state("k")["reason"]
-    vrun("kill", "k").fails("is not running", rc=1)
+    vrun("kill", "k").fails("is not running", rc=125)
     vrun("kill", "-s", "TREM", "k").fails("did you mean TERM?", rc=125)
 
 
@@ -124,9 +124,9 @@ def a_guest_that_never_ran_is_not_kept(vrun):
 
 def rm_wants_force_for_a_running_guest(vrun):
     vrun.detached("sleep 1000", "--name", "r")
-    vrun("rm", "r").fails("is running", "--force", rc=1)
+    vrun("rm", "r").fails("is running", "--force", rc=125)
     vrun("rm", "-f", "r").ok()
-    vrun("rm", "r").fails("no such guest", rc=1)
+    vrun("rm", "r").fails("no such guest", rc=125)
     vrun("rm", "-f", "r").ok()
 
 
@@ -141,7 +141,7 @@ def rename_works_while_it_runs_and_its_end_is_written_down(vrun):
     before = vrun.state("old")["pid"]
     vrun("rename", "old", "new").ok()
     assert vrun.state("new")["pid"] == before
-    vrun("inspect", "old").fails("no such guest", rc=1)
+    vrun("inspect", "old").fails("no such guest", rc=125)
     vrun("create", "--name", "other", "base", "true").ok()
     vrun("rename", "new", "other").fails("already exists", rc=125)
     vrun("stop", "-t", "0", "new").ok()

@@ -60,9 +60,9 @@ def two_guests_share_a_volume_as_the_same_owner(vrun):
 def a_volume_in_use_stays(vrun):
     vrun("create", "--name", "holder", "-v", "v:/d", "base").ok()
     assert _volumes(vrun) == ["v"]
-    vrun("volume", "rm", "v").fails("volume 'v' is used by guest holder", "vrun rm holder", rc=1)
+    vrun("volume", "rm", "v").fails("volume 'v' is used by guest holder", "vrun rm holder", rc=125)
     vrun("rename", "holder", "keeper").ok()
-    vrun("volume", "rm", "-f", "v").fails("used by guest keeper", rc=1)
+    vrun("volume", "rm", "-f", "v").fails("used by guest keeper", rc=125)
     assert "keeper" in vrun("volume", "ls").ok().out
     vrun("volume", "prune", "-af").ok()
     assert _volumes(vrun) == ["v"]
@@ -138,9 +138,9 @@ def mistakes_with_volumes(vrun):
     vrun("volume", "create", "-d", "nfs", "x").fails("there is only local", rc=125)
     vrun("volume", "create", "data").ok()
     vrun("volume", "inspect", "dta").fails("no such volume 'dta'", "did you mean data?", rc=125)
-    vrun("volume", "rm", "dta").fails("no such volume 'dta'", rc=1)
+    vrun("volume", "rm", "dta").fails("no such volume 'dta'", rc=125)
     assert vrun("volume", "rm", "-f", "dta").ok().out == ""
-    vrun("volume", "rm", "../volumes/data").fails("no such volume", rc=1)
+    vrun("volume", "rm", "../volumes/data").fails("no such volume", rc=125)
     vrun.sh("true", "-v", "a/b:/x").fails("not a name for a volume", "/ or ./", rc=125)
     vrun.sh("true", "-v", "name").fails("not a path inside the guest", rc=125)
     vrun.sh("true", "-v", "data:/x", "-v", "/etc:/x").fails("mounted at '/x' already", rc=125)

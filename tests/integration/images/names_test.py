@@ -44,8 +44,8 @@ def the_last_name_takes_the_content_with_it(vrun, loaded):
     out = vrun("rmi", "two").ok().out
     assert out.startswith("Untagged: two:latest\nDeleted: 2 layers")
     assert not vrun.layers() and not vrun.blobs()
-    vrun("rmi", "two").fails("no such image 'two'", rc=1)
-    vrun("rmi", "base").fails("came with vrun", rc=1)
+    vrun("rmi", "two").fails("no such image 'two'", rc=125)
+    vrun("rmi", "base").fails("came with vrun", rc=125)
 
 
 def an_id_takes_every_name(vrun, loaded):
@@ -74,7 +74,7 @@ def _running_guest(vrun, image):
 def a_guest_keeps_its_image(vrun, loaded):
     guest = _running_guest(vrun, loaded)
     try:
-        vrun("rmi", loaded).fails("is used by busy", "--force", rc=1)
+        vrun("rmi", loaded).fails("is used by busy", "--force", rc=125)
         vrun("image", "prune", "-f").ok()
         assert len(vrun.layers()) == 2
         vrun("rmi", "--force", loaded).ok()

@@ -97,7 +97,7 @@ def ports_of_a_running_guest_are_changed_and_kept(host):
     host.vrun("update", "--publish-rm", "8080:80", "--publish-add", "8081:80", "web").ok()
     assert _fetch(host.outside, f"http://{HOST4}:8081/") == "hello from web\n"
     assert host.outside.ask(HOST4, 8080) == "refused"
-    host.vrun("update", "--publish-rm", "9:9", "web").fails("guest 'web' has not published 9->9/tcp", rc=1)
+    host.vrun("update", "--publish-rm", "9:9", "web").fails("guest 'web' has not published 9->9/tcp", rc=125)
 
 
 def a_renamed_guest_is_found_and_removed_by_its_new_name(host):
@@ -141,7 +141,7 @@ def networks_are_kept_for_the_next_starts(host):
     host.vrun("network", "disconnect", "front", "c").fails("is not on network", rc=125)
     host.vrun("run", "-d", "--name", "two", "--network", "front", "--network", "back:alias=other", "base", "sleep", "1000").ok()
     assert _interfaces(host, "two") == ["eth0", "eth1", "lo"]
-    host.vrun("network", "rm", "front", "nope", "default").fails("nope", rc=1)
+    host.vrun("network", "rm", "front", "nope", "default").fails("nope", rc=125)
 
 
 def _seconds(host, words):
@@ -285,6 +285,15 @@ def counters_only_grow_over_reconnects_and_restarts(host, pipe):
 
 # --- what is shown of ports ------------------------------------------------------------------
 
+def docker_and_podman_words_of_networks_and_ports(host):
+    """-p 0:80 is a free port, --network a,b both, -d bridge what there is anyway."""
+    host.vrun("network", "create", "-d", "bridge", "one").ok()
+    host.vrun("network", "create", "--driver=bridge", "two").ok()
+    host.vrun("run", "-d", "--name", "web", "-p", "0:80", "--network", "one,two", "base", "sleep", "1000").ok()
+    assert sorted(host.inspect("web")["networkSettings"]["networks"]) == ["one", "two"]
+    assert int(host.vrun("port", "web", "80").ok().out.splitlines()[0].rpartition(":")[2]) > 1024
+
+
 # --- over restarts ---------------------------------------------------------------------------
 
 def static_addresses_mtu_and_aliases_stay_over_restarts(host):
@@ -338,4 +347,4 @@ def a_published_port_does_not_answer_on_the_host_s_loopback_of_ipv6(host):
     _web(host, "-p", "8080:80")
     assert _fetch(host, f"http://[{HOST6}]:8080/") == "hello from web\n"
     assert host.ask("::1", 8080) == "refused" and _fetch(host, "http://localhost:8080/") == "hello from web\n"
-    host.vrun("update", "--publish-add", "[::1]:8081:80", "web").fails("publish [::1]:8081->80/tcp: the kernel routes nothing from [::1]", rc=1)
+    host.vrun("update", "--publish-add", "[::1]:8081:80", "web").fails("publish [::1]:8081->80/tcp: the kernel routes nothing from [::1]", rc=125)

@@ -298,6 +298,22 @@ def an_internal_network_leads_nowhere(host):
     host.guest("c", attach=False).attach("--network=inner", "--publish=80").fails("no network that leads outside")
 
 
+def guests_of_an_internal_network_reach_no_service_of_the_host(host):
+    host.create("inner", "--internal").ok()
+    a, b = host.guest("a", "--network=inner"), host.guest("b", "--publish=8080:80")
+    b.serve("b")
+    a.serve("a")
+    host.serve("host", port=81)
+    for key in ("gateway", "gateway6"):
+        gateway = a.facts["networks"][0][key]
+        assert a.ask(gateway, 81, seconds=0.5) == "timeout" and a.pings(gateway)
+        a.run("ip", "route", "add", "default", "via", gateway).ok()
+    assert a.ask(HOST4, 81, seconds=0.5) == "timeout"
+    assert a.ask(HOST4, 8080, seconds=0.5) == "timeout"  # a port that another network published
+    assert host.ask(a.address()).startswith("a ")  # the host itself may ask
+    assert b.ask(b.facts["networks"][0]["gateway"], 81).startswith("host ")
+
+
 def a_published_port_is_open_to_other_tenants_by_the_host_s_address(host):
     a, stranger = host.guest("a", "--publish=8080:80"), host.guest("s", tenant="second")
     a.serve("a")
@@ -477,6 +493,15 @@ def the_verbs_make_show_and_remove_networks(host):
     (("create", "a/b"), "network 'a/b': not a name", "letters, digits"),
     (("create", "x", "--subnet", "10.7.0.1/24"), "--subnet '10.7.0.1/24': not a subnet", "write ADDRESS/BITS"),
     (("create", "x", "--subnet", "192.0.2.0/25"), "the host has a route to 192.0.2.0/24", "choose another --subnet"),
+    (("create", "x", "--subnet", "169.254.0.0/16"), "not addresses of hosts", "take one of 10.0.0.0/8"),
+    (("create", "x", "--subnet", "169.254.169.0/24"), "not addresses of hosts", "take one of 10.0.0.0/8"),
+    (("create", "x", "--subnet", "169.0.0.0/8"), "not addresses of hosts", ""),
+    (("create", "x", "--subnet", "127.1.0.0/16"), "not addresses of hosts", ""),
+    (("create", "x", "--subnet", "224.0.0.0/8"), "not addresses of hosts", ""),
+    (("create", "x", "--subnet", "0.0.0.0/0"), "the prefix is not from 8 to 30", ""),
+    (("create", "x", "--subnet", "ff00::/64"), "not addresses of hosts", "fd00::/8"),
+    (("create", "x", "--subnet", "fe80::/64"), "not addresses of hosts", "fd00::/8"),
+    (("create", "-d", "macvlan", "x"), "--driver 'macvlan': not bridge", ""),
     (("create", "x", "--mtu", "100"), "mtu 100: not from 1280 to 65535", ""),
     (("rm", "wbe"), "network 'wbe': there is none of this name", "did you mean 'web'?"),
     (("inspect", "nothing"), "network 'nothing': there is none", "vrun network ls"),
@@ -486,7 +511,7 @@ def the_verbs_make_show_and_remove_networks(host):
 def a_wrong_word_gets_one_clear_error(host, words, text, hint):
     host.vrun("network", "create", "web").ok()
     # A verb that takes several goes on with the others and says 1 at the end.
-    host.vrun("network", *words).fails(text, hint, rc=1 if words[0] == "rm" else 125)
+    host.vrun("network", *words).fails(text, hint, rc=125)
     assert host.vrun("network", "ls", "-q").ok().out == "web\n"
 
 

@@ -74,7 +74,7 @@ def limits_of_a_guest_hold_at_run_and_at_update(vrun, acme):
     flags = ["--memory", "64m", "--pids-limit", "50"]
     _run(vrun, acme, "true", *flags).ok()
     vrun("--tenant", acme, "run", "-d", "--name", "g", *flags, *NONE, "base", "sleep", "1000").ok()
-    vrun("--tenant", acme, "update", "--memory", "1g", "g").fails("rule limits per guest", rc=1)
+    vrun("--tenant", acme, "update", "--memory", "1g", "g").fails("rule limits per guest", rc=125)
     vrun("--tenant", acme, "update", "--memory", "32m", "g").ok()
 
 
@@ -82,7 +82,7 @@ def a_policy_that_becomes_stricter_holds_at_the_next_start(vrun, acme):
     vrun("tenant", "create", acme, "--allow-cap", "SYS_TIME").ok()
     vrun("--tenant", acme, "create", "--name", "g", "--cap-add", "SYS_TIME", *NONE, "base", "true").ok()
     vrun("tenant", "update", acme, "--allow-cap", "none").ok()
-    vrun("--tenant", acme, "start", "g").fails("rule capabilities", rc=1)
+    vrun("--tenant", acme, "start", "g").fails("rule capabilities", rc=125)
 
 
 def registries_are_checked_before_anything_is_fetched(vrun, acme):

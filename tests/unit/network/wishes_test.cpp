@@ -19,6 +19,7 @@ std::string published(std::string_view text) {
 TEST(Publish, has_the_forms_of_docker) {
   EXPECT_EQ(published("80"), "80/tcp");
   EXPECT_EQ(published("8080:80"), "8080->80/tcp");
+  EXPECT_EQ(published("0:80"), "80/tcp");  // a free one, as without any
   EXPECT_EQ(published("8080:80/udp"), "8080->80/udp");
   EXPECT_EQ(published("127.0.0.1:8080:80"), "127.0.0.1:8080->80/tcp");
   EXPECT_EQ(published("127.0.0.1::80"), "127.0.0.1:80/tcp");
@@ -29,7 +30,7 @@ TEST(Publish, has_the_forms_of_docker) {
 
 TEST(Publish, says_what_is_wrong) {
   EXPECT_THAT(published(""), HasSubstr("'' is not a port"));
-  EXPECT_THAT(published("0:80"), HasSubstr("'0' is not a port or a range"));
+  EXPECT_THAT(published("0-1:80-81"), HasSubstr("'0-1' is not a port or a range"));
   EXPECT_THAT(published("80:65536"), HasSubstr("'65536' is not a port"));
   EXPECT_THAT(published("80:http"), HasSubstr("'http' is not a port"));
   EXPECT_THAT(published("80/sctp"), HasSubstr("no such protocol: 'sctp'"));

@@ -346,6 +346,15 @@ std::vector<Refusal> constrain_limits(const Policy& policy, const oci::Resources
   return check.take();
 }
 
+std::vector<Refusal> constrain_mounts(const Policy& policy, const std::vector<oci::Mount>& mounts,
+                                      const HostFacts& facts) {
+  Check check(policy);
+  oci::Spec spec;
+  spec.mounts = mounts;
+  check.mounts(spec, facts);
+  return check.take();
+}
+
 std::vector<Refusal> constrain(const Policy& policy, const Wishes& wishes) {
   Check check(policy);
   check.wishes(wishes);

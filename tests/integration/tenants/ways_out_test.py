@@ -98,6 +98,9 @@ def _mount_ways(vrun, a, b, allowed):
         ("the own volume's record", ["-v", f"{vrun.data}/volumes/{a}/own:/x"]),
         ("another tenant's guest", ["-v", f"{vrun.data}/guests/{b}/theirs:/x"]),
         ("vrun's data", ["-v", f"{vrun.data}:/x"]),
+        ("another tenant's secrets", ["-v", f"{vrun.run_dir}/contents/{b}:/x"]),
+        ("another tenant's secrets, up", ["-v", f"{vrun.run_dir}/contents/{a}/../{b}:/x"]),
+        ("secrets at rest", ["-v", f"{vrun.data}/secrets:/x"]),
         ("vrun's run folder", ["-v", f"{vrun.run_dir}:/x"]),
         ("a name that begins like an allowed one", ["-v", f"{allowed}-more:/x"]),
         ("up from an allowed folder", ["-v", f"{allowed}/../allowed-more:/x"]),
@@ -135,6 +138,18 @@ def no_mount_leads_out(vrun, pair, work):
         out = _run(vrun, a, "cat /x /x/file /x/*/file /x/data/file 2>/dev/null; ls /x", *flags)
         assert out.rc == 125 and SECRET not in out.out, (what, out)
     _run(vrun, a, "true", "-v", f"{allowed}/own:/x").ok()  # what is allowed is possible
+
+
+def whether_a_path_is_there_is_not_told_to_who_may_not_have_it(vrun, acme, work):
+    (work / "there").mkdir()
+    vrun("tenant", "create", acme).ok()
+    for flags in (["-v", "{}:/x"], ["--mount", "type=bind,source={},target=/x"], ["--device", "{}"], ["-v", "{}:/x", "--cap-add", "SYS_TIME"]):
+        said = set()
+        for name in ("there", "not-there", "there/below", "there/../x"):
+            out = _run(vrun, acme, "true", *[f.format(work / name) for f in flags])
+            assert out.rc == 125, out
+            said.add(re.sub("'[^']*'|--allow-[a-z]+ .*", "X", out.err))
+        assert len(said) == 1, said
 
 
 def another_tenants_volume_is_not_there_by_its_name(vrun, pair):
@@ -398,6 +413,52 @@ def notes_are_words_and_nothing_else(vrun, acme, work, flag):
         out = _run(vrun, acme, look, flag, note.format(place=work))
         assert out.rc == 125 or out.out == plain, (note, out)
     assert not (work / "ran").exists()
+
+
+# ---- manifests ----
+
+MANIFESTS = {
+    "a secret's name": "kind: Secret\nname: ../../out\ndata: {k: changed}",
+    "a secret's file": "kind: Secret\nname: s\ndata: {../../../out: changed}",
+    "a secret's file, absolute": "kind: Secret\nname: s\ndata: {PLACE/out: changed}",
+    "a secret's file of two dots": "kind: Secret\nname: s\ndata: {..: changed}",
+    "a config's name": "kind: Config\nname: a/../../out\ndata: {k: changed}",
+    "a config's file": "kind: Config\nname: s\ndata: {a/../../../out: changed}",
+    "a guest's name": "kind: Guest\nname: ../out\nimage: base\ncommand: [\"true\"]",
+    "a network's name": "kind: Network\nname: ../out",
+    "another tenant's name": "kind: Guest\ntenant: ../out\nname: x\nimage: base",
+    "a secret of that name in a guest": "kind: Guest\nname: x\nimage: base\nnetwork: none\nsecrets: [{name: ../THEIRS/key}]",
+    "a volume of another tenant": "kind: Guest\nname: x\nimage: base\nnetwork: none\nvolumes: [\"../THEIRS/theirs:/x\"]",
+}
+
+
+@pytest.mark.parametrize("way", list(MANIFESTS))
+def no_manifest_leads_out(vrun, pair, work, way):
+    a, b, _ = pair
+    place = work / "place"
+    place.mkdir()
+    file = work / "m.yaml"
+    file.write_text("apiVersion: vrun/v1\n" + MANIFESTS[way].replace("PLACE", str(place)).replace("THEIRS", b) + "\n")
+    before = _tree(vrun.data) | _tree(place)
+    out = vrun("--tenant", a, "apply", "-f", file)
+    assert out.rc != 0, out
+    assert not [p for p in work.rglob("out")] and not list(place.iterdir())
+    assert {p for p in _tree(vrun.data) if p not in before and "/manifests" not in p and "/audit" not in p} == set()
+
+
+def secrets_do_not_follow_links_of_the_guest(vrun, acme, work):
+    """Where a secret is to be shown, the image has a link to somewhere else."""
+    (work / "t.tar").write_bytes(_tar(("run", tarfile.DIRTYPE, "", b"", {}), ("run/secrets", tarfile.SYMTYPE, f"/proc/self/root{work}", b"", {}), ("l", tarfile.SYMTYPE, str(work), b"", {}),
+                                      _file("bin/sh", Path("/bin/busybox").read_bytes())))
+    vrun("tenant", "create", acme).ok()
+    vrun("--tenant", acme, "import", work / "t.tar", "links:1").ok()
+    for target in ("", ", target: /l/key"):
+        (work / "m.yaml").write_text("apiVersion: vrun/v1\nkind: Secret\nname: key\ndata: {k: " + SECRET + "}\n---\napiVersion: vrun/v1\nkind: Guest\nname: g\nimage: links:1\nnetwork: none\n"
+                                     "command: [/bin/sh, -c, \"while :; do :; done\"]\nsecrets: [{name: key" + target + "}]\n")
+        vrun("--tenant", acme, "apply", "-f", work / "m.yaml", timeout=60)
+        assert not (work / "key").exists()
+        vrun("--tenant", acme, "delete", "-f", work / "m.yaml")
+        vrun("--tenant", acme, "rm", "-f", "g")
 
 
 # ---- terminals ----

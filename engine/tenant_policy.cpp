@@ -238,6 +238,10 @@ Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, oci::Spec& spec) {
   const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
   const OwnMounts is_own(guests);
   TRY(verdict(tenant, constrain(tenant.policy, spec, {is_own, usual_capabilities()})));
+  // Its monitors share the tenant's memory. Without a difference a guest that uses it up by what is
+  // no process's own (descriptors, caches) gets them killed in its place.
+  constexpr int kBeforeMonitors = 100;
+  if (spec.process && !spec.process->oom_score_adj) spec.process->oom_score_adj = kBeforeMonitors;
   if (spec.linux.resources) {
     fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
   }

@@ -205,6 +205,9 @@ class Check {
     if (spec.process && spec.process->apparmor_profile == "unconfined" &&
         !has(policy_.unsafe, "apparmor"))
       refuse("unsafe", "no AppArmor profile", "--allow-unsafe apparmor");
+    if (spec.process && spec.process->oom_score_adj.value_or(0) < 0)
+      refuse("unsafe", "an --oom-score-adj below 0, for which others would be killed",
+             "--allow-unsafe privileged");
     if (!spec.linux.resources) return;
     for (const oci::DeviceRule& rule : spec.linux.resources->devices) {
       if (rule.allow &&

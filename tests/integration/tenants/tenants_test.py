@@ -243,6 +243,20 @@ def memory_is_the_tenants_whoever_of_its_guests_uses_it(vrun, acme):
     assert _run(vrun, acme, "echo well").ok().out == "well\n"
 
 
+def the_tenants_monitors_outlive_a_guest_that_uses_up_the_memory(vrun, acme):
+    """By descriptors, which are no process's own: whom the kernel kills is then a matter of a few pages."""
+    host.need("memory controller")
+    vrun("tenant", "create", acme, "--memory", "48M", "--swap", "0").ok()
+    other = _detached(vrun, acme, "sleep 1000")
+    guest = _detached(vrun, acme, "cat /proc/self/oom_score_adj; for i in 1 2 3 4 5 6 7 8; do (ulimit -n $(ulimit -Hn); i=3; while :; do eval \"exec $i</dev/null\"; i=$((i+1)); done) & done; wait; sleep 1000")
+    runtime.wait_for(lambda: vrun("--tenant", acme, "logs", guest).out.startswith("100"), "it has begun")
+    time.sleep(2)
+    for one in (other, guest):
+        monitor = int((vrun.run_dir / "monitors" / acme / one / "monitor").read_text())
+        assert everyday.alive(monitor), one
+    assert json.loads(vrun("--tenant", acme, "inspect", other).ok().out)[0]["state"]["status"] == "running"
+
+
 def processes_are_counted_over_all_guests(vrun, acme):
     host.need("memory controller")
     vrun("tenant", "create", acme, "--pids", "30").ok()

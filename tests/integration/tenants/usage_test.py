@@ -62,7 +62,7 @@ def the_sum_is_what_the_tenants_own_group_counted(vrun, acme):
     else:
         counted = int(re.search(r"usage_usec (\d+)", (guests / "cpu.stat").read_text())[1]) / 1e6
     used = _usage(vrun, acme)["total"]
-    assert counted > 1.5
+    assert counted > 0.3  # a busy machine gives it little
     assert abs(used["cpuSeconds"] - counted) < counted / 100, (used, counted)
     assert used["starts"] == 4
 

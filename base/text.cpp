@@ -71,6 +71,15 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// U+2028 to U+202E and U+2066 to U+2069: lines and directions that are not seen, and show what
+// follows as something else.
+bool turns_text(std::string_view character) {
+  if (character.size() != 3 || byte_at(character, 0) != 0xE2) return false;
+  const unsigned char middle = byte_at(character, 1), last = byte_at(character, 2);
+  return (middle == 0x80 && last >= 0xA8 && last <= 0xAE) ||
+         (middle == 0x81 && last >= 0xA6 && last <= 0xA9);
+}
+
 // Of a word of three letters nothing is left after two mistakes.
 std::size_t tolerance(std::size_t letters) {
   constexpr std::size_t kShort = 4;
@@ -91,7 +100,7 @@ std::size_t printable_bytes(std::string_view text, std::size_t i) {
     if (!continues(text, i + n)) return 0;
   }
   const bool c1 = first == 0xC2 && byte_at(text, i + 1) < 0xA0;
-  return c1 ? 0 : bytes;
+  return c1 || turns_text(text.substr(i, bytes)) ? 0 : bytes;
 }
 
 std::string quote(std::string_view text) {

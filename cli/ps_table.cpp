@@ -1,6 +1,7 @@
 #include "cli/ps_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "base/spawn.hpp"
@@ -19,18 +20,39 @@ std::optional<std::string_view> column(std::string_view line, std::size_t index)
   }
 }
 
+// Columns whose words have no blanks. Behind any other, what a process is called could stand where
+// its PID is looked for, and show a process of somebody else.
+bool is_one_word(std::string_view heading) {
+  constexpr std::array<std::string_view, 19> kPlain{
+      "F",    "S",    "STAT", "UID", "EUID", "RUID", "USER", "EUSER", "RUSER", "GID",
+      "PPID", "PGID", "SID",  "PRI", "NI",   "TTY",  "TT",   "%CPU",  "%MEM"};
+  return std::find(kPlain.begin(), kPlain.end(), heading) != kPlain.end();
+}
+
 std::optional<std::size_t> pid_column(std::string_view heading) {
   for (std::size_t at = 0;; ++at) {
     const auto name = column(heading, at);
     if (!name) return std::nullopt;
     if (*name == "PID") return at;
+    if (!is_one_word(*name)) return std::nullopt;
   }
+}
+
+// `-o etimes=PID`: a column that is called PID and is none.
+Result<void> check_headings(const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    if (option.find('=') == std::string::npos || option.starts_with("--sort=")) continue;
+    return Error(Code::kInvalid, "ps option " + quote(option) + ": columns keep their own names")
+        .hint("such as: -o pid,etimes,args");
+  }
+  return {};
 }
 
 }  // namespace
 
 Result<std::string> run_ps(const std::vector<std::string>& options,
                            const std::vector<std::string>& env) {
+  TRY(check_headings(options));
   Command command;
   command.path = "ps";
   command.argv = {"ps"};
@@ -53,7 +75,7 @@ Result<std::string> ps_table(std::string_view output, const std::vector<Pid>& pi
   const auto at = pid_column(lines.front());
   if (!at) {
     return Error(Code::kInvalid, "ps prints no PID column with these options")
-        .hint("add one, for example: -o pid,args");
+        .hint("let it be the first one, for example: -o pid,args");
   }
   std::string out = printable(lines.front()) + '\n';
   for (std::size_t i = 1; i < lines.size(); ++i) {

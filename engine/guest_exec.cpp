@@ -8,6 +8,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/events.hpp"
+#include "engine/exec_streams.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/tenant_policy.hpp"
 #include "process/plan.hpp"
@@ -88,7 +89,13 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
   TRY(set_user(guest, request.user, options));
   const Stdio stdio = TRY(stdio_of(request));
   options.stdio = stdio.fds;
-  return runtime::exec(guests.context(), options);
+  if (request.tty || request.detach) return runtime::exec(guests.context(), options);
+  ExecStreams streams = TRY(ExecStreams::create(stdio.fds));
+  options.stdio = streams.stdio();
+  TRY(streams.start());
+  Result<int> code = runtime::exec(guests.context(), options);
+  streams.finish();
+  return code;
 }
 
 }  // namespace vrun::engine

@@ -17,6 +17,7 @@
 #include "engine/rights.hpp"
 #include "engine/system_guest.hpp"
 #include "engine/tenant_entry.hpp"
+#include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "network/wishes.hpp"
 #include "oci/image.hpp"
@@ -137,6 +138,44 @@ std::vector<std::string> networks_of(const RunRequest& request) {
   return names;
 }
 
+// What of the host is asked for, as it is written. Texts that say nothing are faults of their own.
+std::vector<oci::Mount> asked_of_host(const Policy& policy, const RunRequest& request) {
+  std::vector<oci::Mount> asked;
+  const auto add = [&](Result<AskedMount> mount) {
+    if (mount && !mount->is_volume && is_bind(mount->mount)) asked.push_back(mount->mount);
+  };
+  for (const std::string& text : request.volumes)
+    add(parse_volume(text, "/"));
+  for (const std::string& text : request.mounts)
+    add(parse_mount(text));
+  for (const std::string& text : request.devices) {
+    const std::string path(split(text, ':')[0]);
+    const auto is_folder_of = [&](const std::string& one) { return one.starts_with(path + "/"); };
+    if (std::any_of(policy.devices.begin(), policy.devices.end(), is_folder_of)) continue;
+    oci::Mount node;
+    node.type = "bind";
+    node.source = node.destination = path;
+    asked.push_back(std::move(node));
+  }
+  return asked;
+}
+
+// Before the host is asked whether there is such a path: whoever may not have it does not learn
+// that either. With all else that is refused, as far as it is known without the image.
+Result<void> check_paths(const Guests& guests, const Tenant& tenant, const RunRequest& request) {
+  const OwnMounts is_own(guests);
+  const tenants::HostFacts facts{is_own, usual_capabilities()};
+  const std::vector<oci::Mount> asked = asked_of_host(tenant.policy, request);
+  const std::vector<Refusal> refusals = constrain_mounts(tenant.policy, asked, facts);
+  if (refusals.empty()) return {};
+  oci::ImageConfig image;
+  image.cmd = {"unknown"};
+  Result<oci::Spec> spec = build_spec(image, request, GuestFacts());
+  if (!spec) return verdict(tenant, refusals);
+  spec->mounts.insert(spec->mounts.end(), asked.begin(), asked.end());
+  return verdict(tenant, constrain(tenant.policy, *spec, facts));
+}
+
 // Empty: the image is here and nothing is fetched.
 std::string registry_of(const std::string& image) {
   const Result<oci::Reference> reference = oci::Reference::parse(image);
@@ -159,7 +198,8 @@ Result<void> check_wishes(const Guests& guests, const RunRequest& request) {
   if (const Result<Security> security = parse_security(request)) {
     wishes.own_filter = security->unconfined || !security->seccomp_file.empty();
   }
-  return verdict(tenant, constrain(tenant.policy, wishes));
+  TRY(verdict(tenant, constrain(tenant.policy, wishes)));
+  return check_paths(guests, tenant, request);
 }
 
 Result<void> check_registries(const Places& places, const std::string& tenant,
@@ -210,6 +250,10 @@ Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, const RunRequest& re
   const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
   const OwnMounts is_own(guests, request);
   TRY(verdict(tenant, constrain(tenant.policy, spec, {is_own, usual_capabilities(request, spec)})));
+  // Its monitors share the tenant's memory. Without a difference a guest that uses it up by what is
+  // no process's own (descriptors, caches) gets them killed in its place.
+  constexpr int kBeforeMonitors = 100;
+  if (spec.process && !spec.process->oom_score_adj) spec.process->oom_score_adj = kBeforeMonitors;
   if (spec.linux.resources) {
     fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
   }

@@ -69,8 +69,10 @@ Result<Fd> attach_loop(const Fd& image, std::string& path) {
   const Fd control = TRY(sys::open(At::cwd(), "/dev/loop-control", O_RDWR));
   loop_config config{};
   config.fd = static_cast<std::uint32_t>(image.get());
-  // Given back by the kernel when nothing is mounted from it any more.
-  config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+  // Given back by the kernel when nothing is mounted from it any more. Past the cache of the file
+  // below, where that file system can: pages would be kept twice, and copied by workers of the
+  // kernel that no tenant's group pays for (loop(4); ignored where it cannot be).
+  config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
   constexpr int kMostTries = 64;  // others take the free one between our two calls
   for (int i = 0; i < kMostTries; ++i) {
     const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);

@@ -205,6 +205,9 @@ class Check {
     if (spec.process && spec.process->apparmor_profile == "unconfined" &&
         !has(policy_.unsafe, "apparmor"))
       refuse("unsafe", "no AppArmor profile", "--allow-unsafe apparmor");
+    if (spec.process && spec.process->oom_score_adj.value_or(0) < 0)
+      refuse("unsafe", "an --oom-score-adj below 0, for which others would be killed",
+             "--allow-unsafe privileged");
     if (!spec.linux.resources) return;
     for (const oci::DeviceRule& rule : spec.linux.resources->devices) {
       if (rule.allow &&
@@ -349,6 +352,15 @@ std::vector<Refusal> constrain(const Policy& policy, const oci::Spec& spec,
 std::vector<Refusal> constrain_limits(const Policy& policy, const oci::Resources& limits) {
   Check check(policy);
   check.limits(limits);
+  return check.take();
+}
+
+std::vector<Refusal> constrain_mounts(const Policy& policy, const std::vector<oci::Mount>& mounts,
+                                      const HostFacts& facts) {
+  Check check(policy);
+  oci::Spec spec;
+  spec.mounts = mounts;
+  check.mounts(spec, facts);
   return check.take();
 }
 

@@ -71,6 +71,10 @@ struct Wishes {
 };
 std::vector<Refusal> constrain(const Policy& policy, const Wishes& wishes);
 
+// Of the mounts alone, before anything of the host was looked at.
+std::vector<Refusal> constrain_mounts(const Policy& policy, const std::vector<oci::Mount>& mounts,
+                                      const HostFacts& facts);
+
 // The allowed path that `path` is below; nullptr: none.
 const std::string* covering_prefix(const Policy& policy, std::string_view path);
 

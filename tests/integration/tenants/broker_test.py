@@ -31,7 +31,7 @@ class Broker:
         return {"PATH": "/usr/bin:/bin", "VRUN_BROKER": self.path, "HOME": "/nonexistent", "TERM": "dumb"}
 
     def command(self, user, *words):
-        return ["setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "--no-new-privs", self.vrun.program, *map(str, words)]
+        return ["/usr/bin/setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "--no-new-privs", self.vrun.program, *map(str, words)]
 
     def __call__(self, user, *words, input="", env=None, cwd="/"):
         done = subprocess.run(self.command(user, *words), input=input, capture_output=True, text=True, timeout=60, env={**self.env(), **(env or {})}, cwd=cwd)
@@ -42,7 +42,7 @@ class Broker:
         script = ("import socket,array,sys,json\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\ns.connect(sys.argv[1])\n"
                   "s.settimeout(20)\nfds=array.array('i',json.loads(sys.argv[2]))\n"
                   "s.sendmsg([sys.stdin.buffer.read()],[(socket.SOL_SOCKET,socket.SCM_RIGHTS,fds)] if len(fds) else [])\nsys.stderr.write(s.recv(1<<17).decode())")
-        bare = ["setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "/usr/bin/python3", "-c", script, self.path, json.dumps(list(fds))]
+        bare = ["/usr/bin/setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "/usr/bin/python3", "-c", script, self.path, json.dumps(list(fds))]
         done = subprocess.run(bare, input=packet, capture_output=True, timeout=60, env=self.env(), cwd="/")
         return json.loads(done.stderr) if done.stderr.startswith(b"{") else None
 
@@ -107,18 +107,21 @@ def admins_are_dismissed_at_once(broker):
 
 
 def _verbs(vrun):
-    """Every verb of the program, from its own help."""
+    """Every verb of the program, from its own help; a line of it that is no verb's would be seen."""
     found = []
-    for line in vrun("--help").out.split("verbs:")[-1].splitlines():
-        m = re.match(r"  ([a-z]+(?: [a-z]+)?)  +\S", line)
+    for line in vrun("--help").out.split("\nverbs:\n")[1].split("\n\n")[0].splitlines():
+        if not line.startswith("  "):
+            continue
+        m = re.match(r"  ([a-z][a-z-]*(?: [a-z][a-z-]*)?)(?:  +| )\S", line)
+        assert m or line.startswith("   "), f"is this a verb? {line!r}"
         if m:
             found.append(m.group(1))
-    assert len(found) > 40 and "snapshot rollback" in found, found
     return found
 
 
 # What each verb says of an object of the other tenant, where it takes more than its name. {g}: B's guest, {i}: its id,
-# {n}: B's network, {img}: B's image, {b}: tenant B, {a}: the asker's own tenant.
+# {n}: B's network, {v}: its volume, {img}: B's image, {b}: tenant B, {a}: the asker's own tenant. A verb that is in none of
+# WORDS, NAMES_A_GUEST and NAMES_NOTHING fails the test: say here what it could be told.
 WORDS = {
     "cp": [["{g}:/etc/passwd", "-"], ["{i}:/etc/passwd", "-"]],
     "exec": [["{g}", "true"], ["{i}", "true"], ["--privileged", "{g}", "true"]],
@@ -139,9 +142,17 @@ WORDS = {
     "snapshot create": [["{g}"], ["{i}", "s"]], "snapshot ls": [["{g}"], ["{i}"]], "snapshot rm": [["{g}", "kept"], ["{g}@kept"]],
     "snapshot rollback": [["{g}@kept"], ["{i}", "kept"], ["--restart", "{g}@kept"]], "clone": [["{g}", "mine"], ["{g}@kept"], ["{i}"]],
     "guest export": [["{g}"], ["{g}@kept"]], "guest import": [["-i", "/etc/passwd"], ["--name", "x"]],
+    **{f"tenant {verb}": [["{b}"], ["{a}", "{b}"]] for verb in ("show", "usage", "top", "freeze", "thaw", "stop", "export")},
+    **{f"network {verb}": [["{n}"]] for verb in ("rm", "inspect")}, **{f"volume {verb}": [["{v}"]] for verb in ("rm", "inspect")},
+    **{verb: [["{img}"]] for verb in ("rmi", "image rm", "image inspect", "history", "image history")},
+    "apply": [["-f", "/etc/passwd"], ["-f", "-"]], "validate": [["-f", "/etc/passwd"]], "delete": [["-f", "/etc/passwd"]], "convert": [["-f", "/etc/passwd"]],
+    "oci": [["list"], ["state", "{i}"], ["kill", "{i}"], ["delete", "--force", "{i}"]],
     "import": [["/etc/passwd", "x"]], "load": [["-i", "/etc/passwd"]], "save": [["{img}"]],
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
+NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id"}
+NAMES_NOTHING = {"ps", "events", "info", "version", "doctor", "restore", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
+                 "network create", "network ls", "network prune", "volume create", "volume ls", "volume prune", "tenant ls", "metrics"}
 # These have no object, answer of their own tenant alone, or succeed for one that is not there.
 OF_OWN = {"ps", "images", "image ls", "network ls", "network prune", "events", "stats", "version", "network create", "logout", "volume ls",
           "volume prune", "volume create", "container prune", "top", "login", "pull", "tenant top"}
@@ -152,14 +163,19 @@ def every_verb_of_one_admin_is_refused_on_the_objects_of_another_tenant(broker):
     b = lambda *w: vrun("--tenant", broker.b, *w).ok().out.strip()
     guest = b("run", "-d", "--name", "theirs", *NONE, "base", "sh", "-c", "echo secretlog; sleep 1000")
     b("network", "create", "theirnet")
+    b("volume", "create", "theirvolume")
     b("tag", "base", "theirimage:1")
     b("snapshot", "create", "theirs", "kept")
     vrun("--tenant", broker.a, "run", "-d", "--name", "own", *NONE, "base", "sleep", "1000").ok()
-    names = dict(g="theirs", i=guest, n="theirnet", img="theirimage:1", a=broker.a, b=broker.b)
-    look = lambda: (b("inspect", "theirs"), b("snapshot", "ls", "--format", "json"), b("network", "inspect", "theirnet"), b("images"), vrun("tenant", "show", "--format", "json", broker.b).out)
+    names = dict(g="theirs", i=guest, n="theirnet", v="theirvolume", img="theirimage:1", a=broker.a, b=broker.b)
+    look = lambda: (b("inspect", "theirs"), b("snapshot", "ls", "--format", "json"), b("network", "inspect", "theirnet"), b("volume", "inspect", "theirvolume"), b("images"), vrun("tenant", "show", "--format", "json", broker.b).out)
     before = look()
     reached = []
-    for verb in _verbs(vrun):
+    verbs = _verbs(vrun)
+    assert len(verbs) >= 80 and "network disconnect" in verbs and "ps" in verbs, verbs
+    unknown = set(verbs) - set(WORDS) - NAMES_A_GUEST - NAMES_NOTHING
+    assert not unknown, f"verbs that nobody has thought about here: {sorted(unknown)}"
+    for verb in verbs:
         words = verb.split()
         for more in WORDS.get(verb, [["{g}"], ["{i}"]]):
             more = [w.format(**names) for w in more]

@@ -154,18 +154,37 @@ def parallel_creations_never_share_ids_nor_exceed_the_number_of_guests(vrun, acm
 
 
 def running_guests_share_no_uid(vrun, acme):
+    """64 at once, of three tenants: no range touches another, in the kernel and in the notes."""
     vrun("tenant", "create", acme).ok()
+    vrun("tenant", "create", acme + "b").ok()
     vrun("--tenant", acme, "run", "--rm", *NONE, "base", "true").ok()
+    owners = [(acme, acme + "b", "default")[i % 3] for i in range(64)]
 
-    def one(_):
-        return vrun("--tenant", acme, "run", "-d", *NONE, "base", "sleep", "1000", timeout=300).ok().out.strip()
+    def one(name):
+        return vrun("--tenant", name, "run", "-d", *NONE, "base", "sleep", "1000", timeout=300).ok().out.strip()
 
     with ThreadPoolExecutor(64) as pool:
-        ids = list(pool.map(one, range(64)))
-    maps = [Path(f"/proc/{_pid(vrun, acme, i)}/uid_map").read_text().split()[1] for i in ids]
-    assert len(set(maps)) == 64
-    assert vrun("tenant", "stop", acme, "--time", "0").ok()
-    assert _show(vrun, acme)["running"] == 0
+        ids = list(pool.map(one, owners))
+    assert len(set(ids)) == 64
+    for kind in ("uid_map", "gid_map"):
+        ranges = sorted(_ranges(Path(f"/proc/{_pid(vrun, name, i)}/{kind}").read_text()) for name, i in zip(owners, ids))
+        assert _overlaps(ranges) == []
+    assert len(list((vrun.run_dir / "ids").iterdir())) >= 64
+    assert _overlaps([(0, 65536), (65535, 10)]) and not _overlaps([(0, 10), (10, 10)]), "the check can fail"
+    for name in (acme, acme + "b"):
+        assert vrun("tenant", "stop", name, "--time", "0").ok()
+        assert _show(vrun, name)["running"] == 0
+
+
+def _ranges(text):
+    """(first id outside, how many) of a map with one line."""
+    (line,) = text.splitlines()
+    _, outside, count = map(int, line.split())
+    return outside, count
+
+
+def _overlaps(ranges):
+    return [(a, b) for a, b in zip(ranges, ranges[1:]) if a[0] + a[1] > b[0]]
 
 
 def one_group_is_the_parent_of_guests_and_monitors(vrun, acme):
@@ -222,6 +241,20 @@ def memory_is_the_tenants_whoever_of_its_guests_uses_it(vrun, acme):
     out = _run(vrun, acme, "head -c 200m /dev/zero | tail >/dev/null; echo $?", "--memory", "500M")
     assert out.out.strip() != "0"
     assert _run(vrun, acme, "echo well").ok().out == "well\n"
+
+
+def the_tenants_monitors_outlive_a_guest_that_uses_up_the_memory(vrun, acme):
+    """By descriptors, which are no process's own: whom the kernel kills is then a matter of a few pages."""
+    host.need("memory controller")
+    vrun("tenant", "create", acme, "--memory", "48M", "--swap", "0").ok()
+    other = _detached(vrun, acme, "sleep 1000")
+    guest = _detached(vrun, acme, "cat /proc/self/oom_score_adj; for i in 1 2 3 4 5 6 7 8; do (ulimit -n $(ulimit -Hn); i=3; while :; do eval \"exec $i</dev/null\"; i=$((i+1)); done) & done; wait; sleep 1000")
+    runtime.wait_for(lambda: vrun("--tenant", acme, "logs", guest).out.startswith("100"), "it has begun")
+    time.sleep(2)
+    for one in (other, guest):
+        monitor = int((vrun.run_dir / "monitors" / acme / one / "monitor").read_text())
+        assert everyday.alive(monitor), one
+    assert json.loads(vrun("--tenant", acme, "inspect", other).ok().out)[0]["state"]["status"] == "running"
 
 
 def processes_are_counted_over_all_guests(vrun, acme):

@@ -62,9 +62,54 @@ def the_sum_is_what_the_tenants_own_group_counted(vrun, acme):
     else:
         counted = int(re.search(r"usage_usec (\d+)", (guests / "cpu.stat").read_text())[1]) / 1e6
     used = _usage(vrun, acme)["total"]
-    assert counted > 1.5
+    assert counted > 0.3  # a busy machine gives it little
     assert abs(used["cpuSeconds"] - counted) < counted / 100, (used, counted)
     assert used["starts"] == 4
+
+
+# Burns so many nanoseconds as the kernel counts them for this process, says how many these were, and waits.
+KNOWN = """
+while :; do
+  i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done
+  read ns rest </proc/$$/schedstat; [ $ns -ge 1500000000 ] && break
+done
+echo burnt $ns
+"""
+
+
+def a_known_load_is_counted_within_one_per_cent_whatever_becomes_of_its_guests(vrun, acme):
+    """What the processes themselves were counted, against the account: over an end, kill -9 of a guest and of a monitor,
+    restarts and removal."""
+    host.need("memory controller")
+    vrun("tenant", "create", acme).ok()
+    burnt = lambda g: [int(line.split()[1]) for line in vrun("--tenant", acme, "logs", g).ok().out.splitlines() if line.startswith("burnt")]
+
+    def wait_for(guest, times):
+        end = time.monotonic() + 120  # a busy machine gives it little
+        while len(burnt(guest)) < times:
+            assert time.monotonic() < end, f"{guest} has not burnt {times} times: {burnt(guest)}"
+            time.sleep(0.1)
+
+    ended = _run(vrun, acme, KNOWN).ok().out
+    removed, killed, lonely = (_detached(vrun, acme, KNOWN + "exec sleep 1000", "--restart", "always", "--name", name) for name in ("removed", "killed", "lonely"))
+    monitor = int((vrun.run_dir / "monitors" / acme / lonely / "monitor").read_text())
+    os.kill(monitor, 9)
+    runtime.wait_for(lambda: not everyday.alive(monitor), "the monitor is dead")
+    wait_for(killed, 1)
+    os.kill(_pid(vrun, acme, killed), 9)  # begins anew
+    wait_for(lonely, 1)
+    vrun("--tenant", acme, "restart", "-t", "0", lonely).ok()
+    wait_for(removed, 1)
+    known = int(ended.split()[1]) + sum(burnt(removed))
+    vrun("--tenant", acme, "rm", "-f", removed).ok()
+    for guest in (killed, lonely):
+        wait_for(guest, 2)
+        known += sum(burnt(guest))
+    vrun("tenant", "stop", acme, "--time", "0").ok()
+    vrun("--tenant", acme, "rm", killed).ok()
+    used = _usage(vrun, acme)["total"]
+    assert known > 8.9e9 and used["starts"] == 6, (known, used)
+    assert abs(used["cpuSeconds"] * 1e9 - known) < known / 100, (used, known)
 
 
 def memory_is_integrated_over_time(vrun, acme):

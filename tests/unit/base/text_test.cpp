@@ -25,6 +25,11 @@ TEST(Text, quoting_hides_nothing_and_passes_no_control_character) {
   EXPECT_EQ(printable("a\xc2"), "a\\xc2") << "half a character could meet its other half";
   EXPECT_EQ(printable("\xe2\x82"), "\\xe2\\x82");
   EXPECT_EQ(printable("\xf0\x9f\x98\x80\xe2\x82\xac"), "\xf0\x9f\x98\x80\xe2\x82\xac");
+  EXPECT_EQ(printable("a\xe2\x80\xae"
+                      "b\xe2\x81\xa6"),
+            "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6")
+      << "what follows would be shown backwards";
+  EXPECT_EQ(printable("\xe2\x80\xa7\xe2\x81\xa5"), "\xe2\x80\xa7\xe2\x81\xa5");
   EXPECT_EQ(printable("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
 }
 

@@ -34,6 +34,12 @@ TEST(PsTable, without_a_pid_column_it_is_an_error) {
   EXPECT_EQ(cut.error().text(), "ps prints no PID column with these options");
 }
 
+TEST(PsTable, a_process_name_cannot_stand_for_a_pid) {
+  EXPECT_FALSE(ps_table("COMMAND  PID\nbackup 12   99\n", kPids));
+  EXPECT_FALSE(run_ps({"-e", "-o", "etimes=PID,args"}, {}));
+  EXPECT_FALSE(run_ps({"-eo=etimes=PID"}, {}));
+}
+
 TEST(PsTable, a_process_name_cannot_play_with_the_terminal) {
   const Result<std::string> cut = ps_table("PID CMD\n12 \x1b]0;x\x07\n", kPids);
   ASSERT_TRUE(cut);

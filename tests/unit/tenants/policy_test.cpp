@@ -129,6 +129,16 @@ TEST(PolicyTest, allowing_the_root_directory_allows_no_device) {
               ElementsAre(HasSubstr("devices: '/dev/sda'")));
 }
 
+TEST(PolicyTest, mounts_are_refused_as_they_are_written_before_anybody_looks) {
+  Policy policy;
+  policy.mounts = {"/srv"};
+  const auto refused = constrain_mounts(
+      policy, {bind("/srv/a"), bind("/own"), bind("/not/there"), bind("/dev/x")}, facts());
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_EQ(refused[0].rule, "mounts");
+  EXPECT_EQ(refused[1].rule, "devices");
+}
+
 TEST(PolicyTest, a_bind_by_option_and_foreign_file_systems_are_mounts_too) {
   oci::Spec spec = ordinary();
   oci::Mount hidden = bind("/etc");

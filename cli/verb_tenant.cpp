@@ -111,6 +111,8 @@ void write_policy(json::Writer& writer, const tenants::Policy& policy) {
   list("sysctls", policy.sysctls);
   list("registries", policy.registries);
   list("networks", policy.networks);
+  list("ports", policy.ports);
+  list("addresses", policy.addresses);
   list("unsafe", policy.unsafe);
   writer.member("vmRequired", policy.vm_required);
   writer.end_object();

@@ -43,7 +43,8 @@ constexpr auto json_fields(const Policy*) {
   return json::fields(field("capabilities", &P::capabilities), field("mounts", &P::mounts),
                       field("devices", &P::devices), field("namespaces", &P::namespaces),
                       field("sysctls", &P::sysctls), field("registries", &P::registries),
-                      field("networks", &P::networks), field("unsafe", &P::unsafe),
+                      field("networks", &P::networks), field("ports", &P::ports),
+                      field("addresses", &P::addresses), field("unsafe", &P::unsafe),
                       field("vmRequired", &P::vm_required), field("guestMemory", &P::guest_memory),
                       field("guestCpuMilli", &P::guest_cpu_milli),
                       field("guestPids", &P::guest_pids));

@@ -125,15 +125,24 @@ Result<void> into(const TreeRequest& request) {
   return copy_in(TRY(given(request.root, "root directory")), request);
 }
 
+Result<void> pack_host(const TreeRequest& request) {
+  return pack(request);
+}
+
+Result<void> unpack_host(const TreeRequest& request) {
+  return unpack(TRY(given(request.root, "directory")), request);
+}
+
 using Function = Result<void> (*)(const TreeRequest&);
 struct Verb {
   std::string_view name;   // of vrun-image
   std::string_view shown;  // of vrun
   Function function;
 };
-constexpr std::array kVerbs{Verb{"commit", "commit", &commit}, Verb{"diff", "diff", &diff},
+constexpr std::array kVerbs{Verb{"commit", "commit", &commit},      Verb{"diff", "diff", &diff},
                             Verb{"export", "export", &export_tree}, Verb{"copy-out", "cp", &out_of},
-                            Verb{"copy-in", "cp", &into}};
+                            Verb{"copy-in", "cp", &into},           Verb{"pack", "cp", &pack_host},
+                            Verb{"unpack", "cp", &unpack_host}};
 
 const Verb* find_verb(std::string_view name) {
   const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),

@@ -173,6 +173,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kTenantStop;
     case EverydayFlags::kTenantRemove:
       return kTenantRemove;
+    case EverydayFlags::kMetrics:
+      return kMetrics;
     case EverydayFlags::kTenantUsage:
       return kTenantUsage;
     case EverydayFlags::kApply:

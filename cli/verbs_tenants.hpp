@@ -59,6 +59,10 @@ inline constexpr std::array kTenantList{
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
     Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
 };
+inline constexpr std::array kMetrics{
+    Flag{"listen", "", Kind::kText, "ADDRESS",
+         "serve them over HTTP: unix:/PATH, 127.0.0.1:PORT or [::1]:PORT"},
+};
 inline constexpr std::array kTenantUsage{
     Flag{"from", "", Kind::kText, "TIME", "since 2026-11-01, 2026-11-01T12:00:00Z, or 24h ago"},
     Flag{"to", "", Kind::kText, "TIME", "until then; default: now"},
@@ -127,7 +131,9 @@ inline constexpr std::array kTenantVerbs{
     EverydayVerb{.name = "metrics",
                  .arguments = "",
                  .summary = "what tenants use now, as text for Prometheus",
-                 .text = "For its textfile collector: vrun metrics >FILE.tmp && mv FILE.tmp FILE"},
+                 .text = "For its textfile collector: vrun metrics >FILE.tmp && mv FILE.tmp FILE. "
+                         "With --listen it answers GET /metrics until it is ended.",
+                 .flag_set = EverydayFlags::kMetrics},
     EverydayVerb{.name = "tenant freeze",
                  .arguments = "NAME",
                  .summary = "halt all guests of a tenant, by one write",

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -17,6 +18,11 @@ namespace vrun::engine {
 namespace {
 
 using tenants::UsageRecord;
+
+// Who is no root pays with their own account, and may write to none.
+bool keeps_no_accounts(const Guests& guests) {
+  return guests.host().rootless() || guests.host().nested();
+}
 
 std::int64_t now_ms() {
   using namespace std::chrono;
@@ -73,19 +79,24 @@ void take_disk(const Guests& guests, const GuestRecord& guest, UsageRecord& reco
 
 void write(const Guests& guests, const UsageRecord& record) {
   const std::string dir = tenant_store(guests.places()).path_of(guests.tenant());
-  const Result<void> written = tenants::append_usage(dir, record);
+  Result<void> written = tenants::append_usage(dir, record);
+  if (!written && written.error().code() == Code::kNotFound && guests.tenant() == kDefaultTenant) {
+    // Nobody has made the one tenant that is always there.
+    written = fs::make_dirs(At::cwd(), dir, 0700);
+    if (written) written = tenants::append_usage(dir, record);
+  }
   if (!written) log::warning("accounting of " + record.name + ": " + written.error().text());
 }
 
 }  // namespace
 
 void note_usage_start(const Guests& guests, const GuestRecord& record) {
-  if (guests.tenant() == kDefaultTenant) return;
+  if (keeps_no_accounts(guests)) return;
   write(guests, record_of(record, "start"));
 }
 
 void note_usage_end(const Guests& guests, const GuestRecord& guest) {
-  if (guests.tenant() == kDefaultTenant) return;
+  if (keeps_no_accounts(guests)) return;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), guest.id);
   if (!stats) return;  // it never ran, or its end is written already
   UsageRecord record = record_of(guest, "end");
@@ -96,7 +107,7 @@ void note_usage_end(const Guests& guests, const GuestRecord& guest) {
 }
 
 Result<void> sample_usage(const Guests& guests) {
-  if (guests.tenant() == kDefaultTenant || guests.host().rootless()) return {};
+  if (keeps_no_accounts(guests)) return {};
   for (const Guest& guest : TRY(guests.list())) {
     if (!guest.runs()) continue;
     const Result<cgroups::Stats> stats = runtime::stats(guests.context(), guest.record.id);

@@ -115,6 +115,11 @@ Result<std::vector<std::string>> settle(const TenantRequest& request, const Plac
   tenants::read_policy(request.policy, tenant.policy, faults);
   add_admins(request, tenant, faults);
   std::vector<std::string> warnings = settle_unmet(request, places, host, tenant, faults);
+  const bool asks_vcpus =
+      std::any_of(request.budget.begin(), request.budget.end(),
+                  [](const tenants::FlagText& one) { return one.flag == "max-vcpus"; });
+  if (asks_vcpus && tenant.budget.max_vcpus != 0)
+    warnings.emplace_back("--max-vcpus is kept and holds nothing: this version has no micro-VMs");
   TRY(faults.result());
   return warnings;
 }

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <ctime>
 
-#include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -79,12 +78,7 @@ void take_disk(const Guests& guests, const GuestRecord& guest, UsageRecord& reco
 
 void write(const Guests& guests, const UsageRecord& record) {
   const std::string dir = tenant_store(guests.places()).path_of(guests.tenant());
-  Result<void> written = tenants::append_usage(dir, record);
-  if (!written && written.error().code() == Code::kNotFound && guests.tenant() == kDefaultTenant) {
-    // Nobody has made the one tenant that is always there.
-    written = fs::make_dirs(At::cwd(), dir, 0700);
-    if (written) written = tenants::append_usage(dir, record);
-  }
+  const Result<void> written = tenants::append_usage(dir, record);
   if (!written) log::warning("accounting of " + record.name + ": " + written.error().text());
 }
 

@@ -37,7 +37,10 @@ Result<std::vector<std::string>> files_of(const EverydayCall& call) {
 
 Result<std::string> name_of(const EverydayCall& call) {
   std::string name = call.arguments.text("manifest");
-  if (name.empty()) name = TRY(name_of_manifest(TRY(files_of(call)).front()));
+  if (name.empty()) {
+    const std::vector<std::string> files = TRY(files_of(call));
+    name = TRY(name_of_manifest(files.front()));
+  }
   const bool good = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';

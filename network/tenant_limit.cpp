@@ -1,7 +1,9 @@
 #include <array>
 #include <cstdio>
 
+#include "base/fs.hpp"
 #include "base/sys.hpp"
+#include "base/text.hpp"
 #include "network/session.hpp"
 
 namespace vrun::network {
@@ -63,11 +65,26 @@ Result<void> set_all(Session& session, std::uint64_t bits) {
   return {};
 }
 
+// br_netfilter tracks a guest's packet below the bridge; led away above it, it loses that
+// (act_mirred, nf_reset_ct) and no rule knows it as an answer any more.
+Result<void> check_bridge_filter(const Host& host) {
+  for (const char* name : {"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"}) {
+    const std::string path = host.proc + "/sys/net/bridge/" + name;
+    const Result<std::string> text = fs::read_file(At::cwd(), path, 16);
+    if (!text || trim(*text) == "0") continue;
+    return Error(Code::kUnsupported,
+                 std::string("br_netfilter filters below bridges (net.bridge.") + name + "=1)")
+        .hint(std::string("sysctl net.bridge.") + name + "=0");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> limit_bridge(Session& session, const Link& bridge) {
   const std::uint64_t bits = TRY(session.records.bandwidth(session.tenant));
   if (bits == 0) return {};
+  TRY(check_bridge_filter(session.host));
   return lead(session, bridge, TRY(make_shapers(session, bits)));
 }
 
@@ -92,6 +109,7 @@ Result<void> Networks::limit_all(std::uint64_t bits) {
 }
 
 Result<void> Networks::try_limit_all() {
+  TRY(check_bridge_filter(host_));
   Session session = TRY(begin());
   const std::string name = "vtry" + std::to_string(sys::self().value);
   const Link shaper = TRY(session.links.make_shaper(name));

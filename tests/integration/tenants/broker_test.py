@@ -237,7 +237,7 @@ def files_and_variables_of_the_caller_come_with_the_call(broker, own):
     assert "A=from file\n" in out and "FROM_ME=passed on\n" in out and "MINE=two\nlines\n" in out and "HOME=/own\n" in out
     assert "MISSING" not in out and "SECRET" not in out and "VRUN_" not in out
     broker(ALICE, "--tenant", broker.a, "run", "-d", "--name", "web", *NONE, "--label-file", "./labels", "base", "sleep", "1000", cwd=own).ok()
-    assert json.loads(broker.vrun("--tenant", broker.a, "inspect", "web").out)[0]["Config"]["Labels"]["tier"] == "front"
+    assert "web" in broker(ALICE, "--tenant", broker.a, "ps", "--filter", "label=tier=front").ok().out
     assert "X=5\n" in broker(ALICE, "--tenant", broker.a, "exec", "-e", "X", "web", "env", cwd=own, env={"X": "5"}).ok().out
     assert "A=from file\n" in broker(ALICE, "--tenant", broker.a, "exec", "--env-file", own / "env", "web", "env").ok().out
 
@@ -289,12 +289,12 @@ def cp_takes_and_makes_files_of_the_caller(broker, own):
 def manifests_are_read_by_the_caller(broker, own):
     a = lambda *w, **k: broker(ALICE, "--tenant", broker.a, *w, cwd=own, **k)
     _written(own / "key", "hush")
-    shop = ("apiVersion: vrun/v1\nkind: Secret\nname: key\nfiles: {key: key}\n---\napiVersion: vrun/v1\nkind: Guest\nname: web\nimage: base\n"
-            "network: none\ncommand: [sh, -c, 'cat /run/secrets/key/key /run/secrets/key; sleep 1000']\nsecrets: [{name: key}]\n")
+    shop = ("apiVersion: vrun/v1\nkind: Config\nname: key\nfiles: {key: key}\n---\napiVersion: vrun/v1\nkind: Guest\nname: web\nimage: base\n"
+            "network: none\ncommand: [sh, -c, 'cat /run/secrets/key/key; sleep 1000']\nconfigs: [{name: key}]\n")
     _written(own / "shop.yaml", shop)
     a("validate", "-f", "shop.yaml").ok()
     a("apply", "-f", "shop.yaml").ok()
-    runtime.wait_for(lambda: "hush" in a("logs", "web").out, "the secret is there")
+    assert a("exec", "web", "cat", "/run/secrets/key/key").ok().out == "hush"
     assert a("diff", "-f", "shop.yaml").rc == 0
     out = a("apply", "-f", "-", "--manifest", "shop", input=shop.replace("sleep 1000", "sleep 2000")).ok().out
     assert "web" in out
@@ -309,7 +309,7 @@ def manifests_are_read_by_the_caller(broker, own):
 
 def only_a_sealed_memory_file_is_taken_for_files(broker, own):
     """A descriptor of another kind cannot block, change or reach anything: it is refused before vrun starts."""
-    script = """
+    script = r"""
 import array, json, os, socket, sys
 import fcntl
 def sealed(data, seals=0xE):

@@ -290,11 +290,11 @@ def manifests_are_read_by_the_caller(broker, own):
     a = lambda *w, **k: broker(ALICE, "--tenant", broker.a, *w, cwd=own, **k)
     _written(own / "key", "hush")
     shop = ("apiVersion: vrun/v1\nkind: Config\nname: key\nfiles: {key: key}\n---\napiVersion: vrun/v1\nkind: Guest\nname: web\nimage: base\n"
-            "network: none\ncommand: [sh, -c, 'cat /run/secrets/key/key; sleep 1000']\nconfigs: [{name: key}]\n")
+            "network: none\ncommand: [sh, -c, 'cat /run/configs/key/key; sleep 1000']\nconfigs: [{name: key}]\n")
     _written(own / "shop.yaml", shop)
     a("validate", "-f", "shop.yaml").ok()
     a("apply", "-f", "shop.yaml").ok()
-    assert a("exec", "web", "cat", "/run/secrets/key/key").ok().out == "hush"
+    assert a("exec", "web", "cat", "/run/configs/key/key").ok().out == "hush"
     assert a("diff", "-f", "shop.yaml").rc == 0
     out = a("apply", "-f", "-", "--manifest", "shop", input=shop.replace("sleep 1000", "sleep 2000")).ok().out
     assert "web" in out

@@ -46,5 +46,6 @@ TEST_PACKAGES=(
   qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor
   clang libclang-rt-14-dev ccache
   passt slirp4netns
+  prometheus  # promtool
   apache2-utils docker-registry openssl skopeo umoci zstd nftables xz-utils
 )

@@ -68,15 +68,20 @@ bool wants_broker(const std::string& tenant, const Host& host) {
 }
 
 Result<int> call_broker(const std::string& tenant, const std::vector<std::string>& words,
-                        const Host& host) {
+                        const BrokerGifts& gifts, const Host& host) {
   const Fd socket = TRY(connect(host));
   const Fd signals = TRY(watch_signals());
   tenants::BrokerRequest request;
   request.tenant = tenant;
   request.words = words;
   request.term = host.variable("TERM");
-  TRY(tenants::send_packet(socket.get(), tenants::to_json(request),
-                           {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}));
+  std::vector<int> fds{gifts.in, gifts.out, STDERR_FILENO};
+  Fd files;
+  if (!gifts.files.empty()) {
+    files = TRY(tenants::to_memfd(gifts.files));
+    fds.push_back(files.get());
+  }
+  TRY(tenants::send_packet(socket.get(), tenants::to_json(request), fds));
   while (true) {
     std::array<pollfd, 2> watched{pollfd{socket.get(), POLLIN, 0},
                                   pollfd{signals.get(), POLLIN, 0}};

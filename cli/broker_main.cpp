@@ -34,6 +34,7 @@
 #include "tenants/admins.hpp"
 #include "tenants/audit.hpp"
 #include "tenants/broker_wire.hpp"
+#include "tenants/caller_files.hpp"
 #include "tenants/store.hpp"
 
 namespace vrun::cli {
@@ -121,17 +122,17 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 // In the child. Nothing of the broker's is left: descriptors, signals, session.
-[[noreturn]] void become_vrun(const std::vector<Fd>& stdio, std::vector<std::string> words,
+[[noreturn]] void become_vrun(const std::vector<Fd>& given, std::vector<std::string> words,
                               std::vector<std::string> env, const std::string& program) {
   ::setsid();
   ::umask(022);
-  std::array<int, 3> high{};
-  for (std::size_t i = 0; i < 3; ++i)
-    high[i] = ::fcntl(stdio[i].get(), F_DUPFD_CLOEXEC, 10);
-  for (int i = 0; i < 3; ++i) {
+  std::array<int, 4> high{};
+  for (std::size_t i = 0; i < given.size(); ++i)
+    high[i] = ::fcntl(given[i].get(), F_DUPFD_CLOEXEC, 10);
+  for (int i = 0; i < static_cast<int>(given.size()); ++i) {
     if (::dup2(high[static_cast<std::size_t>(i)], i) < 0) ::_exit(125);
   }
-  ::syscall(SYS_close_range, 3, ~0U, 0);
+  ::syscall(SYS_close_range, given.size(), ~0U, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -172,17 +173,27 @@ Result<int> wait_for_vrun(const Fd& child, int socket) {
   }
 }
 
-Result<int> run_vrun(const BrokerRequest& request, const std::vector<Fd>& stdio, const Peer& peer,
+Result<int> run_vrun(const BrokerRequest& request, const std::vector<Fd>& given, const Peer& peer,
                      const Setting& setting, int socket) {
   std::vector<std::string> words{"vrun", "--tenant", request.tenant};
   words.insert(words.end(), request.words.begin(), request.words.end());
   const std::string home = TRY(home_of(setting, request.tenant));
   std::vector<std::string> env = environment(request, peer, setting, home);
+  if (given.size() > 3) env.emplace_back("VRUN_CALLER_FILES=3");
   const pid_t pid = ::fork();
   if (pid < 0) return Error::system(errno, "start vrun");
-  if (pid == 0) become_vrun(stdio, std::move(words), std::move(env), setting.vrun);
+  if (pid == 0) become_vrun(given, std::move(words), std::move(env), setting.vrun);
   const Fd child = TRY(sys::pidfd_open(Pid(pid)));
   return wait_for_vrun(child, socket);
+}
+
+// Read here already, so that a wrong descriptor is refused before root's vrun starts.
+Result<std::vector<std::string>> names_of_files(const std::vector<Fd>& fds) {
+  std::vector<std::string> names;
+  if (fds.size() <= 3) return names;
+  for (const tenants::CallerFile& file : TRY(tenants::read_caller_files(fds[3].get())).files)
+    names.push_back(file.asked);
+  return names;
 }
 
 Result<int> serve(int socket, const Peer& peer, const Setting& setting) {
@@ -191,11 +202,12 @@ Result<int> serve(int socket, const Peer& peer, const Setting& setting) {
   ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const tenants::Packet packet = TRY(tenants::receive_packet(socket));
   const BrokerRequest request = TRY(tenants::parse_request(packet.bytes));
-  if (packet.fds.size() != 3)
+  if (packet.fds.size() != 3 && packet.fds.size() != 4)
     return Error(Code::kInvalid, "request: without its three descriptors");
+  const std::vector<std::string> sent = TRY(names_of_files(packet.fds));
   Result<void> right = check_right(request, peer, setting);
   if (right) {
-    const Result<BrokeredCall> call = check_brokered(request.tenant, request.words);
+    const Result<BrokeredCall> call = check_brokered(request.tenant, request.words, sent);
     if (!call) right = Error(call.error().code(), call.error().text()).hint(call.error().hint());
   }
   if (!right) {

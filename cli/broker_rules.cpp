@@ -13,12 +13,15 @@ namespace {
 
 // Verbs of one tenant's own guests, images, networks and volumes.
 constexpr auto kAllowed = std::to_array<std::string_view>({
+    "apply",
     "attach",
     "clone",
     "commit",
     "container prune",
+    "convert",
     "cp",
     "create",
+    "delete",
     "diff",
     "events",
     "exec",
@@ -77,6 +80,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "top",
     "unpause",
     "update",
+    "validate",
     "version",
     "volume create",
     "volume inspect",
@@ -91,8 +95,16 @@ constexpr std::array<std::string_view, 9> kFileFlags{"env-file", "output",     "
                                                      "cidfile",  "label-file", "file",
                                                      "authfile", "pidfile",    "secret"};
 
+// Of these the caller's vrun sends the texts; root's opens none.
+constexpr std::array<std::string_view, 3> kSentFlags{"env-file", "label-file", "file"};
+
 bool has(const auto& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+bool all_sent(const std::vector<std::string>& paths, std::span<const std::string> sent) {
+  return std::all_of(paths.begin(), paths.end(),
+                     [&](const std::string& path) { return has(sent, path); });
 }
 
 Error refused(const std::string& what, const std::string& hint) {
@@ -118,9 +130,10 @@ Result<std::size_t> first_of_verb(const std::vector<std::string>& words) {
   return at;
 }
 
-Result<void> check_files(const Arguments& arguments) {
+Result<void> check_files(const Arguments& arguments, std::span<const std::string> sent) {
   for (const std::string_view flag : kFileFlags) {
-    if (!arguments.has(flag)) continue;
+    if (!arguments.has(flag) || (has(kSentFlags, flag) && all_sent(arguments.list(flag), sent)))
+      continue;
     return refused(
         "--" + std::string(flag) + " names a file, which root would open for you",
         "use stdin and stdout: `vrun save IMAGE >FILE`, `vrun load <FILE`, -e NAME=VALUE");
@@ -134,14 +147,8 @@ Result<void> check_files(const Arguments& arguments) {
   return {};
 }
 
-// The caller's variables and directory are not the broker's.
+// The caller's directory is not the broker's.
 Result<void> check_surroundings(const Arguments& arguments) {
-  for (const std::string& entry : arguments.list("env")) {
-    if (entry.find('=') == std::string::npos)
-      return refused(
-          "--env " + quote(entry) + ": the caller's variables are not known to root's vrun",
-          "write -e " + entry + "=\"$" + entry + "\"");
-  }
   for (const std::string& volume : arguments.list("volume")) {
     if (volume.starts_with('.') || volume.starts_with('~'))
       return refused(
@@ -188,7 +195,8 @@ bool is_brokered_verb(std::string_view verb) {
 }
 
 Result<BrokeredCall> check_brokered(const std::string& tenant,
-                                    const std::vector<std::string>& words) {
+                                    const std::vector<std::string>& words,
+                                    std::span<const std::string> sent) {
   BrokeredCall call;
   call.words = words;
   const std::size_t first = TRY(first_of_verb(words));
@@ -221,7 +229,7 @@ Result<BrokeredCall> check_brokered(const std::string& tenant,
     return Error(arguments.error().code(), call.verb + ": " + arguments.error().text())
         .hint(arguments.error().hint());
   if (arguments->help()) return call;
-  TRY(check_files(*arguments));
+  TRY(check_files(*arguments, sent));
   TRY(check_surroundings(*arguments));
   TRY(check_words(call.verb, tenant, *arguments));
   return call;

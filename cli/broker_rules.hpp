@@ -4,6 +4,7 @@
 // name files of the host (root would open them with its own rights), the place of vrun's data.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,13 +14,14 @@
 namespace vrun::cli {
 
 // The verb of a call and whether it may be run. `words`: behind `vrun`, without --tenant, which the
-// broker adds itself.
+// broker adds itself. `sent`: the files whose texts came with the call.
 struct BrokeredCall {
   std::string verb;                // "tenant show"
   std::vector<std::string> words;  // for vrun, in the order in which they stood
 };
 Result<BrokeredCall> check_brokered(const std::string& tenant,
-                                    const std::vector<std::string>& words);
+                                    const std::vector<std::string>& words,
+                                    std::span<const std::string> sent = {});
 
 // Is the verb in the table? (Every verb that is not is refused.)
 bool is_brokered_verb(std::string_view verb);

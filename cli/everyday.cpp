@@ -11,6 +11,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/broker_call.hpp"
+#include "cli/broker_files.hpp"
 #include "cli/complain.hpp"
 #include "cli/docker_flags.hpp"
 #include "cli/help.hpp"
@@ -25,6 +26,7 @@
 #include "cli/verb_tenant.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verb_volumes.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/flag_words.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
@@ -160,13 +162,17 @@ std::vector<std::string> with_ps_options(std::span<const Flag> flags,
 }
 
 int through_broker(const std::string& tenant, const EverydayVerb& verb, const Arguments& globals,
-                   const std::vector<std::string>& typed) {
+                   const Arguments& arguments, const std::vector<std::string>& typed) {
+  const Host host = Host::current();
+  Result<CallerHalf> half = CallerHalf::prepare(verb, arguments, typed, host);
+  if (!half) return fail(std::move(std::move(half).error().during(verb.name.view())));
   std::vector<std::string> words;
   if (globals.on("debug")) words.emplace_back("--debug");
   for (const std::string_view part : split(verb.name.view(), ' '))
     words.emplace_back(part);
-  words.insert(words.end(), typed.begin(), typed.end());
-  Result<int> code = call_broker(tenant, words, Host::current());
+  words.insert(words.end(), half->words().begin(), half->words().end());
+  Result<int> code = call_broker(tenant, words, {half->in(), half->out(), half->files()}, host);
+  if (code) code = half->finish(*code);
   return code ? *code : fail(std::move(code).error());
 }
 
@@ -193,11 +199,14 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
     return fail(during(std::move(filled).error()));
   }
   Host host = Host::current();
+  engine::keep_caller_files(host);
   Result<engine::Places> places = engine::Places::find(host, globals.text("data-dir"));
   if (!places) return fail(std::move(places).error());
   const EverydayCall asked{*arguments, *std::move(places), host, tenant_of(*tenant, globals, host)};
   const std::string broker_tenant = brokered_tenant(verb.name.view(), asked);
-  if (wants_broker(broker_tenant, host)) return through_broker(broker_tenant, verb, globals, typed);
+  if (wants_broker(broker_tenant, host)) {
+    return through_broker(broker_tenant, verb, globals, *arguments, typed);
+  }
   Result<engine::NamespaceMember> member = enter(verb, asked.places, host);
   if (!member) return fail(during(std::move(member).error()));
   const EverydayCall call{asked.arguments, asked.places, host, asked.tenant};

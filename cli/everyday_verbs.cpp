@@ -176,6 +176,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kTenantStop;
     case EverydayFlags::kTenantRemove:
       return kTenantRemove;
+    case EverydayFlags::kMetrics:
+      return kMetrics;
     case EverydayFlags::kTenantUsage:
       return kTenantUsage;
     case EverydayFlags::kApply:

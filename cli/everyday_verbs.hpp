@@ -67,6 +67,7 @@ enum class EverydayFlags : std::uint8_t {
   kTenantStop,
   kTenantRemove,
   kTenantUsage,
+  kMetrics,
   kApply,
   kValidate,
   kDelete,

@@ -153,6 +153,18 @@ std::vector<std::string> Arguments::list(std::string_view flag) const {
   return values;
 }
 
+std::vector<std::string> Arguments::spelled(std::span<const std::string_view> left_out) const {
+  std::vector<std::string> words;
+  for (const Given& given : given_) {
+    const std::string_view name = given.flag->name.view();
+    if (std::find(left_out.begin(), left_out.end(), name) != left_out.end()) continue;
+    words.push_back("--" + std::string(name) + "=" + std::string(given.value));
+  }
+  words.emplace_back("--");
+  words.insert(words.end(), words_.begin(), words_.end());
+  return words;
+}
+
 Result<Arguments> parse(std::span<const Flag> flags, bool flags_anywhere,
                         std::span<char* const> argv) {
   return Parser(flags, argv).run(flags_anywhere);

@@ -75,6 +75,9 @@ class Arguments {
   std::chrono::nanoseconds duration(std::string_view flag) const;
   std::vector<std::string> list(std::string_view flag) const;
 
+  // The same again as words of a command line, without the flags in `left_out`.
+  std::vector<std::string> spelled(std::span<const std::string_view> left_out) const;
+
   const std::vector<std::string_view>& words() const { return words_; }
   std::string word(std::size_t i) const { return std::string(i < words_.size() ? words_[i] : ""); }
   bool help() const { return help_; }

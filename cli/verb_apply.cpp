@@ -16,6 +16,7 @@
 #include "cli/complain.hpp"
 #include "cli/verb_guests.hpp"
 #include "engine/apply.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/contents.hpp"
 #include "engine/export_manifest.hpp"
 #include "engine/guest_life.hpp"
@@ -34,20 +35,11 @@ Result<std::vector<std::string>> files_of(const EverydayCall& call) {
   return Error(Code::kInvalid, "no manifest is named").hint("-f FILE, -f DIRECTORY or -f -");
 }
 
-// "shop" of deploy/shop.yaml; stdin has no name of its own.
 Result<std::string> name_of(const EverydayCall& call) {
-  const std::string given = call.arguments.text("manifest");
-  std::string name = given;
+  std::string name = call.arguments.text("manifest");
   if (name.empty()) {
-    const std::string file = TRY(files_of(call)).front();
-    if (file == "-") {
-      return Error(Code::kInvalid, "a manifest from stdin has no name").hint("--manifest NAME");
-    }
-    const std::unique_ptr<char, decltype(&::free)> whole(::realpath(file.c_str(), nullptr), ::free);
-    if (!whole) return Error::system(errno, "read " + quote(file));
-    name = fs::base_name(whole.get());
-    const std::size_t dot = name.rfind('.');
-    if (dot != std::string::npos && dot > 0) name.resize(dot);
+    const std::vector<std::string> files = TRY(files_of(call));
+    name = TRY(name_of_manifest(files.front()));
   }
   const bool good = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -74,16 +66,39 @@ Result<std::vector<std::string>> known_objects(const engine::Guests& guests) {
   return known;
 }
 
+// What no admin of a tenant may ask for by flags (broker_rules.cpp), neither may a manifest of
+// theirs.
+Result<void> check_brokered_objects(const std::vector<manifest::WireObject>& objects) {
+  const auto refused = [](const manifest::WireObject& object, const char* why) {
+    return Error(Code::kDenied,
+                 printable(object.place) + ": " + object.kind + " " + object.name + ": " + why)
+        .hint("root may: sudo vrun apply ...");
+  };
+  for (const manifest::WireObject& object : objects) {
+    if (object.kind == "Tenant") return refused(object, "tenants are made and changed by root");
+    if (object.kind != "Network") continue;
+    const json::Document spec = TRY(json::Document::parse(object.spec, object.name));
+    for (const char* field : {"subnets", "gateways"}) {
+      if (spec.root().find(field) != nullptr)
+        return refused(object, "addresses are chosen by vrun or root");
+    }
+  }
+  return {};
+}
+
 // Prints faults as they are; empty: they are printed.
 Result<std::optional<manifest::WireAnswer>> read(const EverydayCall& call,
                                                  const engine::Guests& guests) {
   manifest::WireRequest request;
   const std::vector<std::string> files = TRY(files_of(call));
-  request.files = TRY(engine::read_manifest_files(files));
+  request.files = TRY(engine::read_manifest_files(files, call.host));
   request.settings = call.arguments.list("set");
   request.known = TRY(known_objects(guests));
   manifest::WireAnswer answer = TRY(engine::ask_manifest("read", request, call.host));
-  if (answer.faults.empty()) return std::optional(std::move(answer));
+  if (answer.faults.empty()) {
+    if (engine::is_brokered(call.host)) TRY(check_brokered_objects(answer.objects));
+    return std::optional(std::move(answer));
+  }
   std::string text;
   for (const std::string& fault : answer.faults)
     text += printable(fault) + "\n";
@@ -180,7 +195,7 @@ Result<int> remove(const EverydayCall& call) {
 Result<int> convert(const EverydayCall& call) {
   manifest::WireRequest request;
   const std::vector<std::string> files = TRY(files_of(call));
-  request.files = TRY(engine::read_manifest_files(files));
+  request.files = TRY(engine::read_manifest_files(files, call.host));
   const manifest::WireAnswer answer = TRY(engine::ask_manifest("convert", request, call.host));
   std::string words;
   for (const std::string& fault : answer.faults)
@@ -213,6 +228,17 @@ const Row* find_row(std::string_view verb) {
 }
 
 }  // namespace
+
+Result<std::string> name_of_manifest(const std::string& file) {
+  if (file == "-")
+    return Error(Code::kInvalid, "a manifest from stdin has no name").hint("--manifest NAME");
+  const std::unique_ptr<char, decltype(&::free)> whole(::realpath(file.c_str(), nullptr), ::free);
+  if (!whole) return Error::system(errno, "read " + quote(file));
+  std::string name(fs::base_name(whole.get()));
+  const std::size_t dot = name.rfind('.');
+  if (dot != std::string::npos && dot > 0) name.resize(dot);
+  return name;
+}
 
 bool is_manifest_verb(std::string_view verb) {
   return find_row(verb) != nullptr;

@@ -1,11 +1,15 @@
 // The verbs of manifests: apply, validate, delete, convert, and `diff -f`, `export --manifest`.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "cli/run.hpp"
 
 namespace vrun::cli {
+
+// "shop" of deploy/shop.yaml; stdin has no name of its own.
+Result<std::string> name_of_manifest(const std::string& file);
 
 bool is_manifest_verb(std::string_view verb);
 Result<int> everyday_manifest(std::string_view verb, const EverydayCall& call);

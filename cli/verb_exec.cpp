@@ -1,5 +1,5 @@
-#include "base/fs.hpp"
 #include "cli/verb_guests.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_exec.hpp"
 
@@ -13,10 +13,9 @@ Result<int> everyday_exec(const EverydayCall& call) {
   engine::ExecRequest request;
   for (std::size_t i = 1; i < arguments.words().size(); ++i)
     request.command.push_back(arguments.word(i));
-  engine::Environment environment(call.host.env);
+  engine::Environment environment(TRY(engine::caller_environment(call.host)));
   for (const std::string& file : arguments.list("env-file")) {
-    const std::string text =
-        TRY(fs::read_file(At::cwd(), file, kEnvFileBytes, fs::Kind::kRegularOnly));
+    const std::string text = TRY(engine::read_caller_file(call.host, file, kEnvFileBytes));
     TRY(environment.add_file(text, file));
   }
   for (const std::string& entry : arguments.list("env"))

@@ -115,6 +115,8 @@ void write_policy(json::Writer& writer, const tenants::Policy& policy) {
   list("sysctls", policy.sysctls);
   list("registries", policy.registries);
   list("networks", policy.networks);
+  list("ports", policy.ports);
+  list("addresses", policy.addresses);
   list("unsafe", policy.unsafe);
   writer.member("vmRequired", policy.vm_required);
   writer.member("systemForbidden", policy.system_forbidden);
@@ -149,7 +151,9 @@ std::string show_words(const Tenant& tenant, const TenantState& state) {
   line("guests", std::to_string(state.guests) + ", " + std::to_string(state.running) + " running");
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.budget))
     line(one.name,
-         one.value + (is_enforced(tenant, one.name) ? "" : " (not enforced on this host)"));
+         one.value + (is_enforced(tenant, one.name) ? "" : " (not enforced on this host)") +
+             (one.name == "max-vcpus" && one.value != "none" ? " (this version has no micro-VMs)"
+                                                             : ""));
   if (!tenant.is_default() && tenants::words_of(tenant.policy).empty()) line("policy", "strict");
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.policy))
     line(one.name, one.value);

@@ -11,6 +11,7 @@
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/metrics_server.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_tenant.hpp"
@@ -134,10 +135,6 @@ Result<int> tenant_usage(const EverydayCall& call) {
     to = TRY(engine::parse_usage_time("--to", call.arguments.text("to")));
   if (from > to) return Error(Code::kInvalid, "--from is later than --to");
   const Tenant tenant = TRY(engine::tenant_store(call.places).find(call.arguments.word(0)));
-  if (tenant.is_default()) {
-    return Error(Code::kUnsupported, "the tenant 'default' keeps no accounts")
-        .hint("`vrun stats` shows what its guests use now");
-  }
   const engine::Guests guests = TRY(engine::Guests::open(call.places, tenant.name, call.host));
   TRY(engine::sample_usage(guests));
   const auto records =
@@ -300,7 +297,9 @@ constexpr std::array kMetrics{
 
 }  // namespace
 
-Result<int> tenant_metrics(const EverydayCall& call) {
+namespace {
+
+Result<std::string> metrics_text(const EverydayCall& call) {
   std::vector<Look> looks;
   for (const Tenant& tenant : TRY(wanted(call)))
     looks.push_back(TRY(look_at(call, tenant)));
@@ -312,7 +311,19 @@ Result<int> tenant_metrics(const EverydayCall& call) {
       if (!value.empty()) out.value(look.tenant.name, value);
     }
   }
-  return print(out.take());
+  return out.take();
+}
+
+}  // namespace
+
+Result<int> tenant_metrics(const EverydayCall& call) {
+  const std::string where = call.arguments.text("listen");
+  if (where.empty()) return print(TRY(metrics_text(call)));
+  const Fd listener = TRY(listen_for_metrics(where));
+  TRY(print("listening on " + address_of(listener) + "\n"));
+  TRY(serve_metrics(listener, [&] { return metrics_text(call); }));
+  if (where.starts_with("unix:")) static_cast<void>(sys::unlink(At::cwd(), where.substr(5)));
+  return 0;
 }
 
 }  // namespace vrun::cli

@@ -17,6 +17,7 @@
 #include "cli/verb_apply.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_tree.hpp"
 #include "engine/guest_volumes.hpp"
@@ -140,6 +141,12 @@ Result<int> everyday_cp(const EverydayCall& call) {
   request.file = out ? to.path : from.path;
   request.keep_owners = call.arguments.on("archive");
   request.follow_link = call.arguments.on("follow-link");
+  const tenants::CallerFiles sent = TRY(engine::caller_files(call.host));
+  for (const tenants::CallerCopy& copy : sent.copies) {
+    request.named = true;
+    request.called = copy.name;
+    request.directory = copy.directory;
+  }
   return run_helper(out ? "copy-out" : "copy-in", request);
 }
 

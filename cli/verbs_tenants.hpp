@@ -29,6 +29,10 @@ inline constexpr std::array kTenantCreate{
     Flag{"allow-host", "", Kind::kList, "NAMESPACE",
          "they may share network, pid, ipc, uts, user or cgroup with the host"},
     Flag{"allow-sysctl", "", Kind::kList, "NAME", "they may set this kernel knob: net.core.*"},
+    Flag{"allow-port", "", Kind::kList, "PORT",
+         "they may publish this port of the host below 1024, or a range: 80-90"},
+    Flag{"only-address", "", Kind::kList, "ADDRESS",
+         "ports are published on these addresses of the host only; none: on all"},
     Flag{"allow-unsafe", "", Kind::kList, "WHAT", "privileged, seccomp or apparmor may be lifted"},
     Flag{"only-registry", "", Kind::kList, "HOST", "images come from these only; none: from all"},
     Flag{"only-network", "", Kind::kList, "NAME", "guests join these only; none: all its own"},
@@ -55,6 +59,10 @@ inline constexpr std::array kTenantShow{
 inline constexpr std::array kTenantList{
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
     Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
+};
+inline constexpr std::array kMetrics{
+    Flag{"listen", "", Kind::kText, "ADDRESS",
+         "serve them over HTTP: unix:/PATH, 127.0.0.1:PORT or [::1]:PORT"},
 };
 inline constexpr std::array kTenantUsage{
     Flag{"from", "", Kind::kText, "TIME", "since 2026-11-01, 2026-11-01T12:00:00Z, or 24h ago"},
@@ -124,7 +132,9 @@ inline constexpr std::array kTenantVerbs{
     EverydayVerb{.name = "metrics",
                  .arguments = "",
                  .summary = "what tenants use now, as text for Prometheus",
-                 .text = "For its textfile collector: vrun metrics >FILE.tmp && mv FILE.tmp FILE"},
+                 .text = "For its textfile collector: vrun metrics >FILE.tmp && mv FILE.tmp FILE. "
+                         "With --listen it answers GET /metrics until it is ended.",
+                 .flag_set = EverydayFlags::kMetrics},
     EverydayVerb{.name = "tenant freeze",
                  .arguments = "NAME",
                  .summary = "halt all guests of a tenant, by one write",

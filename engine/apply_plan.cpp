@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <set>
 
-#include "base/fs.hpp"
 #include "base/json.hpp"
 #include "base/json_writer.hpp"
 #include "base/text.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/contents.hpp"
 #include "manifest/table.hpp"
 #include "network/networks.hpp"
@@ -147,7 +147,7 @@ class Planner {
   Result<void> plan_contents(const std::vector<WantedObject>& objects, ContentKind kind) {
     for (std::size_t i = 0; i < objects.size(); ++i) {
       const WantedObject& object = objects[i];
-      const auto files = TRY(content_files(object));
+      const auto files = TRY(content_files(object, guests_.host()));
       const Result<Content> old = read_content(guests_, kind, object.name);
       if (!old && old.error().code() != Code::kNotFound) {
         return Error(old.error().code(), old.error().text());
@@ -345,7 +345,8 @@ std::string plan_json(const Plan& plan) {
   return writer.end_array().take() + "\n";
 }
 
-Result<std::map<std::string, std::string>> content_files(const WantedObject& object) {
+Result<std::map<std::string, std::string>> content_files(const WantedObject& object,
+                                                         const Host& host) {
   std::map<std::string, std::string> files;
   const Result<json::Document> document = json::Document::parse(object.spec, object.name);
   if (!document) return Error(Code::kInternal, document.error().text());
@@ -356,7 +357,7 @@ Result<std::map<std::string, std::string>> content_files(const WantedObject& obj
   if (const json::Value* paths = document->root().find("files")) {
     for (const json::Member& member : paths->members()) {
       const std::string path(member.value.as_text());
-      Result<std::string> text = fs::read_file(At::cwd(), path, 4U << 20U, fs::Kind::kRegularOnly);
+      Result<std::string> text = read_caller_file(host, path, 4U << 20U);
       if (!text) return std::move(text).error().during(object.kind + " " + object.name);
       files[std::string(member.key.as_text())] = *std::move(text);
     }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/host.hpp"
 #include "base/result.hpp"
 #include "engine/apply_wanted.hpp"
 #include "engine/guests.hpp"
@@ -42,6 +43,7 @@ std::string plan_text(const Plan& plan);
 std::string plan_json(const Plan& plan);
 
 // The files of a Secret or Config: its data, and its files read from the disk.
-Result<std::map<std::string, std::string>> content_files(const WantedObject& object);
+Result<std::map<std::string, std::string>> content_files(const WantedObject& object,
+                                                         const Host& host);
 
 }  // namespace vrun::engine

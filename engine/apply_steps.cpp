@@ -341,7 +341,7 @@ Result<void> act_on_content(const Guests& guests, const Wanted& wanted, const Pl
   Content content;
   content.version = make_guest_id().substr(0, 16);
   content.manifest = wanted.manifest;
-  content.files = TRY(content_files(object));
+  content.files = TRY(content_files(object, guests.host()));
   return write_content(guests, kind, step.name, content);
 }
 

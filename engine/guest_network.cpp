@@ -11,6 +11,7 @@
 #include "engine/events.hpp"
 #include "engine/rootless.hpp"
 #include "engine/rootless_network.hpp"
+#include "engine/tenant_policy.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
@@ -198,6 +199,7 @@ Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid
   TRY(note_guest(guests.places(), guests.host(), record.id, pid));
   const Mode mode = TRY(mode_of(record.request));
   if (mode.kind != Mode::Kind::kNetworks) return {};
+  TRY(check_ports(guests, record.request.publish));
   const network::AttachRequest request =
       TRY(to_attach(record.request, record, fs::join(guests.path_of(record), "files")));
   if (guests.host().nested()) return attach_uplink(guests, record, request, pid);
@@ -215,6 +217,7 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
                           const std::vector<std::string>& remove) {
   const std::vector<network::Publish> added = TRY(parse_all(add));
   const std::vector<network::Publish> removed = TRY(parse_all(remove));
+  TRY(check_ports(guests, add));
   LockedGuest locked = TRY(guests.lock(record));
   std::vector<std::string>& kept = locked.guest.record.request.publish;
   for (const network::Publish& port : removed)

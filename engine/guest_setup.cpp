@@ -14,6 +14,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cgroups/group.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_exec.hpp"
@@ -84,10 +85,9 @@ Result<void> settle_terminal(RunRequest& request) {
 }
 
 Result<void> settle_environment(RunRequest& request, const Host& host) {
-  Environment environment(host.env);
+  Environment environment(TRY(caller_environment(host)));
   for (const std::string& file : request.env_files) {
-    Result<std::string> text =
-        fs::read_file(At::cwd(), file, kEnvFileBytes, fs::Kind::kRegularOnly);
+    Result<std::string> text = read_caller_file(host, file, kEnvFileBytes);
     if (!text) return std::move(text).error().during("--env-file");
     TRY(environment.add_file(*text, file));
   }
@@ -99,11 +99,10 @@ Result<void> settle_environment(RunRequest& request, const Host& host) {
 }
 
 // Lines of "NAME=VALUE" or "NAME"; empty ones and comments are none.
-Result<void> settle_labels(RunRequest& request) {
+Result<void> settle_labels(RunRequest& request, const Host& host) {
   std::vector<std::string> labels;
   for (const std::string& file : request.label_files) {
-    const Result<std::string> text =
-        fs::read_file(At::cwd(), file, kEnvFileBytes, fs::Kind::kRegularOnly);
+    const Result<std::string> text = read_caller_file(host, file, kEnvFileBytes);
     if (!text) return Error(text.error().code(), "--label-file: " + text.error().text());
     for (const std::string_view line : split(*text, '\n')) {
       const std::string_view label = trim(line);
@@ -176,7 +175,7 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
   }
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
-  TRY(settle_labels(request));
+  TRY(settle_labels(request, host));
   const std::string cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
   if (!request.cidfile.empty()) {
     if (!request.cidfile.starts_with('/')) {

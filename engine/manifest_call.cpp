@@ -12,6 +12,7 @@
 #include "base/spawn.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/caller_files.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -49,6 +50,16 @@ Result<void> read_dir(const std::string& path, std::vector<manifest::WireFile>& 
   return {};
 }
 
+Result<void> take_sent(const tenants::CallerFiles& sent, const std::string& path,
+                       std::vector<manifest::WireFile>& files) {
+  if (!sent.has(path))
+    return Error(Code::kDenied, "manifest " + quote(path) + " was not sent by the caller");
+  for (const tenants::CallerFile& file : sent.files) {
+    if (file.asked == path) files.push_back({file.name, file.text});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<manifest::WireAnswer> ask_manifest(const std::string& verb,
@@ -67,11 +78,17 @@ Result<manifest::WireAnswer> ask_manifest(const std::string& verb,
                                     printable(trim(std::string_view(done.output).substr(0, 400))));
 }
 
-Result<std::vector<manifest::WireFile>> read_manifest_files(const std::vector<std::string>& paths) {
+Result<std::vector<manifest::WireFile>> read_manifest_files(const std::vector<std::string>& paths,
+                                                            const Host& host) {
   std::vector<manifest::WireFile> files;
+  const tenants::CallerFiles sent = TRY(caller_files(host));
   for (const std::string& path : paths) {
-    if (path == "-") {
+    if (path == "-" && !sent.has(path)) {
       files.push_back({"-", TRY(read_stdin())});
+      continue;
+    }
+    if (is_brokered(host)) {
+      TRY(take_sent(sent, path, files));
       continue;
     }
     struct stat facts {};

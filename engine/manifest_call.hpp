@@ -9,11 +9,13 @@
 
 namespace vrun::engine {
 
-// `verb`: read or convert. Faults of the texts are in the answer, not errors.
+// `verb`: read, objects or convert. Faults of the texts are in the answer, not errors.
 Result<manifest::WireAnswer> ask_manifest(const std::string& verb,
                                           const manifest::WireRequest& request, const Host& host);
 
 // The texts of FILE, of all *.yaml, *.yml and *.json of a directory (by name), or of stdin for "-".
-Result<std::vector<manifest::WireFile>> read_manifest_files(const std::vector<std::string>& paths);
+// In a call of vrun-broker they are what the caller sent.
+Result<std::vector<manifest::WireFile>> read_manifest_files(const std::vector<std::string>& paths,
+                                                            const Host& host);
 
 }  // namespace vrun::engine

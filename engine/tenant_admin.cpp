@@ -55,6 +55,16 @@ struct Unmet {
   std::string flag, why;
 };
 
+// Empty: it can. Asked of the kernel, as modules may be loaded at the first use.
+std::string cannot_limit_networks(const Budget& budget, const Places& places, const Host& host) {
+  if (budget.bandwidth == 0) return {};
+  Result<network::Networks> networks =
+      network::Networks::open({places.data, places.run}, kDefaultTenant, host);
+  const Result<void> tried = networks ? networks->try_limit_all()
+                                      : Error(networks.error().code(), networks.error().text());
+  return tried ? "" : tried.error().text();
+}
+
 std::vector<Unmet> unmet(const Budget& budget, const Places& places, const Host& host) {
   std::vector<Unmet> found;
   const auto disk = disk_of(places);
@@ -65,14 +75,15 @@ std::vector<Unmet> unmet(const Budget& budget, const Places& places, const Host&
     found.push_back({std::move(one.flag), std::move(one.why)});
   const auto add = [&](bool wanted, const char* flag, const std::string& why) {
     const auto same = [&](const Unmet& one) { return one.flag == flag; };
-    if (wanted && std::none_of(found.begin(), found.end(), same)) found.push_back({flag, why});
+    if (wanted && !why.empty() && std::none_of(found.begin(), found.end(), same))
+      found.push_back({flag, why});
   };
   if (!disk) {
     const std::string why = "no single block device carries " + quote(places.data);
     add(budget.io_read != 0, "io-read", why);
     add(budget.io_write != 0, "io-write", why);
   }
-  add(budget.bandwidth != 0, "bandwidth", "this version limits networks of single guests only");
+  add(budget.bandwidth != 0, "bandwidth", cannot_limit_networks(budget, places, host));
   return found;
 }
 
@@ -104,6 +115,11 @@ Result<std::vector<std::string>> settle(const TenantRequest& request, const Plac
   tenants::read_policy(request.policy, tenant.policy, faults);
   add_admins(request, tenant, faults);
   std::vector<std::string> warnings = settle_unmet(request, places, host, tenant, faults);
+  const bool asks_vcpus =
+      std::any_of(request.budget.begin(), request.budget.end(),
+                  [](const tenants::FlagText& one) { return one.flag == "max-vcpus"; });
+  if (asks_vcpus && tenant.budget.max_vcpus != 0)
+    warnings.emplace_back("--max-vcpus is kept and holds nothing: this version has no micro-VMs");
   TRY(faults.result());
   return warnings;
 }
@@ -199,6 +215,12 @@ Result<void> change_disk(const Places& places, const Tenant& before, const Tenan
   return tenants::grow_disk(disk_places(places, now), now.budget.disk);
 }
 
+Result<void> limit_networks(const Places& places, const Tenant& tenant, const Host& host) {
+  network::Networks networks =
+      TRY(network::Networks::open({places.data, places.run}, tenant.name, host));
+  return networks.limit_all(enforced_budget(tenant).bandwidth);
+}
+
 // ---- stopping ----
 
 // Each in a process of its own, as if as many commands were given at once.
@@ -285,6 +307,8 @@ Result<void> remove_belongings(const Places& places, const Tenant& tenant, const
   network::Networks networks = TRY(networks_of(places, name, guests.host()));
   for (const network::Network& one : TRY(networks.list()))
     TRY(networks.remove(one.name));
+  TRY(networks.limit_all(0));
+  TRY(remove_dir_of(places.data + "/networks", name));
   images::Names names = TRY(images::Names::open(store, name));
   for (const images::Named& one : TRY(names.list()))
     TRY(names.remove(one.reference));
@@ -313,6 +337,7 @@ Result<ChangedTenant> create_tenant(const Places& places, const TenantRequest& r
     // Before the record: killed in between, there is no tenant, and create begins anew.
     TRY(make_disk_of(places, locked, tenant));
   }
+  TRY(limit_networks(places, tenant, host));
   TRY(locked.add(tenant));
   return ChangedTenant{std::move(tenant), std::move(warnings)};
 }
@@ -328,6 +353,10 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
   TRY(give_ids(places, locked, now));
   TRY(change_disk(places, before, now));
   TRY(apply(places, before, now, host));
+  if (Result<void> limited = limit_networks(places, now, host); !limited) {
+    static_cast<void>(apply(places, now, before, host));
+    return std::move(limited).error();
+  }
   TRY(locked.save(now));
   return ChangedTenant{std::move(now), std::move(warnings)};
 }

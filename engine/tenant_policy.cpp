@@ -176,6 +176,20 @@ Result<void> check_paths(const Guests& guests, const Tenant& tenant, const RunRe
   return verdict(tenant, constrain(tenant.policy, *spec, facts));
 }
 
+// What is no port is said by who opens it.
+std::vector<tenants::Wishes::Port> ports_of(std::span<const std::string> published) {
+  std::vector<tenants::Wishes::Port> ports;
+  for (const std::string& text : published) {
+    const Result<network::Publish> port = network::parse_publish(text);
+    if (!port) continue;
+    std::string address;
+    if (port->host4) address = network::to_text(*port->host4);
+    if (port->host6) address = network::to_text(*port->host6);
+    ports.push_back({port->host_port, port->count, address});
+  }
+  return ports;
+}
+
 // Empty: the image is here and nothing is fetched.
 std::string registry_of(const std::string& image) {
   const Result<oci::Reference> reference = oci::Reference::parse(image);
@@ -194,6 +208,7 @@ Result<void> check_wishes(const Guests& guests, const RunRequest& request) {
   }
   wishes.networks = networks_of(request);
   wishes.isolation = request.isolation;
+  wishes.ports = ports_of(request.publish);
   wishes.privileged = request.privileged;
   if (const Result<Security> security = parse_security(request)) {
     wishes.own_filter = security->unconfined || !security->seccomp_file.empty();
@@ -223,6 +238,15 @@ Result<void> check_networks(const Places& places, const std::string& tenant,
   wishes.networks.assign(networks.begin(), networks.end());
   wishes.isolation = "vm";
   return verdict(found, constrain(found.policy, wishes));
+}
+
+Result<void> check_ports(const Guests& guests, std::span<const std::string> published) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
+  tenants::Wishes wishes;
+  wishes.ports = ports_of(published);
+  wishes.isolation = "vm";
+  return verdict(tenant, constrain(tenant.policy, wishes));
 }
 
 Result<void> check_exec(const Guests& guests, bool privileged) {

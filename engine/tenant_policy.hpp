@@ -22,6 +22,8 @@ Result<void> check_registries(const Places& places, const std::string& tenant,
                               std::span<const std::string> images);
 Result<void> check_networks(const Places& places, const std::string& tenant,
                             std::span<const std::string> networks);
+// Ports that a guest is to publish.
+Result<void> check_ports(const Guests& guests, std::span<const std::string> published);
 // exec --privileged.
 Result<void> check_exec(const Guests& guests, bool privileged);
 

@@ -18,6 +18,11 @@ namespace {
 
 using tenants::UsageRecord;
 
+// Who is no root pays with their own account, and may write to none.
+bool keeps_no_accounts(const Guests& guests) {
+  return guests.host().rootless() || guests.host().nested();
+}
+
 std::int64_t now_ms() {
   using namespace std::chrono;
   return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
@@ -80,12 +85,12 @@ void write(const Guests& guests, const UsageRecord& record) {
 }  // namespace
 
 void note_usage_start(const Guests& guests, const GuestRecord& record) {
-  if (guests.tenant() == kDefaultTenant) return;
+  if (keeps_no_accounts(guests)) return;
   write(guests, record_of(record, "start"));
 }
 
 void note_usage_end(const Guests& guests, const GuestRecord& guest) {
-  if (guests.tenant() == kDefaultTenant) return;
+  if (keeps_no_accounts(guests)) return;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), guest.id);
   if (!stats) return;  // it never ran, or its end is written already
   UsageRecord record = record_of(guest, "end");
@@ -96,7 +101,7 @@ void note_usage_end(const Guests& guests, const GuestRecord& guest) {
 }
 
 Result<void> sample_usage(const Guests& guests) {
-  if (guests.tenant() == kDefaultTenant || guests.host().rootless()) return {};
+  if (keeps_no_accounts(guests)) return {};
   for (const Guest& guest : TRY(guests.list())) {
     if (!guest.runs()) continue;
     const Result<cgroups::Stats> stats = runtime::stats(guests.context(), guest.record.id);

@@ -13,7 +13,7 @@
 
 namespace vrun::engine {
 
-// Nothing for the tenant `default`. What cannot be written is a warning: accounting stops no guest.
+// Nothing without root. What cannot be written is a warning: accounting stops no guest.
 void note_usage_start(const Guests& guests, const GuestRecord& record);
 // While its group and network are still there; also for a guest whose monitor was killed.
 void note_usage_end(const Guests& guests, const GuestRecord& record);

@@ -23,9 +23,10 @@ constexpr auto json_fields(const TreeRequest*) {
                       json::field("upper", &R::upper), json::field("manifest", &R::manifest),
                       json::field("ids", &R::ids), json::field("path", &R::path),
                       json::field("file", &R::file), json::field("keepOwners", &R::keep_owners),
-                      json::field("followLink", &R::follow_link), json::field("name", &R::name),
-                      json::field("author", &R::author), json::field("message", &R::message),
-                      json::field("changes", &R::changes),
+                      json::field("followLink", &R::follow_link), json::field("named", &R::named),
+                      json::field("called", &R::called), json::field("directory", &R::directory),
+                      json::field("name", &R::name), json::field("author", &R::author),
+                      json::field("message", &R::message), json::field("changes", &R::changes),
                       json::field("mountPoints", &R::mount_points), json::field("json", &R::json),
                       json::field("parts", &R::parts));
 }

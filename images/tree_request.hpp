@@ -12,6 +12,10 @@
 //   unpack    root: an empty directory that gets the tar on stdin, which may be compressed; checked
 //             as a layer is.
 //
+//   pack      file: on the host. A tar of it goes to stdout: the caller's half of a cp through
+//             vrun-broker.
+//   unpack    root: a directory of the host. A tar from stdin goes into it: the same, back.
+//
 // `root` is an O_PATH or readable directory: /proc/PID/root of a running guest, or its overlay,
 // mounted for this. Links in it are resolved inside it. `ids`: how the tree shows the guest's own
 // ids; none for an upper directory, which holds them as they are.
@@ -47,6 +51,12 @@ struct TreeRequest {
   std::string path, file;
   bool keep_owners = false;  // cp -a: with the owners of the source
   bool follow_link = false;  // cp -L: when the source itself is a link
+  // The stream of a cp has one top. Into a guest: `called` is the source's name (empty: what is in
+  // it), which is a directory or not. Out of one: to be called so (empty: by its own name), and
+  // with `directory` it has to be one.
+  bool named = false;
+  std::string called;
+  bool directory = false;
   // commit
   std::string name, author, message;
   std::vector<std::string> changes;

@@ -40,6 +40,7 @@ Result<Link> set_up_bridge(Session& session, const Network& network, std::option
   if (network.subnet6) {
     TRY(session.links.add_address(link->index, network.gateway6, network.subnet6->prefix));
   }
+  TRY(limit_bridge(session, *link));
   TRY(session.links.set_up(link->index));
   return *link;
 }

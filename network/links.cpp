@@ -211,15 +211,16 @@ std::string_view bytes_of_struct(const Struct& value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-// tc qdisc ... ingress: where filters for what comes in can stand.
-Request ingress_place(std::uint16_t type, std::uint16_t flags, int index) {
+// tc qdisc ... ingress (clsact): where filters for what comes in (and goes out) can stand.
+Request ingress_place(std::uint16_t type, std::uint16_t flags, int index,
+                      const char* kind = "ingress") {
   tcmsg about{};
   about.tcm_family = AF_UNSPEC;
   about.tcm_ifindex = index;
   about.tcm_parent = TC_H_INGRESS;
   about.tcm_handle = TC_H_MAKE(TC_H_INGRESS, 0U);
   Request request(type, flags, about);
-  request.add_text(TCA_KIND, "ingress");
+  request.add_text(TCA_KIND, kind);
   return request;
 }
 
@@ -239,12 +240,12 @@ void add_redirect(Request& request, int to) {
 }
 
 // u32 with a key that fits everything: older and more often there than matchall.
-Request redirect_filter(int index, int to) {
+Request redirect_filter(int index, int to, std::uint32_t parent = TC_H_MAKE(TC_H_INGRESS, 0U)) {
   constexpr std::uint32_t kFirst = 1;  // among filters
   tcmsg about{};
   about.tcm_family = AF_UNSPEC;
   about.tcm_ifindex = index;
-  about.tcm_parent = TC_H_MAKE(TC_H_INGRESS, 0U);
+  about.tcm_parent = parent;
   about.tcm_info = TC_H_MAKE(kFirst << 16U, htons(ETH_P_ALL));
   Request request(RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, about);
   request.add_text(TCA_KIND, "u32");
@@ -444,6 +445,20 @@ Result<void> LinkTable::lead_received(int index, int shaper) {
   TRY(says_what_is_missing(netlink_.request(place, "limit what a guest sends")));
   Request filter = redirect_filter(index, shaper);
   return says_what_is_missing(netlink_.request(filter, "limit what a guest sends"));
+}
+
+Result<void> LinkTable::lead_both(int index, int received, int sent) {
+  Request old = ingress_place(RTM_DELQDISC, NLM_F_ACK, index, "clsact");
+  auto removed = netlink_.request(old, "take the way through the tenant's limit back");
+  const int why = removed ? 0 : removed.error().sys_errno();
+  if (why != 0 && why != ENOENT && why != EINVAL) return removed;
+  if (received == 0) return {};
+  const auto ask = [&](Request request) {
+    return says_what_is_missing(netlink_.request(request, "limit the bandwidth of the tenant"));
+  };
+  TRY(ask(ingress_place(RTM_NEWQDISC, kMake, index, "clsact")));
+  TRY(ask(redirect_filter(index, received, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS))));
+  return ask(redirect_filter(index, sent, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)));
 }
 
 }  // namespace vrun::network

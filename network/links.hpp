@@ -78,6 +78,8 @@ class LinkTable {
   Result<Link> make_shaper(const std::string& name);
   // All that comes in by `index` passes through the interface `shaper` first (0: no longer).
   Result<void> lead_received(int index, int shaper);
+  // The same for what comes in by it and what leaves by it (0: no longer, for both).
+  Result<void> lead_both(int index, int received, int sent);
 
  private:
   explicit LinkTable(Netlink netlink) : netlink_(std::move(netlink)) {}

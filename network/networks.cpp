@@ -135,6 +135,7 @@ Result<void> remove_network(Session& session, const Network& network) {
   TRY(session.links.remove(network.bridge));
   TRY(session.records.forget_bridge(network.bridge));
   TRY(session.records.remove(network));
+  if (TRY(session.records.networks(network.tenant)).empty()) TRY(remove_tenant_shapers(session));
   const bool last = TRY(session.records.all_networks()).empty();
   if (last) return sync_rules(session);
   return change_rules(session, remove_network_text(ruled(network)));

@@ -74,9 +74,9 @@ struct NewNetwork {
 // the host's end of the pair, `out` in an interface (ifb) through which all passes that arrives
 // there.
 //
-// A budget for all guests of a tenant has its place in the same scheme: one such interface for the
-// tenant and each direction with an HTB in it, whose root class has the tenant's rate and whose
-// leaves have the guests'; lead_received() leads to it instead.
+// The budget for all guests of a tenant (limit_all) holds at the bridges: what passes between them
+// and the rest goes through two such interfaces of the tenant's. What guests of one network send
+// each other stays below the bridge and is not in it.
 struct Bandwidth {
   std::uint64_t in = 0, out = 0;
   bool operator==(const Bandwidth&) const = default;
@@ -176,6 +176,11 @@ class Networks {
   Result<std::vector<Publish>> publish(const std::string& guest, const std::vector<Publish>& ports);
   Result<void> unpublish(const std::string& guest, const std::vector<Publish>& ports);
   Result<void> limit(const std::string& guest, const Bandwidth& bandwidth);
+  // What all guests of the tenant together may send to and receive from beyond their networks, in
+  // bits per second each; 0: no limit. Live, and kept for bridges that are made later.
+  Result<void> limit_all(std::uint64_t bits);
+  // Can this kernel do that?
+  Result<void> try_limit_all();
   // The others find it by its new name. `hosts_file`: where its file is now; empty: as it was. A
   // guest that has nothing is success.
   Result<void> rename(const std::string& guest, const std::string& name,

@@ -51,6 +51,9 @@ Result<std::optional<T>> load(const std::string& path) {
   return std::optional<T>(TRY(json::read<T>(*text, path)));
 }
 
+// Without the suffix of networks, whose names it cannot meet so.
+constexpr const char* kBandwidth = "bandwidth";
+
 template <typename T>
 Result<std::vector<T>> load_all(const std::string& dir) {
   std::vector<T> all;
@@ -149,6 +152,21 @@ Result<std::vector<Network>> Records::all_networks() const {
 Result<void> Records::remove(const Network& network) const {
   const std::string dir = fs::join(data_, network.tenant);
   return absent_is_fine(sys::unlink(At::cwd(), fs::join(dir, network.name + std::string(kSuffix))));
+}
+
+Result<std::uint64_t> Records::bandwidth(const std::string& tenant) const {
+  const std::string path = fs::join(fs::join(data_, tenant), kBandwidth);
+  const Result<std::string> text = fs::read_file(At::cwd(), path, 64);
+  if (!text && is_missing(text.error())) return std::uint64_t{0};
+  if (!text) return Error(text.error().code(), text.error().text());
+  if (const auto bits = parse_u64(trim(*text))) return *bits;
+  return Error(Code::kInvalid, "read " + quote(path) + ": not a number");
+}
+
+Result<void> Records::save_bandwidth(const std::string& tenant, std::uint64_t bits) const {
+  const std::string dir = fs::join(data_, tenant);
+  if (bits == 0) return absent_is_fine(sys::unlink(At::cwd(), fs::join(dir, kBandwidth)));
+  return store(dir, kBandwidth, std::to_string(bits) + "\n");
 }
 
 Result<Ipv6> Records::ula() const {

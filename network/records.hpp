@@ -2,6 +2,7 @@
 // directories whose entries are leases.
 //
 //   DATA/networks/TENANT/NAME.json     a network
+//   DATA/networks/TENANT/bandwidth    what all its guests may have, bits per second
 //   DATA/networks/ula                  this host's IPv6 prefix
 //   RUN/net/guests/TENANT/GUEST.json   what a guest has
 //   RUN/net/leases/BRIDGE/ADDRESS      an address in use; the file names "TENANT/GUEST"
@@ -49,6 +50,10 @@ class Records {
   Result<void> remove(const Network& network) const;
   // The host's ULA prefix; made at the first call.
   Result<Ipv6> ula() const;
+
+  // Of all guests of a tenant, bits per second; 0: no limit.
+  Result<std::uint64_t> bandwidth(const std::string& tenant) const;
+  Result<void> save_bandwidth(const std::string& tenant, std::uint64_t bits) const;
 
   // ---- guests ----
   Result<void> save(const GuestRecord& record) const;

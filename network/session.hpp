@@ -42,6 +42,12 @@ Result<void> sync_rules(Session& session);
 // A change of the rules; where it cannot be made (somebody flushed them), all anew.
 Result<void> change_rules(Session& session, const std::string& text);
 
+// ---- the tenant's limit (tenant_limit.cpp) ----
+// Before the bridge comes up: all that passes it waits in the tenant's shapers, if it has a limit.
+Result<void> limit_bridge(Session& session, const Link& bridge);
+// With its last network.
+Result<void> remove_tenant_shapers(Session& session);
+
 // ---- addresses (endpoints.cpp) ----
 // Leases the addresses of one interface; nothing is leased on failure.
 Result<Endpoint> lease_endpoint(Session& session, const Network& network, const Join& join,

@@ -12,7 +12,7 @@
 namespace vrun::tenants {
 namespace {
 
-constexpr std::size_t kMostFds = 3;
+constexpr std::size_t kMostFds = 4;
 constexpr std::size_t kMostWords = 1024;
 constexpr std::size_t kLongestTerm = 64;
 

@@ -2,6 +2,7 @@
 // socket (SOCK_SEQPACKET). In words, docs/protocol.md draws it:
 //
 //   client  {"version":1,"tenant":..,"words":[..],"term":..} + descriptors 0, 1, 2
+//                                         and, if it sends files, those (caller_files.hpp)
 //   client  {"signal":N}                                      any number of times
 //   broker  {"code":N} or {"code":125,"error":..,"hint":..}   the last word
 #pragma once
@@ -48,7 +49,7 @@ struct Packet {
   std::string bytes;  // empty: the other end is closed
   std::vector<Fd> fds;
 };
-// At most three descriptors; a packet that was cut is an error.
+// At most four descriptors; a packet that was cut is an error.
 Result<Packet> receive_packet(int socket);
 Result<void> send_packet(int socket, std::string_view bytes, const std::vector<int>& fds = {});
 

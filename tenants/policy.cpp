@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+
+#include <arpa/inet.h>
 
 #include "base/fs.hpp"
 #include "base/text.hpp"
@@ -23,6 +26,8 @@ constexpr std::array kLists{
     ListRow{"allow-sysctl", "sysctls", &Policy::sysctls},
     ListRow{"only-registry", "registries", &Policy::registries},
     ListRow{"only-network", "networks", &Policy::networks},
+    ListRow{"allow-port", "ports", &Policy::ports},
+    ListRow{"only-address", "addresses", &Policy::addresses},
     ListRow{"allow-unsafe", "unsafe", &Policy::unsafe},
 };
 
@@ -68,6 +73,37 @@ bool matches(std::string_view name, std::string_view pattern) {
   return name.starts_with(pattern.substr(0, pattern.size() - 1));
 }
 
+// "80" or "100-200"; those from 1024 on need nobody's leave.
+constexpr std::uint32_t kFirstFree = 1024;
+struct PortRange {
+  std::uint64_t first = 0, last = 0;
+};
+std::optional<PortRange> parse_ports(std::string_view text) {
+  const std::size_t dash = std::min(text.find('-'), text.size());
+  const auto first = parse_u64(text.substr(0, dash));
+  const auto last = dash == text.size() ? first : parse_u64(text.substr(dash + 1));
+  if (!first || !last || *first == 0 || *first > *last || *last >= kFirstFree) return std::nullopt;
+  return PortRange{*first, *last};
+}
+
+bool allows_port(const Names& allowed, std::uint32_t port) {
+  return std::any_of(allowed.begin(), allowed.end(), [&](const std::string& text) {
+    const auto range = parse_ports(text);
+    return range && range->first <= port && port <= range->last;
+  });
+}
+
+// In the one form in which it is compared; empty: it is none.
+std::string as_address(const std::string& text) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  std::array<char, INET6_ADDRSTRLEN> plain{};
+  for (const int family : {AF_INET, AF_INET6}) {
+    if (::inet_pton(family, text.c_str(), bytes.data()) != 1) continue;
+    return ::inet_ntop(family, bytes.data(), plain.data(), plain.size());
+  }
+  return {};
+}
+
 // ---- reading ----
 
 std::string fault_of(std::string_view flag, const std::string& text) {
@@ -88,6 +124,10 @@ std::string fault_of(std::string_view flag, const std::string& text) {
   }
   if (flag == "allow-device" && !text.starts_with("/dev/"))
     return quote(text) + " is not below /dev";
+  if (flag == "allow-port" && !parse_ports(text))
+    return quote(text) + " is no port below 1024 and no range of them such as 80-90";
+  if (flag == "only-address" && as_address(text) != text)
+    return quote(text) + " is no address such as 192.0.2.1 or fd00::1";
   if (text.empty()) return "an empty name allows nothing";
   return {};
 }
@@ -101,7 +141,8 @@ std::string as_capability(std::string text) {
 void read_list(const ListRow& row, const std::string& text, Policy& policy, json::Faults& faults) {
   Names& list = policy.*row.member;
   if (text == "none") return list.clear();
-  const std::string name = row.flag == "allow-cap" ? as_capability(text) : text;
+  std::string name = row.flag == "allow-cap" ? as_capability(text) : text;
+  if (row.flag == "only-address" && !as_address(text).empty()) name = as_address(text);
   if (const std::string fault = fault_of(row.flag, name); !fault.empty()) {
     faults.add("--" + std::string(row.flag), fault);
   } else if (!has(list, name)) {
@@ -256,6 +297,8 @@ class Check {
       if (!policy_.networks.empty() && !has(policy_.networks, name))
         refuse("networks", "network " + quote(name), "--only-network " + name);
     }
+    for (const Wishes::Port& port : wishes.ports)
+      published(port);
     if (wishes.own_filter && !has(policy_.unsafe, "seccomp") && !has(policy_.unsafe, "privileged"))
       refuse("unsafe", "a seccomp filter of its own", "--allow-unsafe seccomp");
     if (wishes.privileged && !has(policy_.unsafe, "privileged"))
@@ -270,6 +313,26 @@ class Check {
   std::vector<Refusal> take() { return std::move(refusals_); }
 
  private:
+  void published(const Wishes::Port& port) {
+    for (std::uint32_t one = port.first; one != 0 && one < kFirstFree; ++one) {
+      if (one >= port.first + port.count) break;
+      if (allows_port(policy_.ports, one)) continue;
+      const std::string number = std::to_string(one);
+      refuse("ports", "port " + number + " of the host, which is below 1024",
+             "--allow-port " + number);
+      break;
+    }
+    if (policy_.addresses.empty() || has(policy_.addresses, port.address)) return;
+    if (port.address.empty()) {
+      refuse("addresses",
+             "a port on all addresses of the host: name one of " + join(policy_.addresses, ", "),
+             "--only-address none");
+      return;
+    }
+    refuse("addresses", "a port on " + port.address + " of the host",
+           "--only-address " + port.address);
+  }
+
   void bind_mount(const oci::Mount& mount, const oci::Linux& linux, const HostFacts& facts) {
     if (facts.is_own(mount) || is_view_of_host(mount, linux)) return;
     // Below /dev/shm there are files as elsewhere.

@@ -7,6 +7,7 @@
 // or image asked for it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@ struct Policy {
   std::vector<std::string> sysctls;     // "net.ipv4.*"
   std::vector<std::string> registries;  // hosts; empty: every one
   std::vector<std::string> networks;    // names; empty: all its own
+  std::vector<std::string> ports;       // of the host below 1024: "80", "100-200"
+  std::vector<std::string> addresses;   // of the host to publish on; empty: all
   std::vector<std::string> unsafe;      // "privileged", "seccomp", "apparmor"
   bool vm_required = false;
   bool system_forbidden = false;  // no system guests: they may call more of the kernel
@@ -68,6 +71,12 @@ struct Wishes {
   std::vector<std::string> networks;
   std::string isolation;
   bool privileged = false, own_filter = false;  // also of exec
+  // Published, as the host has them; port 0: any free one.
+  struct Port {
+    std::uint32_t first = 0, count = 1;
+    std::string address;  // empty: all
+  };
+  std::vector<Port> ports;
 };
 std::vector<Refusal> constrain(const Policy& policy, const Wishes& wishes);
 

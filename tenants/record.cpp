@@ -44,10 +44,10 @@ constexpr auto json_fields(const Policy*) {
       field("capabilities", &P::capabilities), field("mounts", &P::mounts),
       field("devices", &P::devices), field("namespaces", &P::namespaces),
       field("sysctls", &P::sysctls), field("registries", &P::registries),
-      field("networks", &P::networks), field("unsafe", &P::unsafe),
-      field("vmRequired", &P::vm_required), field("systemForbidden", &P::system_forbidden),
-      field("guestMemory", &P::guest_memory), field("guestCpuMilli", &P::guest_cpu_milli),
-      field("guestPids", &P::guest_pids));
+      field("networks", &P::networks), field("ports", &P::ports), field("addresses", &P::addresses),
+      field("unsafe", &P::unsafe), field("vmRequired", &P::vm_required),
+      field("systemForbidden", &P::system_forbidden), field("guestMemory", &P::guest_memory),
+      field("guestCpuMilli", &P::guest_cpu_milli), field("guestPids", &P::guest_pids));
 }
 
 constexpr auto json_fields(const Tenant*) {

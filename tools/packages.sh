@@ -48,5 +48,6 @@ TEST_PACKAGES=(
   passt slirp4netns
   btrfs-progs xfsprogs
   debootstrap
+  prometheus  # promtool
   apache2-utils docker-registry openssl skopeo umoci zstd nftables xz-utils
 )

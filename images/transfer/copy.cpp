@@ -203,7 +203,46 @@ ExtractOptions plain_options() {
   return options;
 }
 
+Result<void> extract_stdin(const Fd& directory, const ExtractOptions& options,
+                           const std::vector<IdShift>& made_by) {
+  const Fd input = TRY(sys::duplicate(STDIN_FILENO));
+  Confined child = TRY(start_extractor(input, directory, options, made_by));
+  warn(TRY(child.finish()));
+  return {};
+}
+
+// The source is at the other end of stdin.
+Result<void> copy_in_named(const Side& guest, const TreeRequest& request, ExtractOptions options) {
+  if (request.called.find('/') != std::string::npos || request.called == "..")
+    return Error(Code::kInvalid, quote(request.called) + " is no name of a file");
+  Source source;
+  source.called = request.called;
+  source.is_directory = request.directory;
+  const Destination to = TRY(open_destination(guest, request.path, source));
+  TRY(check_is_for_files(to.directory, request.path));
+  options.top = to.name;
+  options.all_to_root = !request.keep_owners;
+  return extract_stdin(to.directory, options, request.ids);
+}
+
 }  // namespace
+
+Result<void> pack(const TreeRequest& request) {
+  ::signal(SIGPIPE, SIG_IGN);
+  const Source source = TRY(open_source(Side::host(), request.file, request.follow_link));
+  TarOptions tar;
+  tar.top = "top";  // the other end names it
+  const Fd out = TRY(sys::duplicate(STDOUT_FILENO));
+  TRY(write_tar(source.parent, source.name, out, tar));
+  return {};
+}
+
+Result<void> unpack(const Fd& directory, const TreeRequest& request) {
+  ExtractOptions options = plain_options();
+  options.privileged = request.keep_owners && ::geteuid() == 0;
+  options.set_id_bits = request.keep_owners;
+  return extract_stdin(directory, options, {});
+}
 
 Result<void> copy_out(const Fd& root, const TreeRequest& request) {
   ::signal(SIGPIPE, SIG_IGN);
@@ -212,7 +251,10 @@ Result<void> copy_out(const Fd& root, const TreeRequest& request) {
   TarOptions tar;
   tar.ids = request.ids;
   if (request.file == kStream) {
-    tar.top = source.called;
+    tar.top = request.called.empty() ? source.called : request.called;
+    if (request.directory && !source.is_directory)
+      return Error(Code::kInvalid, quote(request.path) + " is not a directory, and there is none " +
+                                       "of the destination's name");
     const Fd out = TRY(sys::duplicate(STDOUT_FILENO));
     TRY(write_tar(source.parent, source.name, out, tar));
     return {};
@@ -232,6 +274,7 @@ Result<void> copy_in(const Fd& root, const TreeRequest& request) {
   ExtractOptions options = plain_options();
   options.privileged = ::geteuid() == 0;
   options.ids = request.ids;
+  if (request.file == kStream && request.named) return copy_in_named(guest, request, options);
   if (request.file == kStream) {
     const Fd directory = TRY(guest.open(request.path, O_RDONLY | O_DIRECTORY));
     TRY(check_is_for_files(directory, request.path));

@@ -41,7 +41,8 @@ Error bad_entry(std::string_view path, const std::string& why) {
 }
 
 // "./a//b/" is a/b; ".." anywhere is refused rather than resolved.
-Result<Place> place_of(std::string_view path, std::uint64_t most_depth) {
+Result<Place> place_of(std::string_view path, std::uint64_t most_depth,
+                       const std::optional<std::string>& top) {
   if (path.size() > kMaxEntryPath) return bad_entry(path, "path longer than 4095 bytes");
   Place place;
   std::uint64_t depth = 0;
@@ -56,7 +57,7 @@ Result<Place> place_of(std::string_view path, std::uint64_t most_depth) {
       if (!place.parent.empty()) place.parent += '/';
       place.parent += place.name;
     }
-    place.name = part;
+    place.name = top && depth == 1 ? std::string_view(*top) : part;
   }
   return place;
 }
@@ -377,7 +378,7 @@ Result<void> Extractor::add_hard_link(const Fd& parent, const std::string& name,
   if (archive_entry_size_is_set(entry) != 0 && archive_entry_size(entry) > 0) {
     return Error(Code::kInvalid, "hard link with content of its own");
   }
-  const Place to = TRY(place_of(target, options_.limits.depth));
+  const Place to = TRY(place_of(target, options_.limits.depth, options_.top));
   if (to.name.empty()) return Error(Code::kInvalid, "hard link to the root directory");
   Fd to_parent = to.parent.empty()
                      ? TRY(sys::open2(root_, ".", O_PATH | O_DIRECTORY, kInside))
@@ -441,7 +442,7 @@ Result<void> Extractor::add(archive* reader, archive_entry* entry, ArchiveFeed& 
   }
   const char* path = archive_entry_pathname(entry);
   if (path == nullptr) return Error(Code::kInvalid, "layer entry without a readable name");
-  const Place place = TRY(place_of(path, options_.limits.depth));
+  const Place place = TRY(place_of(path, options_.limits.depth, options_.top));
   Result<void> done = put(place, reader, entry, feed);
   if (done) return {};
   const std::string_view shown(path);

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/fd.hpp"
@@ -35,6 +37,8 @@ struct ExtractOptions {
   bool layer = true;
   // The ids of the tar -> those that the tree is written with. One that is in none is an error.
   std::vector<IdShift> ids;
+  // Every name begins with the same one, and gets this instead; empty: what is in it goes in.
+  std::optional<std::string> top;
   bool all_to_root = false;  // whatever the tar says, id 0 (shifted) owns everything
   bool set_id_bits = true;   // false: programs lose set-user-id and set-group-id
 };

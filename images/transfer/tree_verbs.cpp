@@ -127,7 +127,7 @@ Result<void> into(const TreeRequest& request) {
   return copy_in(TRY(given(request.root, "root directory")), request);
 }
 
-Result<void> pack(const TreeRequest& request) {
+Result<void> pack_parts(const TreeRequest& request) {
   const Fd out = TRY(sys::duplicate(STDOUT_FILENO));
   std::vector<Fd> open;
   std::vector<TarTree> trees;
@@ -142,7 +142,7 @@ Result<void> pack(const TreeRequest& request) {
   return {};
 }
 
-Result<void> unpack(const TreeRequest& request) {
+Result<void> unpack_parts(const TreeRequest& request) {
   const Fd directory = TRY(given(request.root, "directory"));
   std::vector<std::string> warnings;
   Result<void> done = unpack_guest(TRY(sys::duplicate(STDIN_FILENO)), directory, warnings);
@@ -151,17 +151,29 @@ Result<void> unpack(const TreeRequest& request) {
   return done;
 }
 
+Result<void> pack_host(const TreeRequest& request) {
+  return pack(request);
+}
+
+Result<void> unpack_host(const TreeRequest& request) {
+  return unpack(TRY(given(request.root, "directory")), request);
+}
+
 using Function = Result<void> (*)(const TreeRequest&);
 struct Verb {
   std::string_view name;   // of vrun-image
   std::string_view shown;  // of vrun
   Function function;
 };
-constexpr std::array kVerbs{
-    Verb{"commit", "commit", &commit},      Verb{"diff", "diff", &diff},
-    Verb{"export", "export", &export_tree}, Verb{"copy-out", "cp", &out_of},
-    Verb{"copy-in", "cp", &into},           Verb{"pack", "guest export", &pack},
-    Verb{"unpack", "guest import", &unpack}};
+constexpr std::array kVerbs{Verb{"commit", "commit", &commit},
+                            Verb{"diff", "diff", &diff},
+                            Verb{"export", "export", &export_tree},
+                            Verb{"copy-out", "cp", &out_of},
+                            Verb{"copy-in", "cp", &into},
+                            Verb{"copy-pack", "cp", &pack_host},
+                            Verb{"copy-unpack", "cp", &unpack_host},
+                            Verb{"pack", "guest export", &pack_parts},
+                            Verb{"unpack", "guest import", &unpack_parts}};
 
 const Verb* find_verb(std::string_view name) {
   const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),

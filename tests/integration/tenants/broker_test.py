@@ -141,13 +141,13 @@ WORDS = {
     "tenant rm": [["--force", "{b}"], ["--force", "{a}"]],
     "snapshot create": [["{g}"], ["{i}", "s"]], "snapshot ls": [["{g}"], ["{i}"]], "snapshot rm": [["{g}", "kept"], ["{g}@kept"]],
     "snapshot rollback": [["{g}@kept"], ["{i}", "kept"], ["--restart", "{g}@kept"]], "clone": [["{g}", "mine"], ["{g}@kept"], ["{i}"]],
-    "guest export": [["{g}"], ["{g}@kept"]], "guest import": [["-i", "/etc/passwd"], ["--name", "x"]],
+    "guest export": [["{g}"], ["{g}@kept"]], "guest import": [["-i", "/etc/shadow"], ["--name", "x"]],
     **{f"tenant {verb}": [["{b}"], ["{a}", "{b}"]] for verb in ("show", "usage", "top", "freeze", "thaw", "stop", "export")},
     **{f"network {verb}": [["{n}"]] for verb in ("rm", "inspect")}, **{f"volume {verb}": [["{v}"]] for verb in ("rm", "inspect")},
     **{verb: [["{img}"]] for verb in ("rmi", "image rm", "image inspect", "history", "image history")},
-    "apply": [["-f", "/etc/passwd"], ["-f", "-"]], "validate": [["-f", "/etc/passwd"]], "delete": [["-f", "/etc/passwd"]], "convert": [["-f", "/etc/passwd"]],
+    "apply": [["-f", "/etc/shadow"], ["-f", "-"]], "validate": [["-f", "/etc/shadow"]], "delete": [["-f", "/etc/shadow"]], "convert": [["-f", "/etc/shadow"]],
     "oci": [["list"], ["state", "{i}"], ["kill", "{i}"], ["delete", "--force", "{i}"]],
-    "import": [["/etc/passwd", "x"]], "load": [["-i", "/etc/passwd"]], "save": [["{img}"]],
+    "import": [["/etc/shadow", "x"]], "load": [["-i", "/etc/shadow"]], "save": [["{img}"]],
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
 NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id"}
@@ -215,20 +215,147 @@ def addresses_of_networks_are_not_the_admins_to_choose(broker):
 
 
 def files_are_never_opened_with_roots_rights(broker, work):
+    """What the client cannot read itself it cannot send; and words without what was sent are refused."""
     secret = work / "secret"
     secret.write_text("KEY=topsecret\n")
     secret.chmod(0o600)
     run = ["run", "--rm", *NONE]
     for words in ([*run, "--env-file", secret, "base", "env"], [*run, f"--env-file={secret}", "base", "env"], ["create", "--env-file", secret, "base"],
-                  ["save", "-o", work / "out", "base"], ["save", f"-o{work}/out", "base"], ["load", "-i", secret], ["import", secret, "x"],
-                  ["cp", "own:/etc/passwd", work / "out"], ["cp", secret, "own:/x"], ["export", "-o", work / "out", "own"],
-                  ["guest", "export", "-o", work / "out", "own"], ["guest", "import", "-i", secret],
-                  [*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "-e", "HOME", "base", "env"], [*run, "-v", "./x:/x", "base", "true"],
-                  ["exec", "--env-file", secret, "own", "env"]):
+                  [*run, "--label-file", secret, "base", "env"], ["save", "-o", work / "out", "base"], ["save", f"-o{work}/out", "base"],
+                  ["load", "-i", secret], ["import", secret, "x"], ["export", "-o", work / "out", "own"], ["cp", secret, "own:/x"],
+                  ["guest", "export", "-o", work / "out", "own"], ["guest", "import", "-i", secret], ["exec", "--env-file", secret, "own", "env"], ["apply", "-f", secret], ["validate", "-f", secret], ["delete", "-f", secret], ["convert", "-f", secret]):
         out = broker(ALICE, "--tenant", broker.a, *words)
-        assert out.rc == 125 and "topsecret" not in out.out + out.err, out
-        assert re.search("root would open for you|are not known to root|is not known to root", out.err), out
+        assert out.rc == 125 and "topsecret" not in out.out + out.err and "permission denied" in out.err.lower(), out
+        answer = broker.ask(ALICE, broker.a, *map(str, words))
+        assert answer["code"] != 0 and ("root would open for you" in answer["error"] or words[0] == "cp"), (words, answer)
+    for words in ([*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "--cidfile", work / "id", "base", "true"]):
+        broker(ALICE, "--tenant", broker.a, *words).fails("root would open for you", rc=125)
     assert not (work / "out").exists()
+
+
+@pytest.fixture
+def own():
+    """A directory of the caller's, that root's vrun would not know by its relative names."""
+    top = Path(subprocess.run(["mktemp", "-d", "/tmp/vrun-own-XXXXXX"], capture_output=True, text=True, check=True).stdout.strip())
+    os.chown(top, ALICE[1], ALICE[2])
+    yield top
+    subprocess.run(["rm", "-rf", top], check=True)
+
+
+def _written(path, text, mode=0o600):
+    path.write_text(text)
+    path.chmod(mode)
+    os.chown(path, ALICE[1], ALICE[2])
+    return path
+
+
+def files_and_variables_of_the_caller_come_with_the_call(broker, own):
+    _written(own / "env", "A=from file\nFROM_ME\n")
+    _written(own / "labels", "tier=front\n")
+    out = broker(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "--env-file", "env", "-e", "MINE", "-e", "MISSING", "-e", "HOME", "base", "env", cwd=own,
+                 env={"FROM_ME": "passed on", "MINE": "two\nlines", "SECRET": "stays", "HOME": "/own"}).ok().out
+    assert "A=from file\n" in out and "FROM_ME=passed on\n" in out and "MINE=two\nlines\n" in out and "HOME=/own\n" in out
+    assert "MISSING" not in out and "SECRET" not in out and "VRUN_" not in out
+    broker(ALICE, "--tenant", broker.a, "run", "-d", "--name", "web", *NONE, "--label-file", "./labels", "base", "sleep", "1000", cwd=own).ok()
+    assert "web" in broker(ALICE, "--tenant", broker.a, "ps", "--filter", "label=tier=front").ok().out
+    assert "X=5\n" in broker(ALICE, "--tenant", broker.a, "exec", "-e", "X", "web", "env", cwd=own, env={"X": "5"}).ok().out
+    assert "A=from file\n" in broker(ALICE, "--tenant", broker.a, "exec", "--env-file", own / "env", "web", "env").ok().out
+
+
+def archives_are_the_callers_own_files(broker, own):
+    broker(ALICE, "--tenant", broker.a, "save", "-o", "base.tar", "base", cwd=own).ok()
+    assert (own / "base.tar").stat().st_uid == ALICE[1] and (own / "base.tar").stat().st_size > 1000
+    broker(ALICE, "--tenant", broker.a, "load", "-i", "base.tar", cwd=own).ok()
+    broker(ALICE, "--tenant", broker.a, "create", "--name", "web", *NONE, "base").ok()
+    broker(ALICE, "--tenant", broker.a, "export", "-o", "web.tar", "web", cwd=own).ok()
+    broker(ALICE, "--tenant", broker.a, "import", "web.tar", "again", cwd=own).ok()
+    assert "again" in broker(ALICE, "--tenant", broker.a, "images").ok().out
+    # What failed leaves no half archive.
+    broker(ALICE, "--tenant", broker.a, "save", "-o", "none.tar", "nothing-such", cwd=own).fails(rc=125)
+    assert not (own / "none.tar").exists()
+    for target in ("/etc/none.tar", "/none.tar"):
+        assert "permission denied" in broker(ALICE, "--tenant", broker.a, "save", "-o", target, "base").fails(rc=125).err.lower()
+
+
+def cp_takes_and_makes_files_of_the_caller(broker, own):
+    a = lambda *w, **k: broker(ALICE, "--tenant", broker.a, *w, cwd=own, **k)
+    a("run", "-d", "--name", "web", *NONE, "base", "sh", "-c", "mkdir -p /src/sub; echo deep >/src/sub/f; echo one >/one; ln -s /etc/passwd /src/link; sleep 1000").ok()
+    runtime.wait_for(lambda: "link" in a("exec", "web", "ls", "/src").out, "it is made")
+    a("cp", "web:/one", "here").ok()
+    a("cp", "web:/one", ".").ok()
+    assert (own / "here").read_text() == (own / "one").read_text() == "one\n" and (own / "one").stat().st_uid == ALICE[1]
+    a("cp", "web:/src", "new").ok()
+    a("cp", "web:/src", ".").ok()
+    (own / "flat").mkdir()
+    os.chown(own / "flat", ALICE[1], ALICE[2])
+    a("cp", "web:/src/.", "flat").ok()
+    assert {(own / d / "sub/f").read_text() for d in ("new", "src", "flat")} == {"deep\n"}
+    assert os.readlink(own / "new/link") == "/etc/passwd"
+    a("cp", "web:/src", "here").fails(rc=125)  # a file is in its place
+    a("cp", "web:/one", "nothing/").fails(rc=125)
+    assert not (own / "nothing").exists()
+    _written(own / "mine", "mine\n")
+    a("cp", "mine", "web:/etc/").ok()
+    a("cp", "mine", "web:/renamed").ok()
+    a("cp", own / "src", "web:/copied").ok()
+    a("cp", "src/.", "web:/tmp").ok()
+    out = a("exec", "web", "sh", "-c", "cat /etc/mine /renamed /copied/sub/f /tmp/sub/f; stat -c %u /etc/mine /copied/sub/f").ok().out
+    assert out == "mine\nmine\ndeep\ndeep\n0\n0\n"
+    assert "permission denied" in a("cp", "/etc/shadow", "web:/x").fails().err.lower()
+    assert "permission denied" in a("cp", "web:/one", "/etc/vrun-was-here").fails().err.lower()
+    a("cp", "web:/nothing", "new").fails(rc=125)
+
+
+def manifests_are_read_by_the_caller(broker, own):
+    a = lambda *w, **k: broker(ALICE, "--tenant", broker.a, *w, cwd=own, **k)
+    _written(own / "key", "hush")
+    shop = ("apiVersion: vrun/v1\nkind: Config\nname: key\nfiles: {key: key}\n---\napiVersion: vrun/v1\nkind: Guest\nname: web\nimage: base\n"
+            "network: none\ncommand: [sh, -c, 'cat /run/configs/key/key; sleep 1000']\nconfigs: [{name: key}]\n")
+    _written(own / "shop.yaml", shop)
+    a("validate", "-f", "shop.yaml").ok()
+    a("apply", "-f", "shop.yaml").ok()
+    assert a("exec", "web", "cat", "/run/configs/key/key").ok().out == "hush"
+    assert a("diff", "-f", "shop.yaml").rc == 0
+    out = a("apply", "-f", "-", "--manifest", "shop", input=shop.replace("sleep 1000", "sleep 2000")).ok().out
+    assert "web" in out
+    a("delete", "-f", "shop.yaml").ok()
+    assert not a("ps", "-aq").ok().out
+    # What its flags may not, neither may its manifests.
+    _written(own / "net.yaml", "apiVersion: vrun/v1\nkind: Network\nname: dns\nsubnets: [8.8.8.0/24]\n")
+    a("apply", "-f", "net.yaml").fails("chosen by vrun or root", rc=125)
+    _written(own / "steal.yaml", "apiVersion: vrun/v1\nkind: Secret\nname: s\nfiles: {key: /etc/shadow}\n")
+    assert "permission denied" in a("apply", "-f", "steal.yaml").fails(rc=125).err.lower()
+
+
+def only_a_sealed_memory_file_is_taken_for_files(broker, own):
+    """A descriptor of another kind cannot block, change or reach anything: it is refused before vrun starts."""
+    script = r"""
+import array, json, os, socket, sys
+import fcntl
+def sealed(data, seals=0xE):
+    fd = os.memfd_create("x", os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    fcntl.fcntl(fd, 1033, seals)
+    return fd
+os.mkfifo("fifo")
+record = lambda *texts: b"f" + b"".join(len(t).to_bytes(4, "little") + t for t in texts)
+kinds = {"fifo": os.open("fifo", os.O_RDWR), "directory": os.open("/", os.O_RDONLY), "path": os.open("/etc/passwd", os.O_PATH), "file": os.open("/etc/passwd", os.O_RDONLY),
+         "mem": os.open("/proc/self/mem", os.O_RDWR), "zero": os.open("/dev/zero", os.O_RDONLY), "socket": socket.socketpair()[0].fileno(),
+         "open memfd": sealed(record(b"/e", b"/e", b"A=1"), 0x2), "cut": sealed(record(b"/e", b"/e", b"A=1")[:-2]), "unknown": sealed(b"zzzz"),
+         "large": sealed(b"\0" * (21 << 20)), "lying": sealed(b"f\xff\xff\xff\xff")}
+for name, fd in kinds.items():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(sys.argv[1])
+    s.settimeout(20)
+    words = json.dumps({"version": 1, "tenant": sys.argv[2], "words": ["run", "--rm", "--network", "none", "--env-file", "/e", "base", "env"]})
+    s.sendmsg([words.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2, fd]))])
+    print(json.dumps([name, json.loads(s.recv(1 << 17))]))
+"""
+    bare = ["setpriv", "--reuid", str(ALICE[1]), "--regid", str(ALICE[2]), "--clear-groups", "/usr/bin/python3", "-c", script, broker.path, broker.a]
+    done = subprocess.run(bare, capture_output=True, text=True, timeout=60, cwd=own, stdin=subprocess.DEVNULL)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(answers) == 12 and all(answer["code"] == 125 and answer["error"] for _, answer in answers), (answers, done.stderr)
+    broker(ALICE, "--tenant", broker.a, "ps").ok()
 
 
 def allowed_mounts_are_opened_with_the_callers_rights(broker):

@@ -23,7 +23,7 @@ def vrun(work):
         for name in names:
             it("tenant", "rm", "--force", name).ok()
             assert not _group_dirs(name)
-        left = {p.name for p in (it.data / "tenants").glob("*")} - {"ids.json", "lock", "audit.log"}
+        left = {p.name for p in (it.data / "tenants").glob("*")} - {"ids.json", "lock", "audit.log", "default"}
         assert not left and not [*(it.run_dir / "tenants").glob("*")]
 
 

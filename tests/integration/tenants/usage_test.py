@@ -1,7 +1,11 @@
 """What tenants have used: right after restarts, kill -9 and removal, and as Prometheus reads it."""
+import contextlib
 import json
 import os
 import re
+import shutil
+import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -147,7 +151,6 @@ def periods_and_forms(vrun, acme):
     assert {line.count(",") for line in lines} == {11}, lines
     for flags in (["--from", "yesterday"], ["--to", "2026-13-01"], ["--from", "2026-02-01", "--to", "2026-01-01"], ["-o", "xml"]):
         vrun("tenant", "usage", acme, *flags).fails(rc=125)
-    vrun("tenant", "usage", "default").fails("keeps no accounts", rc=125)
     vrun("tenant", "usage", acme + "x").fails("did you mean", rc=125)
 
 
@@ -172,3 +175,93 @@ def metrics_are_text_for_prometheus(vrun, acme):
     if host.has("memory controller"):
         assert seen["vrun_tenant_processes"][acme] == 2 and seen["vrun_tenant_memory_bytes"][acme] > 0
     assert acme in vrun("tenant", "top", acme).ok().out
+
+
+def guests_of_the_default_tenant_are_accounted_for_too(vrun, acme):
+    vrun("run", "--rm", "--name", "roots", *NONE, "base", "sh", "-c", "head -c 5m /dev/zero >/f").ok()
+    usage = _usage(vrun, "default")
+    assert [g["name"] for g in usage["guests"]] == ["roots"] and usage["total"]["starts"] == 1
+    assert _show(vrun, "default")["name"] == "default" and "default" in vrun("tenant", "ls", "-q").ok().out.split()
+
+
+# ---- metrics --listen ----
+
+class Scraped:
+    def __init__(self, vrun, where):
+        self.server = subprocess.Popen([vrun.program, "metrics", "--listen", where], env=vrun.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.where = self.server.stdout.readline().strip().removeprefix("listening on ")
+
+    def connect(self):
+        kind, target = (socket.AF_UNIX, self.where[5:]) if self.where.startswith("unix:") else (socket.AF_INET, ("127.0.0.1", int(self.where.rsplit(":", 1)[1])))
+        it = socket.socket(kind, socket.SOCK_STREAM)
+        it.settimeout(20)
+        it.connect(target)
+        return it
+
+    def raw(self, request):
+        with self.connect() as it:
+            it.sendall(request)
+            parts = []
+            with contextlib.suppress(ConnectionError):
+                while part := it.recv(65536):
+                    parts.append(part)
+        return b"".join(parts)
+
+    def get(self, path="/metrics", method="GET"):
+        head, _, body = self.raw(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).partition(b"\r\n\r\n")
+        return head.decode(), body.decode()
+
+    def end(self):
+        self.server.terminate()
+        code = self.server.wait(20)
+        self.server.stdout.close()
+        return code
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def scraped(vrun, work, request):
+    it = Scraped(vrun, "127.0.0.1:0" if request.param == "tcp" else f"unix:{work}/metrics.sock")
+    yield it
+    assert it.end() == 0
+    assert not (work / "metrics.sock").exists()
+
+
+def metrics_are_served_to_a_scraper(vrun, acme, scraped):
+    vrun("tenant", "create", acme, "--max-guests", "5").ok()
+    head, body = scraped.get()
+    assert head.startswith("HTTP/1.1 200 OK") and "text/plain; version=0.0.4" in head and f"Content-Length: {len(body)}" in head
+    assert f'vrun_tenant_guests{{tenant="{acme}"}} 0' in body
+    _detached(vrun, acme, "sleep 1000")
+    assert f'vrun_tenant_guests_running{{tenant="{acme}"}} 1' in scraped.get("/metrics?x=1")[1]
+    head, body = scraped.get(method="HEAD")
+    assert head.startswith("HTTP/1.1 200") and not body
+
+
+def whatever_is_sent_it_goes_on(scraped):
+    for request, status in ((b"\r\n\r\n", b"400"), (b"hello\r\n\r\n", b"400"), (b"GET /metrics\r\n\r\n", b"400"), (b"GET  /metrics HTTP/1.1\r\n\r\n", b"400"),
+                            (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"), (b"GET / HTTP/1.1\r\n\r\n", b"404"), (b"GET /../metrics HTTP/1.1\r\n\r\n", b"404"),
+                            (b"\x00\xff" * 300 + b"\r\n\r\n", b"400"), (b"GET /" + b"a" * 7000 + b" HTTP/1.1\r\n\r\n", b"404")):
+        assert scraped.raw(request).split(b" ")[1] == status, request[:40]
+    assert scraped.raw(b"GET /metrics HTTP/1.1\r\nX: " + b"a" * 9000).split(b" ")[1] == b"431"
+    silent = [scraped.connect() for _ in range(32)]  # as many as it takes
+    for it in silent[:16]:
+        it.sendall(b"GET /met")
+    start = time.monotonic()
+    assert scraped.get()[0].startswith("HTTP/1.1 200"), "those who say nothing are let go"
+    assert time.monotonic() - start < 15
+    for it in silent:
+        it.close()
+
+
+def metrics_are_for_this_host_alone(vrun):
+    for where in ("0.0.0.0:9", "192.0.2.1:9", "[::]:9", ":9", "9", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", "unix:relative", "unix:" + "/x" * 60, "example.org:9"):
+        vrun("metrics", "--listen", where).fails("not an address of this host alone", rc=125)
+
+
+def promtool_finds_nothing_to_complain_about(vrun, acme):
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool of Debian's prometheus is not installed")
+    vrun("tenant", "create", acme, "--memory", "64M").ok()
+    _run(vrun, acme, "true").ok()
+    done = subprocess.run(["promtool", "check", "metrics"], input=vrun("metrics").ok().out, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done

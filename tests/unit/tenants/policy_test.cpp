@@ -107,6 +107,48 @@ TEST(PolicyTest, what_the_hint_says_makes_it_pass) {
               IsEmpty());
 }
 
+std::vector<std::string> refused_ports(const Policy& policy, Wishes::Port port) {
+  Wishes wishes;
+  wishes.ports = {std::move(port)};
+  std::vector<std::string> flags;
+  for (const Refusal& one : constrain(policy, wishes))
+    flags.push_back(one.rule + " " + one.flag);
+  return flags;
+}
+
+TEST(PolicyTest, ports_below_1024_need_leave) {
+  EXPECT_THAT(refused_ports({}, {1024, 60000, ""}), IsEmpty());
+  EXPECT_THAT(refused_ports({}, {0, 1, ""}), IsEmpty());
+  EXPECT_THAT(refused_ports({}, {80, 1, ""}), ElementsAre("ports --allow-port 80"));
+  EXPECT_THAT(refused_ports({}, {1023, 2, ""}), ElementsAre("ports --allow-port 1023"));
+  const Policy some = with({{"allow-port", "80"}, {"allow-port", "90-100"}});
+  EXPECT_THAT(refused_ports(some, {80, 1, ""}), IsEmpty());
+  EXPECT_THAT(refused_ports(some, {90, 11, ""}), IsEmpty());
+  EXPECT_THAT(refused_ports(some, {90, 12, ""}), ElementsAre("ports --allow-port 101"));
+}
+
+TEST(PolicyTest, addresses_to_publish_on_may_be_named) {
+  const Policy policy = with({{"only-address", "192.0.2.1"}, {"only-address", "FD00:0::1"}});
+  EXPECT_THAT(refused_ports(policy, {8080, 1, "192.0.2.1"}), IsEmpty());
+  EXPECT_THAT(refused_ports(policy, {8080, 1, "fd00::1"}), IsEmpty());
+  EXPECT_THAT(refused_ports(policy, {8080, 1, ""}), ElementsAre("addresses --only-address none"));
+  EXPECT_THAT(refused_ports(policy, {8080, 1, "127.0.0.1"}),
+              ElementsAre("addresses --only-address 127.0.0.1"));
+}
+
+TEST(PolicyTest, what_is_no_port_or_address_is_said) {
+  for (const char* text : {"0", "1024", "80-1024", "90-80", "http", "80-", "-80"}) {
+    Policy policy;
+    json::Faults faults("x");
+    read_policy(std::vector<FlagText>{{"allow-port", text}}, policy, faults);
+    EXPECT_FALSE(faults.empty()) << text;
+  }
+  Policy policy;
+  json::Faults faults("x");
+  read_policy(std::vector<FlagText>{{"only-address", "host"}}, policy, faults);
+  EXPECT_FALSE(faults.empty());
+}
+
 TEST(PolicyTest, a_path_is_below_a_whole_component_only) {
   const Policy policy = with({{"allow-mount", "/srv/a"}});
   for (const char* good : {"/srv/a", "/srv/a/b", "/own"}) {

@@ -139,6 +139,7 @@ engine::RunRequest to_request(const Arguments& arguments) {
   set_rights(arguments, request);
   set_more(arguments, request);
   request.isolation = arguments.text("isolation");
+  request.view = arguments.text("view");
   request.pull = arguments.text("pull");
   request.platform = arguments.text("platform");
   return request;

@@ -100,6 +100,9 @@ inline constexpr std::array kRun{
     Flag{"cgroupns", "", Kind::kText, "private|host", "host: sees the host's groups"},
     Flag{"isolation", "", Kind::kText, "KIND", "container; vm comes with a later version",
          "container"},
+    Flag{"view", "", Kind::kText, "limits|host",
+         "what /proc, sysinfo(2) and the number of processors show: the guest's limits (system "
+         "guests do) or the host's"},
     Flag{"pull", "", Kind::kText, "WHEN", "missing, always, never: when to fetch the image"},
     Flag{"platform", "", Kind::kText, "OS/ARCH", "which of an image's platforms"},
     Flag{"quiet", "q", Kind::kSwitch, "", "no progress while the image is fetched"},

@@ -58,6 +58,7 @@ constexpr auto json_fields(const RunRequest*) {
       field("stopSignal", &R::stop_signal), field("stopTimeout", &R::stop_timeout),
       field("health", &R::health), field("init", &R::init), field("labels", &R::labels),
       field("logOpts", &R::log_opts), field("isolation", &R::isolation, {.always = true}),
+      field("view", &R::view),
       field("pull", &R::pull), field("platform", &R::platform),
       field("publishAll", &R::publish_all), field("quiet", &R::quiet),
       field("sigProxy", &R::sig_proxy, {.always = true}), field("expose", &R::expose),

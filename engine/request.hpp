@@ -66,6 +66,7 @@ struct RunRequest {
 
   // Where it comes from.
   std::string isolation = "container";
+  std::string view;  // limits, host; empty: limits for system guests
   std::string pull, platform;
 
   // Docker's and Podman's further flags.

@@ -60,9 +60,10 @@ Result<void> keep_ptrace_alone() {
 
 Result<Fd> make_file_system(const Fd& fuse) {
   const std::vector<std::pair<std::string, std::string>> options{
-      {"source", "vrun-view"}, {"fd", std::to_string(fuse.get())},
-      {"rootmode", "40555"},   {"user_id", "0"},
-      {"group_id", "0"},       {"allow_other", ""}};
+      {"source", "vrun-view"},    {"fd", std::to_string(fuse.get())},
+      {"rootmode", "40555"},      {"user_id", "0"},
+      {"group_id", "0"},          {"allow_other", ""},
+      {"default_permissions", ""}};  // asks for the attributes at each open, see fuse.cpp
   return sys::make_mount(
       "fuse", options,
       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);

@@ -7,23 +7,30 @@
 #include <linux/fuse.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace vrun::view {
 namespace {
 
-constexpr std::uint64_t kForEver = 3600;  // seconds: names and owners never change
-constexpr std::size_t kMostOpen = 256;    // a guest may open any number; older ones are made again
+constexpr std::uint64_t kForEver = 3600;  // seconds: names never change
+// sendfile(2) and splice(2) go through the page cache whatever a file's flags say, and end at the
+// size that was told last; a short read corrects it downwards. So every open is told a size above
+// what there can be: whole pages, as of files in sysfs, which programs know not to believe.
+constexpr std::uint64_t kPage = 4096;
+constexpr std::size_t kMostOpen = 256;  // a guest may open any number; older ones are made again
 constexpr std::uint64_t kFirstFile = FUSE_ROOT_ID + 1;
 
 bool is_file(std::uint64_t node) {
   return node >= kFirstFile && node < kFirstFile + kFiles.size();
 }
 
-fuse_attr attributes(std::uint64_t node, Uid uid, Gid gid) {
+fuse_attr attributes(std::uint64_t node, Uid uid, Gid gid, std::uint64_t size) {
   fuse_attr attr{};
   attr.ino = node;
   attr.mode = is_file(node) ? S_IFREG | 0444 : S_IFDIR | 0555;
+  attr.size = size;
+  attr.mtime = attr.ctime = attr.atime = static_cast<std::uint64_t>(::time(nullptr));
   attr.nlink = 1;
   attr.uid = uid.value;
   attr.gid = gid.value;
@@ -51,6 +58,15 @@ void FuseServer::answer(std::uint64_t unique, int error, const void* bytes,
   if (::writev(shared_.fuse, parts, count > 0 ? 2 : 1) < 0) return;
 }
 
+std::uint64_t FuseServer::size_of(std::uint64_t node) const {
+  if (!is_file(node)) return 0;
+  const File file = kFiles[node - kFirstFile].file;
+  const bool grows = file == File::kStat || file == File::kCpuinfo;  // with the processors
+  constexpr std::uint64_t kRoom = 512;
+  const std::uint64_t bytes = grows ? render_(file).size() + kRoom : 0;
+  return (bytes / kPage + 1) * kPage;
+}
+
 void FuseServer::lookup(std::uint64_t unique, std::uint64_t parent, const char* name,
                         std::size_t room) const {
   const std::string_view wanted(name, ::strnlen(name, room));
@@ -58,8 +74,8 @@ void FuseServer::lookup(std::uint64_t unique, std::uint64_t parent, const char* 
     if (parent != FUSE_ROOT_ID || wanted != kFiles[i].name) continue;
     fuse_entry_out entry{};
     entry.nodeid = kFirstFile + i;
-    entry.entry_valid = entry.attr_valid = kForEver;
-    entry.attr = attributes(entry.nodeid, uid_, gid_);
+    entry.entry_valid = kForEver;
+    entry.attr = attributes(entry.nodeid, uid_, gid_, size_of(entry.nodeid));
     return answer(unique, 0, &entry, sizeof entry);
   }
   answer(unique, ENOENT, nullptr, 0);
@@ -93,8 +109,7 @@ void FuseServer::dispatch(const void* header, const char* body, std::size_t coun
       return lookup(in.unique, in.nodeid, body, count);
     case FUSE_GETATTR: {
       fuse_attr_out out{};
-      out.attr_valid = kForEver;
-      out.attr = attributes(in.nodeid, uid_, gid_);
+      out.attr = attributes(in.nodeid, uid_, gid_, size_of(in.nodeid));
       return answer(in.unique, 0, &out, sizeof out);
     }
     case FUSE_OPEN: {

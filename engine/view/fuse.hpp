@@ -30,6 +30,7 @@ class FuseServer {
  private:
   void answer(std::uint64_t unique, int error, const void* bytes, std::size_t count) const;
   void dispatch(const void* header, const char* body, std::size_t count);
+  std::uint64_t size_of(std::uint64_t node) const;
   void lookup(std::uint64_t unique, std::uint64_t parent, const char* name, std::size_t room) const;
   void read(std::uint64_t unique, std::uint64_t node, std::uint64_t handle, std::uint64_t offset,
             std::uint32_t size);

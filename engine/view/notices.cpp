@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -60,10 +61,12 @@ bool Notices::is_valid(int listener) const {
 
 Notices::Answer Notices::write(int listener, std::uint64_t at, const void* bytes,
                                std::size_t count) const {
-  const Result<Fd> memory = sys::open(
-      At::cwd(), host_.proc + "/" + std::to_string(shared_.notice.pid) + "/mem", O_WRONLY);
-  if (!memory || !is_valid(listener)) return {};
-  const ssize_t n = ::pwrite(memory->get(), bytes, count, static_cast<off_t>(at));
+  if (!is_valid(listener)) return {};
+  const iovec from{const_cast<void*>(bytes), count};
+  const iovec to{reinterpret_cast<void*>(at), count};
+  const ssize_t n =
+      ::process_vm_writev(static_cast<pid_t>(shared_.notice.pid), &from, 1, &to, 1, 0);
+  if (n < 0 && errno != EFAULT) return {};
   if (n != static_cast<ssize_t>(count)) return {false, EFAULT, 0};
   return {false, 0, 0};
 }

@@ -1,8 +1,9 @@
 // sysinfo(2) and sched_getaffinity(2) of the guest, by seccomp notifications (seccomp_unotify(2)).
 //
-// A call that cannot be answered truly goes on in the kernel: it is no fence, only a view. An
-// answer is written through /proc/PID/mem that was opened before the notification was found to be
-// valid, so it can reach no other process.
+// A call that cannot be answered truly goes on in the kernel: it is no fence, only a view. An answer
+// is written by process_vm_writev(2) after the notification was found to be valid: its sender waits,
+// and our only capability ends at the guest's user namespace, so no process outside can be reached.
+// (/proc/PID/mem belongs to the process's own user: opening it would need one capability more.)
 #pragma once
 
 #include <functional>

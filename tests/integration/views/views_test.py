@@ -35,10 +35,10 @@ def vrun(work):
         yield it
 
 
-@pytest.fixture(scope="session")
-def sysinfo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sysinfo")
-    folder.chmod(0o755)
+@pytest.fixture
+def sysinfo(vrun):
+    folder = vrun.data.parent / "sysinfo"  # on a file system with id-mapped mounts
+    folder.mkdir(mode=0o755)
     (folder / "it.c").write_text(SYSINFO)
     subprocess.run(["cc", "-D_GNU_SOURCE", "-static", "-O1", "-o", folder / "it", folder / "it.c"], check=True)
     return folder

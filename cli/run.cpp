@@ -148,6 +148,7 @@ engine::RunRequest to_request(const Arguments& arguments) {
   set_more(arguments, request);
   request.isolation = arguments.text("isolation");
   if (arguments.on("system")) request.isolation = "system";
+  request.view = arguments.text("view");
   request.pull = arguments.text("pull");
   request.platform = arguments.text("platform");
   return request;

@@ -104,6 +104,9 @@ inline constexpr std::array kRun{
     Flag{"isolation", "", Kind::kText, "KIND", "container, or system: --system", "container"},
     Flag{"system", "", Kind::kSwitch, "",
          "a whole distribution: its init is process 1 and has a terminal and its own cgroup"},
+    Flag{"view", "", Kind::kText, "limits|host",
+         "what /proc, sysinfo(2) and the number of processors show: the guest's limits (system "
+         "guests do) or the host's"},
     Flag{"pull", "", Kind::kText, "WHEN", "missing, always, never: when to fetch the image"},
     Flag{"platform", "", Kind::kText, "OS/ARCH", "which of an image's platforms"},
     Flag{"quiet", "q", Kind::kSwitch, "", "no progress while the image is fetched"},

@@ -58,14 +58,15 @@ constexpr auto json_fields(const RunRequest*) {
       field("stopSignal", &R::stop_signal), field("stopTimeout", &R::stop_timeout),
       field("startAfter", &R::start_after), field("health", &R::health), field("init", &R::init),
       field("labels", &R::labels), field("logOpts", &R::log_opts),
-      field("isolation", &R::isolation, {.always = true}), field("pull", &R::pull),
-      field("platform", &R::platform), field("publishAll", &R::publish_all),
-      field("quiet", &R::quiet), field("sigProxy", &R::sig_proxy, {.always = true}),
-      field("expose", &R::expose), field("annotations", &R::annotations),
-      field("labelFiles", &R::label_files), field("macAddress", &R::mac_address),
-      field("domainname", &R::domainname), field("cidfile", &R::cidfile),
-      field("logDriver", &R::log_driver), field("oomScoreAdj", &R::oom_score_adj),
-      field("cpuQuota", &R::cpu_quota), field("cpuPeriod", &R::cpu_period));
+      field("isolation", &R::isolation, {.always = true}), field("view", &R::view),
+      field("pull", &R::pull), field("platform", &R::platform),
+      field("publishAll", &R::publish_all), field("quiet", &R::quiet),
+      field("sigProxy", &R::sig_proxy, {.always = true}), field("expose", &R::expose),
+      field("annotations", &R::annotations), field("labelFiles", &R::label_files),
+      field("macAddress", &R::mac_address), field("domainname", &R::domainname),
+      field("cidfile", &R::cidfile), field("logDriver", &R::log_driver),
+      field("oomScoreAdj", &R::oom_score_adj), field("cpuQuota", &R::cpu_quota),
+      field("cpuPeriod", &R::cpu_period));
 }
 
 constexpr auto json_fields(const LastExit*) {

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_network.hpp"
+#include "engine/guest_view.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
 #include "engine/system_guest.hpp"
@@ -309,6 +310,7 @@ Result<void> check_request(const RunRequest& request) {
         .hint("such as 64m");
   }
   TRY(check_rights(request));
+  TRY(check_view(request));
   for (const std::string& label : request.labels) {
     if (label.empty() || label[0] == '=') {
       return Error(Code::kInvalid, "--label " + quote(label) + ": not NAME=VALUE");

@@ -18,6 +18,7 @@
 #include "engine/guest_files.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/guest_view.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/joined_guest.hpp"
 #include "engine/policies.hpp"
@@ -91,6 +92,8 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, inside.request, facts));
   making.pins = TRY(fit_to_tenant(guests, record.request, making.spec));
+  if (has_view(record.request, host))
+    TRY(add_view(making.spec, guests.places().states(guests.tenant()) + "/" + record.id));
   if (facts.terminal) {
     if (request.client) making.spec.process->console_size = size_of_terminal();
     return making;
@@ -125,7 +128,8 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
   options.before_start = [&](Pid pid) -> Result<void> {
     const bool own = has_own_network(record.request) && !guests.host().nested();
     if (own) running.netns = TRY(netns_of(guests, pid));
-    return attach_network(guests, record, pid);
+    TRY(attach_network(guests, record, pid));
+    return start_view(guests, record, making.spec, pid);
   };
   Result<int> run = runtime::run(guests.context(), options);
   if (!run) return in_flag_words(std::move(run).error(), making.spec, record);

@@ -67,6 +67,7 @@ struct RunRequest {
 
   // Where it comes from.
   std::string isolation = "container";  // or "system": system_guest.hpp
+  std::string view;                     // limits, host; empty: limits for system guests
   std::string pull, platform;
 
   // Docker's and Podman's further flags.

@@ -18,6 +18,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
+#include "engine/guest_view.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/joined_guest.hpp"
 #include "engine/monitor/protocol.hpp"
@@ -131,6 +132,8 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   facts.files_dir = fs::join(guest.path(), "files");
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
   const std::vector<Fd> pins = TRY(fit_to_tenant(guests, record.request, spec));
+  if (has_view(record.request, host))
+    TRY(add_view(spec, places.states(guests.tenant()) + "/" + record.id));
   if (!record.request.interactive.value_or(true)) TRY(close_stdin());
 
   runtime::RunOptions options;
@@ -140,9 +143,10 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   options.create.overlay_root = &root;
   options.ends_by_user = true;
   options.keep = guests.tenant() != kDefaultTenant;  // its counters are read first
-  options.before_start = [&](Pid pid) {
+  options.before_start = [&](Pid pid) -> Result<void> {
     note_usage_start(guests, record);
-    return attach_network(guests, record, pid);
+    TRY(attach_network(guests, record, pid));
+    return start_view(guests, record, spec, pid);
   };
   options.at_end = [&](const sys::Exit& exit, Pid pid) {
     explain_direct_end(guests, record, exit, pid);
@@ -281,6 +285,8 @@ Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) 
   facts.account = TRY(planned_account(prepared.image.config, record.request, places));
   oci::Spec spec = TRY(build_spec(prepared.image.config, record.request, facts));
   const std::vector<Fd> pins = TRY(fit_to_tenant(guests, record.request, spec));
+  if (has_view(record.request, host))
+    TRY(add_view(spec, places.states(guests.tenant()) + "/" + record.id));
 
   std::string text = "guest " + record.name + "\n";
   text += "image " + prepared.image.name + " " + prepared.image.digest.str() + "\n";

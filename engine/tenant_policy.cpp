@@ -163,17 +163,18 @@ std::vector<oci::Mount> asked_of_host(const Policy& policy, const RunRequest& re
 // Before the host is asked whether there is such a path: whoever may not have it does not learn
 // that either. With all else that is refused, as far as it is known without the image.
 Result<void> check_paths(const Guests& guests, const Tenant& tenant, const RunRequest& request) {
-  const OwnMounts is_own(guests);
-  const tenants::HostFacts facts{is_own, usual_capabilities()};
+  const OwnMounts is_own(guests, request);
   const std::vector<oci::Mount> asked = asked_of_host(tenant.policy, request);
-  const std::vector<Refusal> refusals = constrain_mounts(tenant.policy, asked, facts);
+  const std::vector<Refusal> refusals =
+      constrain_mounts(tenant.policy, asked, {is_own, usual_capabilities(request, oci::Spec())});
   if (refusals.empty()) return {};
   oci::ImageConfig image;
   image.cmd = {"unknown"};
   Result<oci::Spec> spec = build_spec(image, request, GuestFacts());
   if (!spec) return verdict(tenant, refusals);
   spec->mounts.insert(spec->mounts.end(), asked.begin(), asked.end());
-  return verdict(tenant, constrain(tenant.policy, *spec, facts));
+  return verdict(tenant,
+                 constrain(tenant.policy, *spec, {is_own, usual_capabilities(request, *spec)}));
 }
 
 // What is no port is said by who opens it.

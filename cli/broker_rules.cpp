@@ -69,8 +69,8 @@ constexpr std::array<std::string_view, 57> kAllowed{"attach",
                                                     "volume create",
                                                     "volume ls",
                                                     "wait"};
-constexpr std::array<std::string_view, 5> kAllowedToo{"volume inspect", "volume prune", "volume rm",
-                                                      "tenant usage", "tenant top"};
+constexpr std::array<std::string_view, 6> kAllowedToo{"volume inspect", "volume prune", "volume rm",
+                                                      "tenant usage",   "tenant top",   "cron ls"};
 
 // Flags that name files of the host.
 constexpr std::array<std::string_view, 9> kFileFlags{"env-file", "output",     "input",

@@ -15,6 +15,7 @@
 #include "cli/help.hpp"
 #include "cli/run.hpp"
 #include "cli/tenant_flag.hpp"
+#include "cli/verb_cron.hpp"
 #include "cli/verb_apply.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
@@ -101,6 +102,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_network_verb(name)) return everyday_network(name, call);
   if (is_volume_verb(name)) return everyday_volume(name, call);
   if (is_tenant_verb(name)) return everyday_tenant(name, call);
+  if (name == "cron ls") return everyday_cron_list(call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_manifest_verb(name)) return everyday_manifest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/help.hpp"
+#include "cli/verbs_cron.hpp"
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_manifest.hpp"
@@ -44,8 +45,9 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
-                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs);
+constexpr auto kVerbs =
+    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
+           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kCronVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -131,6 +133,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kExec;
     case EverydayFlags::kEvents:
       return kEvents;
+    case EverydayFlags::kWait:
+      return kWait;
     case EverydayFlags::kFormat:
       return kFormat;
     case EverydayFlags::kStats:

@@ -22,7 +22,9 @@ constexpr auto json_fields(const HealthRequest*) {
       field("cmd", &HealthRequest::cmd), field("interval", &HealthRequest::interval),
       field("timeout", &HealthRequest::timeout), field("startPeriod", &HealthRequest::start_period),
       field("retries", &HealthRequest::retries), field("onFailure", &HealthRequest::on_failure),
-      field("disabled", &HealthRequest::disabled));
+      field("disabled", &HealthRequest::disabled), field("exec", &HealthRequest::exec),
+      field("initialDelay", &HealthRequest::initial_delay),
+      field("successes", &HealthRequest::successes));
 }
 
 constexpr auto json_fields(const RunRequest*) {
@@ -56,16 +58,17 @@ constexpr auto json_fields(const RunRequest*) {
       field("userns", &R::userns), field("pid", &R::pid), field("ipc", &R::ipc),
       field("uts", &R::uts), field("cgroupns", &R::cgroupns), field("restart", &R::restart),
       field("stopSignal", &R::stop_signal), field("stopTimeout", &R::stop_timeout),
-      field("health", &R::health), field("init", &R::init), field("labels", &R::labels),
-      field("logOpts", &R::log_opts), field("isolation", &R::isolation, {.always = true}),
-      field("pull", &R::pull), field("platform", &R::platform),
-      field("publishAll", &R::publish_all), field("quiet", &R::quiet),
-      field("sigProxy", &R::sig_proxy, {.always = true}), field("expose", &R::expose),
-      field("annotations", &R::annotations), field("labelFiles", &R::label_files),
-      field("macAddress", &R::mac_address), field("domainname", &R::domainname),
-      field("cidfile", &R::cidfile), field("logDriver", &R::log_driver),
-      field("oomScoreAdj", &R::oom_score_adj), field("cpuQuota", &R::cpu_quota),
-      field("cpuPeriod", &R::cpu_period));
+      field("health", &R::health), field("readiness", &R::readiness), field("startup", &R::startup),
+      field("postStart", &R::post_start), field("preStop", &R::pre_stop), field("init", &R::init),
+      field("labels", &R::labels), field("logOpts", &R::log_opts),
+      field("isolation", &R::isolation, {.always = true}), field("pull", &R::pull),
+      field("platform", &R::platform), field("publishAll", &R::publish_all),
+      field("quiet", &R::quiet), field("sigProxy", &R::sig_proxy, {.always = true}),
+      field("expose", &R::expose), field("annotations", &R::annotations),
+      field("labelFiles", &R::label_files), field("macAddress", &R::mac_address),
+      field("domainname", &R::domainname), field("cidfile", &R::cidfile),
+      field("logDriver", &R::log_driver), field("oomScoreAdj", &R::oom_score_adj),
+      field("cpuQuota", &R::cpu_quota), field("cpuPeriod", &R::cpu_period));
 }
 
 constexpr auto json_fields(const LastExit*) {
@@ -115,6 +118,14 @@ std::string to_json(const GuestRecord& record) {
 
 Result<GuestRecord> parse_guest_record(std::string_view json, std::string_view name) {
   return json::read<GuestRecord>(json, name);
+}
+
+std::string to_json(const RunRequest& request) {
+  return json::write(request, json::Style::kTabs) + "\n";
+}
+
+Result<RunRequest> parse_request(std::string_view json, std::string_view name) {
+  return json::read<RunRequest>(json, name);
 }
 
 std::string make_guest_id() {

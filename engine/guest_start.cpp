@@ -164,7 +164,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   });
   Making making = TRY(prepare(guests, locked, call.place, request));
   call.log = TRY(log_limits(record.request));
-  call.health = TRY(health_rules(record.request, making.config));
+  call.probes = TRY(probe_rules(record.request, making.config));
   call.logs = TRY(sys::open_dir(locked.dir(), "logs"));
   record.desired = Desired::kRunning;
   record.last = {};
@@ -265,7 +265,7 @@ Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& re
   }
   const oci::ImageConfig config = TRY(read_image_config(locked.dir()));
   call.log = TRY(log_limits(record.request));
-  call.health = TRY(health_rules(record.request, config));
+  call.probes = TRY(probe_rules(record.request, config));
   call.logs = TRY(sys::open_dir(locked.dir(), "logs"));
   if (record.request.tty.value_or(false)) {
     call.console = TRY(take_console(call.place.dir));

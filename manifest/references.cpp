@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "manifest/schedule.hpp"
 #include "manifest/values.hpp"
 
 namespace vrun::manifest {
@@ -35,11 +36,19 @@ class References {
       check_runner(runner);
     for (const Object& object : objects_) {
       if (object.kind == "Group") check_network(object.tree, path_of(object));
+      if (object.kind == "CronJob") check_schedule(object);
     }
     check_circles();
   }
 
  private:
+  void check_schedule(const Object& object) {
+    const Node* schedule = object.tree.find("schedule");
+    if (schedule == nullptr || !schedule->is_scalar()) return;  // said by the reader
+    const auto parsed = parse_schedule(schedule->text);
+    if (!parsed) fault(*schedule, path_of(object) + ".schedule", parsed.error().text());
+  }
+
   void add_runners(const Object& object) {
     const std::string path = path_of(object);
     if (object.kind == "Guest" || object.kind == "Job") {

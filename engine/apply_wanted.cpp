@@ -142,7 +142,8 @@ class Maker {
     request.init = on_at(spec, "init");
     request.detach = true;
     request.stop_signal = text_at(spec, "stopSignal");
-    request.stop_timeout = text_at(spec, "stopTimeout");
+    const auto stop_ms = parse_milliseconds(text_at(spec, "stopTimeout"), 1000);
+    if (stop_ms) request.stop_timeout = std::to_string((*stop_ms + 999) / 1000);
     request.log_opts = pairs_at(spec, "logOptions");
     request.pull = text_at(spec, "pull");
     request.platform = text_at(spec, "platform");

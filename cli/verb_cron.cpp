@@ -9,6 +9,7 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
+#include "cli/verb_images.hpp"
 #include "engine/cron.hpp"
 
 namespace vrun::cli {

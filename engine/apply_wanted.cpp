@@ -218,16 +218,22 @@ class Maker {
     request.ip6 = text_at(spec, "ip6");
   }
 
+  // A number alone is seconds; flags want a unit.
+  static std::string time_at(const Value& probe, std::string_view key) {
+    const std::string text = text_at(probe, key);
+    return parse_u64(text) ? text + "s" : text;
+  }
+
   static HealthRequest health_of(const Value& probe) {
     HealthRequest health;
     if (probe.is_null()) return health;
     health.cmd = address_of(probe);
     health.exec = list_at(probe, "exec");
-    health.initial_delay = text_at(probe, "initialDelay");
+    health.initial_delay = time_at(probe, "initialDelay");
     health.successes = text_at(probe, "successes");
-    health.interval = text_at(probe, "interval");
-    health.timeout = text_at(probe, "timeout");
-    health.start_period = text_at(probe, "startPeriod");
+    health.interval = time_at(probe, "interval");
+    health.timeout = time_at(probe, "timeout");
+    health.start_period = time_at(probe, "startPeriod");
     health.retries = text_at(probe, "retries");
     const std::string action = text_at(probe, "action");
     if (action != "none") health.on_failure = action;

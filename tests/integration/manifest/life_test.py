@@ -157,7 +157,7 @@ def others_wait_for_readiness_and_probes_change_live(vrun):
     pid = vrun.state("db")["pid"]
     _apply(vrun, text.replace("/ready", "/other")).ok()
     vrun.wait_for("db", ready=False, pid=pid)
-    _apply(vrun, text.replace(READY, "")).ok()
+    _apply(vrun, _guest("db")).ok()
     _until(lambda: "probes" not in vrun.state("db"), "the probe is gone")
     assert vrun.state("db")["ready"] is True and vrun.state("db")["pid"] == pid
 

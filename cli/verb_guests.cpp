@@ -221,8 +221,8 @@ Result<void> wait_well(const Guests& guests, std::string_view name, bool ready) 
   constexpr int kLookAgainMs = 50;
   while (true) {
     const engine::Guest guest = TRY(guests.find(name));
-    const bool between =
-        guest.status == engine::GuestStatus::kRestarting || guest.status == engine::GuestStatus::kEnding;
+    const bool between = guest.status == engine::GuestStatus::kRestarting ||
+                         guest.status == engine::GuestStatus::kEnding;
     if (!guest.runs() && !between) {
       return Error(Code::kState, "guest " + quote(guest.record.name) +
                                      " does not run: " + guest.record.last.reason);

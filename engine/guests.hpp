@@ -47,8 +47,8 @@ const char* to_text(GuestStatus status);
 struct Guest {
   GuestRecord record;
   GuestStatus status = GuestStatus::kCreated;
-  Pid pid;             // outside; 0 when it does not run
-  std::string health;  // starting, healthy, unhealthy; empty: no health check
+  Pid pid;                         // outside; 0 when it does not run
+  std::string health;              // starting, healthy, unhealthy; empty: no health check
   std::vector<ProbeState> probes;  // those that its monitor carries out
   // Of a running guest: its postStart command and its startup and readiness probes are good.
   bool ready = true;

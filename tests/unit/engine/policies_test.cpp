@@ -70,13 +70,13 @@ TEST(Policies, health_is_the_images_unless_flags_say_more) {
   EXPECT_THAT(health_command(request, image), ElementsAre("/bin/sh", "-c", "curl x"));
   image.health_check->test = {"NONE"};
   EXPECT_THAT(health_command(request, image), IsEmpty());
-  request.health = {.cmd = "mine",
-                    .interval = "1s",
-                    .timeout = "2s",
-                    .start_period = "3s",
-                    .retries = "4",
-                    .on_failure = "restart",
-                    .disabled = false};
+  request.health.cmd = "mine";
+  request.health.interval = "1s";
+  request.health.timeout = "2s";
+  request.health.start_period = "3s";
+  request.health.retries = "4";
+  request.health.on_failure = "restart";
+  request.health.disabled = false;
   const auto rules = health_rules(request, image);
   ASSERT_TRUE(rules);
   EXPECT_EQ(rules->interval_ms, 1000);

@@ -21,6 +21,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "convert",
     "cp",
     "create",
+    "cron ls",
     "delete",
     "diff",
     "events",

@@ -18,6 +18,7 @@
 #include "cli/run.hpp"
 #include "cli/tenant_flag.hpp"
 #include "cli/verb_apply.hpp"
+#include "cli/verb_cron.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "cli/verb_network.hpp"
@@ -105,6 +106,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_volume_verb(name)) return everyday_volume(name, call);
   if (is_snapshot_verb(name)) return everyday_snapshot(name, call);
   if (is_tenant_verb(name)) return everyday_tenant(name, call);
+  if (name == "cron ls") return everyday_cron_list(call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_manifest_verb(name)) return everyday_manifest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);

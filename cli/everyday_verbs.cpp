@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/help.hpp"
+#include "cli/verbs_cron.hpp"
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_manifest.hpp"
@@ -48,7 +49,7 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
 
 constexpr auto kVerbs =
     joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
-           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSnapshotVerbs, kSystemVerbs);
+           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSnapshotVerbs, kSystemVerbs, kCronVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -134,6 +135,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kExec;
     case EverydayFlags::kEvents:
       return kEvents;
+    case EverydayFlags::kWait:
+      return kWait;
     case EverydayFlags::kFormat:
       return kFormat;
     case EverydayFlags::kStats:

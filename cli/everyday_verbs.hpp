@@ -46,6 +46,7 @@ enum class EverydayFlags : std::uint8_t {
   kExec,
   kEvents,
   kFormat,
+  kWait,
   kStats,
   kTop,
   kUpdate,

@@ -41,6 +41,13 @@ void set_life(const Arguments& arguments, engine::RunRequest& request) {
     health.on_failure = arguments.text("health-on-failure");
   }
   health.disabled = arguments.on("no-healthcheck");
+  const auto line = [&](const char* flag) {
+    const std::string text = arguments.text(flag);
+    return text.empty() ? std::vector<std::string>()
+                        : std::vector<std::string>{"/bin/sh", "-c", text};
+  };
+  request.post_start = line("post-start");
+  request.pre_stop = line("pre-stop");
 }
 
 void set_limits(const Arguments& arguments, engine::RunRequest& request) {

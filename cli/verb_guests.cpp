@@ -12,6 +12,7 @@
 #include "cli/complain.hpp"
 #include "cli/verb_images.hpp"
 #include "engine/attach.hpp"
+#include "engine/cron.hpp"
 #include "engine/flag_words.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
@@ -215,8 +216,38 @@ Result<int> prune(const EverydayCall& call) {
   return failed;
 }
 
+// Until its liveness probe, or all that it needs to be ready, is good.
+Result<void> wait_well(const Guests& guests, std::string_view name, bool ready) {
+  constexpr int kLookAgainMs = 50;
+  while (true) {
+    const engine::Guest guest = TRY(guests.find(name));
+    const bool between = guest.status == engine::GuestStatus::kRestarting ||
+                         guest.status == engine::GuestStatus::kEnding;
+    if (!guest.runs() && !between) {
+      return Error(Code::kState, "guest " + quote(guest.record.name) +
+                                     " does not run: " + guest.record.last.reason);
+    }
+    if (guest.runs() && !ready && guest.health.empty()) {
+      return Error(Code::kState, "guest " + quote(guest.record.name) + " has no health check")
+          .hint("--health-cmd of run, or a liveness probe");
+    }
+    if (guest.runs() && (ready ? guest.ready : guest.health == "healthy")) return {};
+    TRY(sys::poll({}, kLookAgainMs));
+  }
+}
+
 Result<int> wait(const EverydayCall& call) {
   const Guests guests = TRY(guests_of(call));
+  const std::string condition = call.arguments.text("condition");
+  if (condition == "healthy" || condition == "ready") {
+    for (const std::string_view word : call.arguments.words())
+      TRY(wait_well(guests, word, condition == "ready"));
+    return 0;
+  }
+  if (condition != "ended") {
+    return Error(Code::kInvalid, "--condition " + quote(condition) + ": unknown")
+        .hint("there are: ended, healthy, ready");
+  }
   std::vector<engine::Wait> waits;
   for (const std::string_view word : call.arguments.words()) {
     const engine::Guest guest = TRY(guests.find(word));
@@ -316,10 +347,16 @@ Result<int> step(const std::vector<std::string_view>& words) {
   const std::string id(words[1]);
   if (words[2] == "ended") {
     return engine::guest_ended(guests, id, words.size() > 3 ? words[3] : "",
-                               words.size() > 4 ? words[4] : "");
+                               words.size() > 4 ? words[4] : "", words.size() > 5 ? words[5] : "");
   }
   if (words[2] == "start") return engine::guest_restarts(guests, id);
-  if (words[2] == "health") return engine::guest_health(guests, id);
+  if (words[2] == "tick") return engine::cron_tick(guests);
+  if (words[2] == "probe-changed" && words.size() > 4)
+    return engine::guest_probe_changed(guests, id, words[3], words[4]);
+  for (std::size_t i = 0; i < engine::kProbes; ++i) {
+    const auto probe = static_cast<engine::Probe>(i);
+    if (words[2] == engine::file_of(probe)) return engine::guest_probe(guests, id, probe);
+  }
   return Error(Code::kInvalid, "guest-step is not for people");
 }
 

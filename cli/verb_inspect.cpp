@@ -26,6 +26,23 @@ namespace {
 using engine::Guest;
 using engine::Guests;
 
+// Whether others may be told of it, and each probe with what it said last.
+void write_probes(const Guest& guest, json::Writer& writer) {
+  if (!guest.runs()) return;
+  writer.member("ready", guest.ready);
+  if (guest.probes.empty()) return;
+  writer.key("probes").begin_object();
+  for (const engine::ProbeState& probe : guest.probes) {
+    writer.key(engine::name_of(probe.probe)).begin_object();
+    writer.member("state", probe.state).member("failures", probe.failures);
+    writer.member("last", probe.last);
+    if (probe.checked > 0) writer.member("checkedAt", probe.checked);
+    if (!probe.reason.empty()) writer.member("reason", probe.reason);
+    writer.end_object();
+  }
+  writer.end_object();
+}
+
 void write_state(const Guest& guest, json::Writer& writer) {
   const engine::LastExit& last = guest.record.last;
   writer.key("state").begin_object();
@@ -33,6 +50,7 @@ void write_state(const Guest& guest, json::Writer& writer) {
   writer.member("running", guest.runs());
   writer.member("pid", static_cast<std::int64_t>(guest.pid.value));
   if (!guest.health.empty()) writer.member("health", guest.health);
+  write_probes(guest, writer);
   writer.member("startedAt", last.started).member("finishedAt", last.finished);
   writer.member("exitCode", last.code).member("signal", last.signal);
   writer.member("oomKilled", last.oom).member("reason", last.reason);

@@ -144,6 +144,7 @@ void write_json(json::Writer& writer, const Guest& guest, std::int64_t now,
   writer.member("pid", static_cast<std::int64_t>(guest.pid.value));
   if (guest.status == GuestStatus::kExited) writer.member("exitCode", record.last.code);
   if (!guest.health.empty()) writer.member("health", guest.health);
+  if (guest.runs()) writer.member("ready", guest.ready);
   writer.member("restarts", record.restarts);
   writer.key("labels").begin_object();
   for (const std::string& label : record.request.labels) {
@@ -317,6 +318,7 @@ std::string status_words(const Guest& guest, std::int64_t now) {
       std::string text = "Up " + time_words(now - epoch_of(since));
       if (guest.status == GuestStatus::kPaused) text += " (paused)";
       if (!guest.health.empty()) text += " (" + guest.health + ")";
+      if (!guest.ready) text += " (not ready)";
       return text;
     }
     case GuestStatus::kRestarting:

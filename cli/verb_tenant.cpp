@@ -291,13 +291,13 @@ std::string brokered_tenant(std::string_view verb, const EverydayCall& call) {
 
 void note_call(std::string_view verb, const EverydayCall& call,
                const std::vector<std::string>& typed, int code) {
-  constexpr std::array<std::string_view, 26> kOnlyLook{
+  constexpr std::array<std::string_view, 27> kOnlyLook{
       "ps",        "images",         "image ls",  "image inspect", "image history",
       "history",   "inspect",        "logs",      "stats",         "top",
       "events",    "port",           "info",      "version",       "doctor",
       "diff",      "wait",           "plan",      "network ls",    "network inspect",
       "volume ls", "volume inspect", "tenant ls", "tenant show",   "system df",
-      "metrics"};
+      "metrics",   "cron ls"};
   if (std::find(kOnlyLook.begin(), kOnlyLook.end(), verb) != kOnlyLook.end()) return;
   if (call.host.rootless()) return;  // changes nothing of ours
   const tenants::Caller caller = tenants::caller_of(call.host);

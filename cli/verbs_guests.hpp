@@ -45,6 +45,10 @@ inline constexpr std::array kRun{
     Flag{"health-start-period", "", Kind::kText, "TIME", "failures before do not count"},
     Flag{"health-on-failure", "", Kind::kText, "ACTION", "none, kill, restart, stop", "none"},
     Flag{"no-healthcheck", "", Kind::kSwitch, "", "none, whatever the image says"},
+    Flag{"post-start", "", Kind::kText, "COMMAND",
+         "shell line inside after each start; a failure kills the guest"},
+    Flag{"pre-stop", "", Kind::kText, "COMMAND",
+         "shell line inside before `stop` sends its signal, within --stop-timeout"},
     Flag{"log-opt", "", Kind::kList, "NAME=VALUE", "max-size=10m, max-file=3"},
     Flag{"memory", "m", Kind::kText, "SIZE", "most memory and swap together: 512m, 2g"},
     Flag{"memory-reservation", "", Kind::kText, "SIZE", "memory it keeps when others want some"},
@@ -197,6 +201,10 @@ inline constexpr std::array kEvents{
 
 inline constexpr std::size_t kAny = static_cast<std::size_t>(-1);
 
+inline constexpr std::array kWait{
+    Flag{"condition", "", Kind::kText, "WHAT", "ended, healthy or ready", "ended"},
+};
+
 inline constexpr std::array kGuestVerbs{
     EverydayVerb{
         .name = "run",
@@ -319,7 +327,9 @@ inline constexpr std::array kGuestVerbs{
     EverydayVerb{.name = "wait",
                  .arguments = "GUEST...",
                  .summary = "wait until guests have ended; print their exit codes",
-                 .text = "",
+                 .text = "With --condition healthy or ready until they are; a guest that ends "
+                         "before is an error.",
+                 .flag_set = EverydayFlags::kWait,
                  .least = 1,
                  .most = kAny},
     EverydayVerb{.name = "rename",

@@ -25,7 +25,8 @@ struct Work {
 };
 
 bool is_guest(const PlanStep& step) {
-  return step.kind != "Network" && step.kind != "Secret" && step.kind != "Config";
+  return step.kind != "Network" && step.kind != "Secret" && step.kind != "Config" &&
+         step.kind != "CronJob";
 }
 
 // Runs works in processes of their own, at most so many at once.
@@ -67,7 +68,13 @@ class Crew {
       if (&other == work.step) continue;
       const bool other_deletes = other.act == Act::kDelete;
       // Guests go before what they use; what they use comes before them.
-      if (deletes && !is_guest(*work.step) && is_guest(other) && other_deletes)
+      const bool cron = work.step->kind == "CronJob";
+      if (deletes && !cron && !is_guest(*work.step) && is_guest(other) && other_deletes)
+        work.after.push_back(i);
+      // No run may begin behind the back of who deletes them; and a run uses what a guest uses.
+      if (deletes && is_guest(*work.step) && other.kind == "CronJob" && other_deletes)
+        work.after.push_back(i);
+      if (!deletes && cron && !is_guest(other) && other.kind != "CronJob" && !other_deletes)
         work.after.push_back(i);
       if (!deletes && is_guest(*work.step) && !is_guest(other) && !other_deletes)
         work.after.push_back(i);

@@ -80,6 +80,7 @@ class Planner {
     TRY(plan_networks());
     TRY(plan_contents(wanted_.secrets, ContentKind::kSecret));
     TRY(plan_contents(wanted_.configs, ContentKind::kConfig));
+    TRY(plan_cron_jobs());
     there_ = TRY(guests_.list());
     for (std::size_t i = 0; i < wanted_.guests.size(); ++i)
       TRY(plan_guest(i));
@@ -166,6 +167,35 @@ class Planner {
     return {};
   }
 
+  Result<void> plan_cron_jobs() {
+    for (std::size_t i = 0; i < wanted_.cron_jobs.size(); ++i) {
+      const CronJob& job = wanted_.cron_jobs[i];
+      const Result<CronJob> old = read_cron_job(guests_, job.name);
+      if (!old && old.error().code() != Code::kNotFound) {
+        return Error(old.error().code(), old.error().text());
+      }
+      if (!old) {
+        add(Act::kCreate, "CronJob", job.name, i);
+      } else if (old->manifest != wanted_.manifest) {
+        foreign("CronJob", job.name, old->manifest);
+      } else {
+        WantedGuest as_guest;
+        as_guest.kind = "CronJob";
+        as_guest.spec = job.spec;
+        std::vector<std::string> reasons = differences(as_guest, old->spec).reasons;
+        const Act act = reasons.empty() ? Act::kNone : Act::kChange;
+        add(act, "CronJob", job.name, i, std::move(reasons));
+      }
+    }
+    return {};
+  }
+
+  // Runs of a CronJob come and go by its schedule.
+  bool is_run_of_wanted(const std::string& object) const {
+    return std::any_of(wanted_.cron_jobs.begin(), wanted_.cron_jobs.end(),
+                       [&](const CronJob& job) { return object == "CronJob/" + job.name; });
+  }
+
   const Guest* find(const std::string& name) const {
     const auto found = std::find_if(there_.begin(), there_.end(),
                                     [&](const Guest& g) { return g.record.name == name; });
@@ -246,9 +276,11 @@ class Planner {
       const GuestRecord& record = guest.record;
       if (record.label(kManifestLabel) != wanted_.manifest || is_wanted(record.name)) continue;
       const std::string object = record.label(kObjectLabel);
+      if (is_run_of_wanted(object)) continue;
       const bool surplus = objects.contains(object);
       if (!surplus && !prune) continue;
-      add(Act::kDelete, object.substr(0, object.find('/')), record.name, 0,
+      const std::string kind = object.substr(0, object.find('/'));
+      add(Act::kDelete, kind == "CronJob" ? "Job" : kind, record.name, 0,
           {surplus ? "is no longer one of " + object : "is no longer in the manifest"});
     }
   }
@@ -268,6 +300,10 @@ class Planner {
         if (ours && !has(secret ? wanted_.secrets : wanted_.configs, name))
           add(Act::kDelete, secret ? "Secret" : "Config", name, 0, {why});
       }
+    }
+    for (const CronJob& job : TRY(list_cron_jobs(guests_))) {
+      if (job.manifest == wanted_.manifest && !is_run_of_wanted("CronJob/" + job.name))
+        add(Act::kDelete, "CronJob", job.name, 0, {why});
     }
     network::Networks networks = TRY(networks_of(guests_));
     for (const network::Network& network : TRY(networks.list())) {

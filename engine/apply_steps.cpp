@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
@@ -19,7 +18,6 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/guest_update.hpp"
-#include "engine/health_probe.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
@@ -37,34 +35,8 @@ class Deadline {
   Clock::time_point end_;
 };
 
-Error too_long(const std::string& what, std::int64_t timeout_ms) {
-  return Error(Code::kTimeout, what + " within " + std::to_string(timeout_ms / 1000) + " s");
-}
-
-// ---- probes ----
-
-// In a child: exec_in_guest() has our stdio, and a check of a port enters the guest's network.
-bool check_once(const Guests& guests, const Guest& guest, const WaitProbe& probe) {
-  const pid_t child = ::fork();
-  if (child < 0) return false;
-  if (child == 0) {
-    ::alarm(30);
-    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd <= 2; ++fd)
-      ::dup2(null, fd);
-    if (!probe.exec.empty()) {
-      ExecRequest request;
-      request.command = probe.exec;
-      ::_exit(exec_in_guest(guests, guest.record, request).value_or(1) == 0 ? 0 : 1);
-    }
-    const auto parsed = parse_health_probe(probe.address);
-    const bool good = parsed && *parsed && probe_health(**parsed, guest.pid).value_or(false);
-    ::_exit(good ? 0 : 1);
-  }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+Error too_long(const std::string& what, std::int64_t timeout_ms, const std::string& why = "") {
+  return Error(Code::kTimeout, what + " within " + std::to_string(timeout_ms / 1000) + " s" + why);
 }
 
 Result<Guest> find_running(const Guests& guests, const std::string& name) {
@@ -78,8 +50,18 @@ bool is_between_lives(const Guest& guest) {
   return guest.status == GuestStatus::kRestarting || guest.status == GuestStatus::kEnding;
 }
 
-bool has_health(const Guest& guest) {
-  return !guest.record.request.health.cmd.empty();
+// Its postStart command and probes that are not good yet; one that has failed for good is an error.
+Result<bool> is_well(const Guest& guest) {
+  for (const ProbeState& probe : guest.probes) {
+    if (probe.state == "healthy") continue;
+    if (probe.state == "unhealthy" && probe.probe != Probe::kReadiness) {
+      const std::string why = probe.reason.empty() ? "" : ": " + probe.reason;
+      return Error(Code::kState, "guest " + guest.record.name +
+                                     " is unhealthy: " + std::string(name_of(probe.probe)) + why);
+    }
+    return false;
+  }
+  return true;
 }
 
 // ---- waiting for others ----
@@ -104,12 +86,20 @@ Result<void> wait_completed(const Guests& guests, const std::string& name,
   return too_long(name + " did not end", timeout_ms);
 }
 
+// Its postStart command is part of its start.
+bool has_begun(const Guest& guest) {
+  return std::none_of(guest.probes.begin(), guest.probes.end(), [](const ProbeState& probe) {
+    return probe.probe == Probe::kPostStart && probe.state != "healthy";
+  });
+}
+
 Result<void> wait_started(const Guests& guests, const std::string& name, std::int64_t timeout_ms) {
   const Deadline deadline(timeout_ms);
   while (!deadline.over()) {
     const Result<Guest> guest = guests.find(name);
     // One that has ended was started.
-    if (guest && (guest->runs() || !guest->record.last.started.empty())) return {};
+    if (guest && !guest->runs() && !guest->record.last.started.empty()) return {};
+    if (guest && guest->runs() && has_begun(*guest)) return {};
     Deadline::pause(50);
   }
   return too_long(name + " did not start", timeout_ms);
@@ -252,13 +242,19 @@ Result<void> change(const Guests& guests, const WantedGuest& wanted) {
   const auto add = missing_from(now.publish, wanted.request.publish);
   const auto drop = missing_from(wanted.request.publish, now.publish);
   if (!add.empty() || !drop.empty()) TRY(change_ports(guests, guest.record, add, drop));
-  const bool probes = now.health != wanted.request.health;
+  const auto same = [&](const auto& member) { return now.*member == wanted.request.*member; };
+  const bool probes = !same(&RunRequest::health) || !same(&RunRequest::readiness) ||
+                      !same(&RunRequest::startup) || !same(&RunRequest::post_start);
   {
     // Last: the labels say that all of the above is done.
     LockedGuest locked = TRY(guests.lock(guest.record));
     RunRequest& kept = locked.guest.record.request;
     kept.labels = TRY(with_versions(guests, wanted.request)).labels;
     kept.health = wanted.request.health;
+    kept.readiness = wanted.request.readiness;
+    kept.startup = wanted.request.startup;
+    kept.post_start = wanted.request.post_start;
+    kept.pre_stop = wanted.request.pre_stop;
     if (kept.cpu_weight == "100" && wanted.request.cpu_weight.empty()) kept.cpu_weight.clear();
     TRY(locked.save());
   }
@@ -345,39 +341,39 @@ Result<void> act_on_content(const Guests& guests, const Wanted& wanted, const Pl
   return write_content(guests, kind, step.name, content);
 }
 
+Result<void> act_on_cron_job(const Guests& guests, const Wanted& wanted, const PlanStep& step) {
+  if (step.act == Act::kDelete) return remove_cron_job(guests, step.name);
+  return write_cron_job(guests, wanted.cron_jobs[step.index]);
+}
+
 }  // namespace
 
 Result<void> wait_until_up(const Guests& guests, const WantedGuest& wanted,
                            std::int64_t timeout_ms) {
   if (wanted.is_job) return wait_completed(guests, wanted.name, timeout_ms);
   const Deadline deadline(timeout_ms);
-  std::size_t passed = 0;
   // Without probes a guest is well that lives longer than a program that cannot start.
   const Deadline settled(500);
+  std::string pending;
   while (!deadline.over()) {
     const Guest seen = TRY(guests.find(wanted.name));
-    if (is_between_lives(seen) && passed == 0) {
+    if (is_between_lives(seen)) {
       Deadline::pause(50);
       continue;
     }
     const Guest guest = TRY(find_running(guests, wanted.name));
-    if (guest.health == "unhealthy")
-      return Error(Code::kState, "guest " + wanted.name + " is unhealthy");
-    if (passed < wanted.probes.size()) {
-      const WaitProbe& probe = wanted.probes[passed];
-      if (check_once(guests, guest, probe)) {
-        ++passed;
-      } else {
-        Deadline::pause(std::clamp<std::int64_t>(probe.interval_ms, 50, 5000));
-      }
-      continue;
+    const bool well = TRY(is_well(guest));
+    if (well && (!guest.probes.empty() || settled.over())) return {};
+    pending.clear();
+    for (const ProbeState& probe : guest.probes) {
+      if (probe.state == "healthy") continue;
+      pending = ": " + std::string(name_of(probe.probe)) + ": " +
+                (probe.reason.empty() ? "has not been good yet" : probe.reason);
+      break;
     }
-    const bool well =
-        has_health(guest) ? guest.health == "healthy" : !wanted.probes.empty() || settled.over();
-    if (well) return {};
     Deadline::pause(50);
   }
-  return too_long("guest " + wanted.name + " did not come up", timeout_ms);
+  return too_long("guest " + wanted.name + " did not come up", timeout_ms, pending);
 }
 
 Result<void> carry_out_step(const Guests& guests, const Wanted& wanted, const PlanStep& step,
@@ -385,6 +381,7 @@ Result<void> carry_out_step(const Guests& guests, const Wanted& wanted, const Pl
   if (step.act == Act::kNone) return {};
   if (step.kind == "Network") return act_on_network(guests, wanted, step);
   if (step.kind == "Secret" || step.kind == "Config") return act_on_content(guests, wanted, step);
+  if (step.kind == "CronJob") return act_on_cron_job(guests, wanted, step);
   return act_on_guest(guests, wanted, step, options);
 }
 

@@ -90,14 +90,6 @@ std::string to_text(const Value& value) {
   return writer.take();
 }
 
-// A word for sh that means itself.
-std::string shell_word(const std::string& word) {
-  std::string out = "'";
-  for (const char c : word)
-    out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 std::string address_of(const Value& probe) {
   const Value& http = object_at(probe, "http");
   if (!http.is_null()) return "http://:" + text_at(http, "port") + text_at(http, "path");
@@ -121,10 +113,7 @@ class Maker {
     if (object.kind == "Guest") return add_guest(object, spec);
     if (object.kind == "Group") return add_group(object, spec);
     if (object.kind == "Job") return add_job(object, spec);
-    if (object.kind == "CronJob") {
-      return fault(
-          "vrun has no daemon that waits for a time: let a systemd timer `vrun apply` a Job");
-    }
+    if (object.kind == "CronJob") return add_cron_job(object, spec);
     fault("this version has no " + object.kind + " to make");
   }
 
@@ -153,7 +142,8 @@ class Maker {
     request.init = on_at(spec, "init");
     request.detach = true;
     request.stop_signal = text_at(spec, "stopSignal");
-    request.stop_timeout = text_at(spec, "stopTimeout");
+    const auto stop_ms = parse_milliseconds(text_at(spec, "stopTimeout"), 1000);
+    if (stop_ms) request.stop_timeout = std::to_string((*stop_ms + 999) / 1000);
     request.log_opts = pairs_at(spec, "logOptions");
     request.pull = text_at(spec, "pull");
     request.platform = text_at(spec, "platform");
@@ -228,40 +218,42 @@ class Maker {
     request.ip6 = text_at(spec, "ip6");
   }
 
-  static void set_health(const Value& probe, RunRequest& request) {
-    if (probe.is_null()) return;
-    HealthRequest& health = request.health;
+  // A number alone is seconds; flags want a unit.
+  static std::string time_at(const Value& probe, std::string_view key) {
+    const std::string text = text_at(probe, key);
+    return parse_u64(text) ? text + "s" : text;
+  }
+
+  static HealthRequest health_of(const Value& probe) {
+    HealthRequest health;
+    if (probe.is_null()) return health;
     health.cmd = address_of(probe);
-    for (const std::string& word : list_at(probe, "exec"))
-      health.cmd += (health.cmd.empty() ? "" : " ") + shell_word(word);
-    health.interval = text_at(probe, "interval");
-    health.timeout = text_at(probe, "timeout");
-    health.start_period = text_at(probe, "startPeriod");
+    health.exec = list_at(probe, "exec");
+    health.initial_delay = time_at(probe, "initialDelay");
+    health.successes = text_at(probe, "successes");
+    health.interval = time_at(probe, "interval");
+    health.timeout = time_at(probe, "timeout");
+    health.start_period = time_at(probe, "startPeriod");
     health.retries = text_at(probe, "retries");
     const std::string action = text_at(probe, "action");
     if (action != "none") health.on_failure = action;
-  }
-
-  static void add_wait_probe(const Value& probe, WantedGuest& guest) {
-    if (probe.is_null()) return;
-    WaitProbe wait{list_at(probe, "exec"), address_of(probe), 1000};
-    wait.interval_ms = parse_milliseconds(text_at(probe, "interval"), 1000).value_or(1000);
-    guest.probes.push_back(std::move(wait));
+    return health;
   }
 
   void set_life(const Value& spec, WantedGuest& guest) {
     const std::string restart = text_at(spec, "restart");
     if (restart != "no") guest.request.restart = restart;
     const Value& probes = object_at(spec, "probes");
-    set_health(object_at(probes, "liveness"), guest.request);
-    add_wait_probe(object_at(probes, "startup"), guest);
-    add_wait_probe(object_at(probes, "readiness"), guest);
+    guest.request.health = health_of(object_at(probes, "liveness"));
+    guest.request.startup = health_of(object_at(probes, "startup"));
+    guest.request.readiness = health_of(object_at(probes, "readiness"));
+    const Value& lifecycle = object_at(spec, "lifecycle");
+    guest.request.post_start = list_at(lifecycle, "postStart");
+    guest.request.pre_stop = list_at(lifecycle, "preStop");
     const Value& update = object_at(spec, "update");
     guest.unavailable = parse_u64(text_at(update, "maxUnavailable")).value_or(1);
     guest.rollback = text_at(update, "rollback") != "false";
     guest.up_timeout_ms = parse_milliseconds(text_at(update, "timeout"), 1000).value_or(60000);
-    if (spec.find("lifecycle") != nullptr)
-      fault("lifecycle: this version has no commands around a guest's life");
     if (guest.request.isolation == "vm") fault("isolation: this version has no vm");
   }
 
@@ -319,6 +311,29 @@ class Maker {
     const std::string retries = text_at(spec, "retries");
     if (!retries.empty() && retries != "0") job.request.restart = "on-failure:" + retries;
     wanted_.guests.push_back(std::move(job));
+  }
+
+  void add_cron_job(const manifest::WireObject& object, const Value& spec) {
+    const Value& job = object_at(spec, "job");
+    const WantedGuest run = make(object, job, object.name, to_text(job));
+    CronJob cron;
+    cron.name = object.name;
+    cron.manifest = wanted_.manifest;
+    cron.spec = object.spec;
+    cron.schedule = text_at(spec, "schedule");
+    cron.time_zone = text_at(spec, "timeZone");
+    cron.concurrency = text_at(spec, "concurrency");
+    cron.starting_deadline_ms =
+        parse_milliseconds(text_at(spec, "startingDeadline"), 1000).value_or(-1);
+    cron.keep_succeeded = parse_u64(text_at(spec, "keepSucceeded")).value_or(3);
+    cron.keep_failed = parse_u64(text_at(spec, "keepFailed")).value_or(1);
+    cron.suspend = on_at(spec, "suspend");
+    cron.request = run.request;
+    const std::string retries = text_at(job, "retries");
+    if (!retries.empty() && retries != "0") cron.request.restart = "on-failure:" + retries;
+    if (!run.after.empty()) fault("job.dependsOn: a run waits for nobody but the clock");
+    if (const Result<void> good = check_cron(cron); !good) fault(good.error().text());
+    wanted_.cron_jobs.push_back(std::move(cron));
   }
 
   void add_group(const manifest::WireObject& object, const Value& spec) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "engine/cron.hpp"
 #include "engine/request.hpp"
 #include "manifest/wire.hpp"
 
@@ -21,19 +22,11 @@ struct Dependency {
   Condition condition = Condition::kStarted;
 };
 
-// A check that apply itself carries out while it waits: a command inside, or "tcp://:5432".
-struct WaitProbe {
-  std::vector<std::string> exec;
-  std::string address;
-  std::int64_t interval_ms = 1000;
-};
-
 struct WantedGuest {
   std::string kind, object, name;
   std::string spec;    // of its object, as compact JSON: what it is compared by
   RunRequest request;  // complete, labels included
   std::vector<Dependency> after;
-  std::vector<WaitProbe> probes;  // startup, then readiness
   bool is_job = false;
   std::size_t unavailable = 1;
   bool rollback = true;
@@ -48,6 +41,7 @@ struct Wanted {
   std::string manifest;  // the name of the whole
   std::vector<WantedObject> networks, secrets, configs;
   std::vector<WantedGuest> guests;
+  std::vector<CronJob> cron_jobs;
 };
 
 // The labels by which objects are known again.

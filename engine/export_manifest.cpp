@@ -107,10 +107,11 @@ void add_contents(const RunRequest& request, const std::string& kind, Lines& lin
   if (!out.empty()) lines.block(kind + "s:\n" + out);
 }
 
-void add_health(const HealthRequest& health, Lines& lines) {
-  if (health.cmd.empty()) return;
+void add_probe(const char* name, const HealthRequest& health, Lines& probes) {
+  if (health.cmd.empty() && health.exec.empty()) return;
   Lines probe("    ");
-  probe.list("exec", {"/bin/sh", "-c", health.cmd});
+  probe.list("exec", health.exec.empty() ? std::vector<std::string>{"/bin/sh", "-c", health.cmd}
+                                         : health.exec);
   for (const auto& [scheme, way] : {std::pair("tcp://:", "tcp"), std::pair("http://:", "http")}) {
     if (!health.cmd.starts_with(scheme)) continue;
     const std::string rest = health.cmd.substr(std::string_view(scheme).size());
@@ -121,14 +122,25 @@ void add_health(const HealthRequest& health, Lines& lines) {
     place.text("path", rest.substr(slash));
     probe.group(way, place);
   }
+  probe.text("initialDelay", health.initial_delay);
   probe.text("interval", health.interval);
   probe.text("timeout", health.timeout);
   probe.number("retries", health.retries);
+  probe.number("successes", health.successes);
   probe.text("startPeriod", health.start_period);
   probe.text("action", health.on_failure);
-  Lines probes("  ");
-  probes.group("liveness", probe);
+  probes.group(name, probe);
+}
+
+void add_probes(const RunRequest& request, Lines& lines) {
+  Lines probes("  "), lifecycle("  ");
+  add_probe("startup", request.startup, probes);
+  add_probe("readiness", request.readiness, probes);
+  add_probe("liveness", request.health, probes);
   lines.group("probes", probes);
+  lifecycle.list("postStart", request.post_start);
+  lifecycle.list("preStop", request.pre_stop);
+  lines.group("lifecycle", lifecycle);
 }
 
 std::vector<std::string> own_labels(const RunRequest& request) {
@@ -216,7 +228,7 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.text("ip", request.ip);
   lines.text("ip6", request.ip6);
   lines.text("restart", request.restart);
-  add_health(request.health, lines);
+  add_probes(request, lines);
   note_unsaid(record, notes);
   return "---\n" + lines.take();
 }

@@ -46,12 +46,20 @@ void explain_seccomp(const EndFacts& facts, LastExit& last) {
   last.hint = "allow the call in a profile for --security-opt seccomp=FILE";
 }
 
+std::string probe_words(const EndFacts& facts) {
+  const std::string what = facts.probe == "post-start"  ? "its postStart command failed"
+                           : facts.probe == "startup"   ? "its startup probe failed"
+                           : facts.probe == "readiness" ? "its readiness probe failed"
+                                                        : "its health check failed";
+  return what + (facts.probe_reason.empty() ? "" : ": " + facts.probe_reason);
+}
+
 void explain_signal(const EndFacts& facts, LastExit& last) {
   const std::string sender = sender_of(facts, last.signal);
   if (!sender.empty()) {
     last.reason = "killed by " + words_of(last.signal) + " of `" + sender + "`";
   } else if (facts.action.starts_with("unhealthy-")) {
-    last.reason = "killed by " + words_of(last.signal) + ": its health check failed";
+    last.reason = "killed by " + words_of(last.signal) + ": " + probe_words(facts);
   } else if (last.signal == SIGKILL && facts.oom_kills > 0) {
     explain_oom(facts, last);
   } else if (last.signal == SIGSYS) {

@@ -16,7 +16,9 @@ struct EndFacts {
   std::uint64_t oom_kills = 0;
   std::string memory_limit;  // as asked: "64m"
   std::string killers;       // a line for each signal that vrun sent, and why: "9 vrun stop"
-  std::string action;        // of the health check: "unhealthy-kill" ...
+  std::string action;        // of a probe: "unhealthy-kill" ...
+  std::string probe;         // which: "health", "startup", "readiness", "post-start"
+  std::string probe_reason;  // why it was not good
   std::optional<PowerDown> power_down;  // of a system guest
   std::string syscall;  // what a seccomp filter killed it for, where the kernel's log says it
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <ctime>
 
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include "base/text.hpp"
 #include "engine/clone.hpp"
 #include "engine/contents.hpp"
+#include "engine/cron.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
@@ -27,7 +29,6 @@
 #include "engine/guest_start.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/health_check.hpp"
-#include "engine/health_probe.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
@@ -56,11 +57,20 @@ void note_killer(const Guests& guests, const GuestRecord& record, int signal, st
       sys::write_all(file->get(), std::to_string(signal) + " " + std::string(by) + "\n"));
 }
 
+// What the monitor did to the guest, and because of which probe.
+struct ProbeAction {
+  std::string_view action, probe;
+};
+
 EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional<int> status,
-                  std::string_view action) {
+                  const ProbeAction& action) {
   EndFacts facts;
   facts.status = status;
-  facts.action = action;
+  facts.action = action.action;
+  facts.probe = action.probe;
+  for (const ProbeState& state : read_probe_states(guests.monitor_dir(record))) {
+    if (file_of(state.probe) == action.probe) facts.probe_reason = state.reason;
+  }
   facts.power_down = power_down_of(record.request, status);
   facts.memory_limit = record.request.memory;
   const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
@@ -83,7 +93,7 @@ void note_end(const Guests& guests, const GuestRecord& record) {
 
 // The end of a life: group, state and network are given back, the reason is in the record.
 Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optional<int> status,
-                         std::string_view action) {
+                         const ProbeAction& action) {
   GuestRecord& record = locked.guest.record;
   const EndFacts facts = facts_of(guests, record, status, action);
   note_usage_end(guests, record);
@@ -190,9 +200,9 @@ Result<LockedGuest> lock_monitored(const Guests& guests, const std::string& id) 
 }
 
 Result<Next> end_and_decide(const Guests& guests, LockedGuest& locked, std::optional<int> status,
-                            std::string_view action) {
+                            const ProbeAction& action) {
   TRY(finish_life(guests, locked, status, action));
-  const Next next = what_follows(locked, action);
+  const Next next = what_follows(locked, action.action);
   switch (next.what) {
     case Next::What::kRemove:
       tell_exit(guests, locked.guest.record);
@@ -223,7 +233,7 @@ Result<void> repair_guest(const Guests& guests, const std::string& id) {
       next = {Next::What::kRestart, 0};
     } else if (!locked.guest.runs()) {
       if (!record.last.finished.empty()) return remove_monitor_dir(guests, record);
-      next = TRY(end_and_decide(guests, locked, std::nullopt, ""));
+      next = TRY(end_and_decide(guests, locked, std::nullopt, {}));
     }
   }
   if (next.what == Next::What::kRestart) return launch_waiting(guests, record, next.delay_ms);
@@ -344,20 +354,48 @@ Result<void> kill_and_wait(const Guests& guests, const GuestRecord& record, cons
       .hint("a process of it waits for the kernel: see `vrun top` and dmesg");
 }
 
+// The guest's preStop command, within the time that its stop has; answers what is left of it. One
+// that fails or takes too long is told and no more: the guest is asked to end all the same.
+std::int64_t run_pre_stop(const Guests& guests, const GuestRecord& record, std::int64_t patience) {
+  if (record.request.pre_stop.empty() || patience == 0) return patience;
+  const auto begin = std::chrono::steady_clock::now();
+  constexpr std::int64_t kForEver = 3600000;
+  const Result<int> code = check_by_program(guests, record, record.request.pre_stop,
+                                            patience < 0 ? kForEver : patience, "pre-stop");
+  const std::string why = !code                 ? code.error().text()
+                          : *code == kCheckLate ? "it took longer than the guest has for its end"
+                          : *code != 0          ? "exited with code " + std::to_string(*code)
+                                                : "";
+  if (!why.empty()) log::warning("guest " + record.name + ": its preStop command: " + why);
+  if (patience < 0) return patience;
+  const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
+  return std::max<std::int64_t>(patience - spent.count(), 0);
+}
+
 }  // namespace
 
 Result<void> stop_guest(const Guests& guests, const GuestRecord& record, const StopWish& wish,
                         std::string_view by) {
   Fd process;
   std::int64_t patience = 0;
+  bool runs = false;
   {
     LockedGuest locked = TRY(guests.lock(record));
     locked.guest.record.desired = Desired::kStopped;
     TRY(locked.save());
+    runs = locked.guest.status == GuestStatus::kRunning;
+    patience = wish.timeout_ms.value_or(runs ? TRY(rules_of(locked)).timeout_ms : 0);
+  }
+  // Without the lock: the guest may end meanwhile, and that is written down under it. What stands
+  // still can do nothing before its end.
+  if (runs) patience = run_pre_stop(guests, record, patience);
+  {
+    LockedGuest locked = TRY(guests.lock(record));
     if (locked.guest.status == GuestStatus::kRestarting) return stop_waiting(guests, locked);
     if (!locked.guest.runs() && locked.guest.status != GuestStatus::kEnding) return {};
     const StopRules rules = TRY(rules_of(locked));
-    patience = wish.timeout_ms.value_or(rules.timeout_ms);
+    if (!runs) patience = wish.timeout_ms.value_or(rules.timeout_ms);
     Result<Fd> opened = runtime::open_init(guests.context(), record.id);
     if (opened) {
       process = *std::move(opened);
@@ -506,7 +544,7 @@ Result<int> Wait::finish(const Guests& guests) {
 }
 
 Result<int> guest_ended(const Guests& guests, const std::string& id, std::string_view status,
-                        std::string_view action) {
+                        std::string_view action, std::string_view probe) {
   Fd lock = own_lock();
   const auto number = parse_u64(status);
   const auto known = number ? std::optional<int>(static_cast<int>(*number)) : std::nullopt;
@@ -515,7 +553,7 @@ Result<int> guest_ended(const Guests& guests, const std::string& id, std::string
   {
     LockedGuest locked = TRY(lock_monitored(guests, id));
     record = locked.guest.record;
-    next = TRY(end_and_decide(guests, locked, known, action));
+    next = TRY(end_and_decide(guests, locked, known, {action, probe}));
   }
   if (next.what != Next::What::kRestart) return 0;
   let_clients_go();
@@ -543,19 +581,24 @@ Result<int> guest_restarts(const Guests& guests, const std::string& id) {
   return become_waiting_monitor(guests, record, std::move(place), next.delay_ms);
 }
 
-Result<int> guest_health(const Guests& guests, const std::string& id) {
+Result<int> guest_probe(const Guests& guests, const std::string& id, Probe probe) {
   const std::string name = TRY(name_of_monitored(guests, id));
   const Guest guest = TRY(guests.find(name));
-  const auto probe = TRY(parse_health_probe(guest.record.request.health.cmd));
-  if (probe) {
-    const bool good = TRY(probe_health(*probe, guest.pid));
-    return good ? 0 : 1;
+  return check_guest(guests, guest, probe);
+}
+
+Result<int> guest_probe_changed(const Guests& guests, const std::string& id, std::string_view probe,
+                                std::string_view state) {
+  const std::string name = TRY(name_of_monitored(guests, id));
+  const Guest guest = TRY(guests.find(name));
+  for (const ProbeState& one : guest.probes) {
+    if (file_of(one.probe) != probe) continue;
+    std::map<std::string, std::string> attributes{{"probe", std::string(name_of(one.probe))},
+                                                  {"status", std::string(state)}};
+    if (!one.reason.empty() && state == "unhealthy") attributes["reason"] = one.reason;
+    note_event(guests.places(), guest.record, "health_status", attributes);
   }
-  const Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
-  const oci::ImageConfig image = TRY(read_image_config(dir));
-  const std::int64_t timeout = TRY(health_rules(guest.record.request, image)).timeout_ms;
-  return check_by_program(guests, guest.record, health_command(guest.record.request, image),
-                          timeout);
+  return 0;
 }
 
 void repair(const Guests& guests) {
@@ -564,6 +607,7 @@ void repair(const Guests& guests) {
     done = sweep_guests(guests.places().guests(guests.tenant()),
                         [&](const std::string& name) { return end_unkept(guests, name); });
   }
+  if (done) done = ensure_timer(guests);
   if (done) done = end_standstills(guests);
   if (done) done = sweep_volumes(guests);
   if (done && guests.host().nested()) done = sweep_uplinks(guests);

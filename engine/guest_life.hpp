@@ -54,13 +54,16 @@ class Wait {
 
 // What `vrun guest-step TENANT ID ended STATUS [ACTION]` does, in the process that was the monitor:
 // writes the end down, then removes the guest (--rm), starts it again or leaves it. `status`: as
-// waitpid(2) says it, or "unknown". `action`: what its health check did to it.
+// waitpid(2) says it, or "unknown". `action`: what was done to it because of `probe`, if anything.
 Result<int> guest_ended(const Guests& guests, const std::string& id, std::string_view status,
-                        std::string_view action);
+                        std::string_view action, std::string_view probe);
 // `... start`: the next life.
 Result<int> guest_restarts(const Guests& guests, const std::string& id);
-// `... health`: one check; 0 healthy.
-Result<int> guest_health(const Guests& guests, const std::string& id);
+// `... health`, `... readiness` and so on: one check; 0 good, 124 not ended in time.
+Result<int> guest_probe(const Guests& guests, const std::string& id, Probe probe);
+// `... probe-changed PROBE STATE`: an event.
+Result<int> guest_probe_changed(const Guests& guests, const std::string& id, std::string_view probe,
+                                std::string_view state);
 
 // What killed monitors and commands left: guests that run get a new monitor, ends are written down,
 // half-made directories are removed. Four system calls a guest when there is nothing to do. Called

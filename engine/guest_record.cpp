@@ -22,7 +22,9 @@ constexpr auto json_fields(const HealthRequest*) {
       field("cmd", &HealthRequest::cmd), field("interval", &HealthRequest::interval),
       field("timeout", &HealthRequest::timeout), field("startPeriod", &HealthRequest::start_period),
       field("retries", &HealthRequest::retries), field("onFailure", &HealthRequest::on_failure),
-      field("disabled", &HealthRequest::disabled));
+      field("disabled", &HealthRequest::disabled), field("exec", &HealthRequest::exec),
+      field("initialDelay", &HealthRequest::initial_delay),
+      field("successes", &HealthRequest::successes));
 }
 
 constexpr auto json_fields(const RunRequest*) {
@@ -56,7 +58,9 @@ constexpr auto json_fields(const RunRequest*) {
       field("userns", &R::userns), field("pid", &R::pid), field("ipc", &R::ipc),
       field("uts", &R::uts), field("cgroupns", &R::cgroupns), field("restart", &R::restart),
       field("stopSignal", &R::stop_signal), field("stopTimeout", &R::stop_timeout),
-      field("startAfter", &R::start_after), field("health", &R::health), field("init", &R::init),
+      field("startAfter", &R::start_after), field("health", &R::health),
+      field("readiness", &R::readiness), field("startup", &R::startup),
+      field("postStart", &R::post_start), field("preStop", &R::pre_stop), field("init", &R::init),
       field("labels", &R::labels), field("logOpts", &R::log_opts),
       field("isolation", &R::isolation, {.always = true}), field("view", &R::view),
       field("pull", &R::pull), field("platform", &R::platform),
@@ -116,6 +120,14 @@ std::string to_json(const GuestRecord& record) {
 
 Result<GuestRecord> parse_guest_record(std::string_view json, std::string_view name) {
   return json::read<GuestRecord>(json, name);
+}
+
+std::string to_json(const RunRequest& request) {
+  return json::write(request, json::Style::kTabs) + "\n";
+}
+
+Result<RunRequest> parse_request(std::string_view json, std::string_view name) {
+  return json::read<RunRequest>(json, name);
 }
 
 std::string make_guest_id() {

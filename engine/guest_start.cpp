@@ -172,7 +172,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   });
   Making making = TRY(prepare(guests, locked, call.place, request));
   call.log = TRY(log_limits(record.request));
-  call.health = TRY(health_rules(record.request, making.config));
+  call.probes = TRY(probe_rules(record.request, making.config));
   call.logs = TRY(sys::open_dir(locked.dir(), "logs"));
   record.desired = Desired::kRunning;
   record.last = {};
@@ -272,8 +272,10 @@ Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& re
     if (Result<Fd> netns = netns_of(guests, locked.guest.pid)) call.netns = *std::move(netns);
   }
   const oci::ImageConfig config = TRY(read_image_config(locked.dir()));
-  call.log = TRY(log_limits(record.request));
-  call.health = TRY(health_rules(record.request, config));
+  // The caller's record may be older than a change that this monitor is born for.
+  const RunRequest& request = locked.guest.record.request;
+  call.log = TRY(log_limits(request));
+  call.probes = TRY(probe_rules(request, config));
   call.logs = TRY(sys::open_dir(locked.dir(), "logs"));
   if (record.request.tty.value_or(false)) {
     call.console = TRY(take_console(call.place.dir));

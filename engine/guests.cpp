@@ -134,8 +134,11 @@ Guest Guests::look(GuestRecord record, const runtime::Info* info) const {
     }
     return guest;
   }
-  Result<std::string> health = fs::read_file(At::cwd(), monitor + "/health", 1U << 16U);
-  if (health) guest.health = std::string(split(*health, '\n')[0]);
+  guest.probes = read_probe_states(monitor);
+  guest.ready = is_ready(guest.probes);
+  for (const ProbeState& probe : guest.probes) {
+    if (probe.probe == Probe::kLiveness) guest.health = probe.state;
+  }
   return guest;
 }
 

@@ -7,7 +7,8 @@
 //                              upper/ work/ files/
 //   run/guests/TENANT/ID/      the runtime's state folder
 //   run/monitors/TENANT/ID/    stdin, stdout, stderr (FIFOs), attach (socket), monitor (its pid;
-//                              flock held for as long as it lives), health
+//                              flock held for as long as it lives), a file a probe
+//                              (probe_state.hpp)
 //
 // A guest without --rm stays when it ends, until `rm`. Its record is read without a lock; a change
 // takes it: lock(), read again, change, save(), drop the lock. Nobody holds it while waiting for a
@@ -27,6 +28,7 @@
 #include "base/result.hpp"
 #include "engine/guest_record.hpp"
 #include "engine/places.hpp"
+#include "engine/probe_state.hpp"
 #include "runtime/container.hpp"
 #include "tenants/record.hpp"
 
@@ -45,8 +47,11 @@ const char* to_text(GuestStatus status);
 struct Guest {
   GuestRecord record;
   GuestStatus status = GuestStatus::kCreated;
-  Pid pid;             // outside; 0 when it does not run
-  std::string health;  // starting, healthy, unhealthy; empty: no health check
+  Pid pid;                         // outside; 0 when it does not run
+  std::string health;              // starting, healthy, unhealthy; empty: no health check
+  std::vector<ProbeState> probes;  // those that its monitor carries out
+  // Of a running guest: its postStart command and its startup and readiness probes are good.
+  bool ready = true;
   bool runs() const { return status == GuestStatus::kRunning || status == GuestStatus::kPaused; }
 };
 

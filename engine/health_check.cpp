@@ -6,12 +6,16 @@
 #include <optional>
 
 #include <signal.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/guest_exec.hpp"
+#include "engine/guest_files.hpp"
+#include "engine/health_probe.hpp"
+#include "engine/policies.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -55,10 +59,11 @@ std::optional<std::uint64_t> pid_in(const std::string& file) {
 }  // namespace
 
 Result<int> check_by_program(const Guests& guests, const GuestRecord& record,
-                             const std::vector<std::string>& command, std::int64_t timeout_ms) {
+                             const std::vector<std::string>& command, std::int64_t timeout_ms,
+                             std::string_view word) {
   ExecRequest request;
   request.command = command;
-  request.pid_file = guests.monitor_dir(record) + "/check.pid";
+  request.pid_file = guests.monitor_dir(record) + "/" + std::string(word) + ".pid";
   const pid_t worker = ::fork();
   if (worker < 0) return Error::system(errno, "start a process");
   if (worker == 0) {
@@ -74,7 +79,31 @@ Result<int> check_by_program(const Guests& guests, const GuestRecord& record,
   }
   const sys::Exit exit = TRY(sys::wait(ended.get()));
   ::unlink(request.pid_file.c_str());
-  return in_time ? exit.code() : 1;
+  return in_time ? exit.code() : kCheckLate;
+}
+
+Result<int> check_guest(const Guests& guests, const Guest& guest, Probe probe) {
+  const RunRequest& request = guest.record.request;
+  const Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
+  const oci::ImageConfig image = TRY(read_image_config(dir));
+  const auto rules = TRY(probe_rules(request, image));
+  const std::int64_t timeout = rules[static_cast<std::size_t>(probe)].timeout_ms;
+  const std::string place = guests.monitor_dir(guest.record);
+  if (const auto asked = TRY(parse_health_probe(asked_of(request, probe).cmd))) {
+    // The monitor has only the end of this process to go by.
+    const itimerval end{{}, {timeout / 1000, (timeout % 1000) * 1000}};
+    ::setitimer(ITIMER_REAL, &end, nullptr);
+    const Result<std::string> fault = probe_health(*asked, guest.pid);
+    const std::string why = fault ? *fault : fault.error().text();
+    if (!why.empty()) note_probe_reason(place, probe, why);
+    return why.empty() ? 0 : 1;
+  }
+  const Result<int> code = check_by_program(
+      guests, guest.record, health_command(request, image, probe), timeout, file_of(probe));
+  if (!code) note_probe_reason(place, probe, code.error().text());
+  if (code && *code != 0)
+    note_probe_reason(place, probe, "exited with code " + std::to_string(*code));
+  return code ? *code : 1;
 }
 
 }  // namespace vrun::engine

@@ -42,14 +42,17 @@ Result<Fd> connect_to(std::uint16_t port) {
 }
 
 // "HTTP/1.1 204 No Content": from 200 to 399.
-bool is_good_status(std::string_view answer) {
+std::string status_fault(std::string_view answer) {
   const std::size_t blank = answer.find(' ');
-  if (!answer.starts_with("HTTP/1.") || blank == std::string_view::npos) return false;
+  if (!answer.starts_with("HTTP/1.") || blank == std::string_view::npos) {
+    return "the answer is no HTTP";
+  }
   const auto status = parse_u64(answer.substr(blank + 1, 3));
-  return status && *status >= 200 && *status < 400;
+  if (status && *status >= 200 && *status < 400) return {};
+  return "answered with status " + printable(answer.substr(blank + 1, 3));
 }
 
-Result<bool> ask(const Fd& socket, const std::string& path) {
+Result<std::string> ask(const Fd& socket, const std::string& path) {
   TRY(sys::write_all(socket.get(), "GET " + path +
                                        " HTTP/1.0\r\nHost: localhost\r\nUser-Agent: vrun-health\r\n"
                                        "Connection: close\r\n\r\n"));
@@ -61,7 +64,7 @@ Result<bool> ask(const Fd& socket, const std::string& path) {
     if (n == 0) break;
     answer.append(buffer.data(), n);
   }
-  return is_good_status(answer);
+  return status_fault(answer);
 }
 
 }  // namespace
@@ -92,13 +95,13 @@ Result<std::optional<HealthProbe>> parse_health_probe(const std::string& command
   return std::optional(probe);
 }
 
-Result<bool> probe_health(const HealthProbe& probe, Pid pid) {
+Result<std::string> probe_health(const HealthProbe& probe, Pid pid) {
   const Fd net =
       TRY(sys::open(At::cwd(), "/proc/" + std::to_string(pid.value) + "/ns/net", O_RDONLY));
   TRY(sys::set_namespace(net.get(), CLONE_NEWNET));
   const Result<Fd> socket = connect_to(probe.port);
-  if (!socket) return false;
-  return probe.http ? ask(*socket, probe.path) : Result<bool>(true);
+  if (!socket) return socket.error().text();
+  return probe.http ? ask(*socket, probe.path) : Result<std::string>(std::string());
 }
 
 }  // namespace vrun::engine

@@ -19,8 +19,8 @@ struct HealthProbe {
 // Nothing: `command` is none (it is a shell line). An error: it wants to be one and is wrong.
 Result<std::optional<HealthProbe>> parse_health_probe(const std::string& command);
 
-// In the network namespace of process `pid`; the calling process stays there. False: not healthy.
-// Has no time limit of its own: the monitor ends checks that take too long.
-Result<bool> probe_health(const HealthProbe& probe, Pid pid);
+// In the network namespace of process `pid`; the calling process stays there. Empty: all is well,
+// else why not. Has no time limit of its own: the caller ends checks that take too long.
+Result<std::string> probe_health(const HealthProbe& probe, Pid pid);
 
 }  // namespace vrun::engine

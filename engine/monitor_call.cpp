@@ -78,15 +78,24 @@ class Words {
   void number(const std::string& name, std::int64_t value) {
     words_.push_back("--" + name + "=" + std::to_string(value));
   }
+  void probe(std::size_t number, const HealthRules& rules) {
+    if (rules.interval_ms == 0) return;
+    std::string values;
+    for (const std::int64_t value :
+         {rules.interval_ms, rules.timeout_ms, rules.start_period_ms, rules.retries,
+          rules.successes, rules.initial_delay_ms, std::int64_t{rules.on_unhealthy}})
+      values += (values.empty() ? "" : ",") + std::to_string(value);
+    words_.push_back("--probe-" + std::to_string(number) + "=" + values);
+  }
   Result<void> descriptor(const std::string& name, const Fd& fd) {
     if (!fd) return {};
     TRY(sys::set_inheritable(fd.get(), true));
     number(name, fd.get());
     return {};
   }
-  void step(const std::string& program, const Guests& guests, const GuestRecord& record) {
+  void step(const std::string& program, const Guests& guests, const std::string& id) {
     for (const std::string& word :
-         {std::string("--"), program, std::string("guest-step"), guests.tenant(), record.id})
+         {std::string("--"), program, std::string("guest-step"), guests.tenant(), id})
       words_.push_back(word);
   }
   Error exec(const Guests& guests) {
@@ -117,12 +126,8 @@ Result<void> add_call(Words& words, const MonitorCall& call) {
   words.number("log-bytes", static_cast<std::int64_t>(call.log.bytes));
   words.number("log-files", static_cast<std::int64_t>(call.log.files));
   if (call.adopt) words.number("adopt", 1);
-  if (call.health.interval_ms == 0) return {};
-  words.number("health-interval", call.health.interval_ms);
-  words.number("health-timeout", call.health.timeout_ms);
-  words.number("health-start", call.health.start_period_ms);
-  words.number("health-retries", call.health.retries);
-  words.number("on-unhealthy", call.health.on_unhealthy);
+  for (std::size_t i = 0; i < call.probes.size(); ++i)
+    words.probe(i, call.probes[i]);
   return {};
 }
 
@@ -131,7 +136,7 @@ Result<void> exec_monitor(const Guests& guests, const GuestRecord& record,
   const std::string program = TRY(own_program(guests.host()));
   Words words(TRY(helper_path("vrun-monitor")));
   TRY(add_call(words, call));
-  words.step(program, guests, record);
+  words.step(program, guests, record.id);
   TRY(let_go_of_stdio());
   return words.exec(guests);
 }
@@ -142,7 +147,7 @@ Result<void> exec_waiting(const Guests& guests, const GuestRecord& record,
   Words words(TRY(helper_path("vrun-monitor")));
   TRY(words.descriptor("lock", place.lock));
   words.number("delay", delay_ms);
-  words.step(program, guests, record);
+  words.step(program, guests, record.id);
   TRY(let_go_of_stdio());
   return words.exec(guests);
 }
@@ -277,6 +282,20 @@ Error become_monitor(const Guests& guests, const GuestRecord& record, MonitorCal
 Error become_waiting_monitor(const Guests& guests, const GuestRecord& record, MonitorPlace place,
                              std::int64_t delay_ms) {
   Result<void> failed = exec_waiting(guests, record, place, delay_ms);
+  return std::move(failed).error();
+}
+
+Error become_timer(const Guests& guests, Fd lock, std::int64_t alarm_ms) {
+  const auto exec = [&]() -> Result<void> {
+    const std::string program = TRY(own_program(guests.host()));
+    Words words(TRY(helper_path("vrun-monitor")));
+    TRY(words.descriptor("lock", lock));
+    words.number("alarm", alarm_ms);
+    words.step(program, guests, "cron");
+    TRY(let_go_of_stdio());
+    return words.exec(guests);
+  };
+  Result<void> failed = exec();
   return std::move(failed).error();
 }
 

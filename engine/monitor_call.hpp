@@ -14,6 +14,7 @@
 #include "base/result.hpp"
 #include "base/sys.hpp"
 #include "engine/guests.hpp"
+#include "engine/probe_state.hpp"
 
 namespace vrun::engine {
 
@@ -54,6 +55,8 @@ struct LogLimits {
 };
 struct HealthRules {  // interval 0: none
   std::int64_t interval_ms = 0, timeout_ms = 30000, start_period_ms = 0, retries = 3;
+  std::int64_t initial_delay_ms = -1;  // < 0: as the interval
+  std::int64_t successes = 1;
   int on_unhealthy = 0;  // 0 nothing, 1 kill, 2 kill and restart, 3 stop
 };
 
@@ -65,7 +68,7 @@ struct MonitorCall {
   Fd console, client, notify;
   int client_flags = 0;
   LogLimits log;
-  HealthRules health;
+  std::array<HealthRules, kProbes> probes;
   bool adopt = false;
 };
 // Returns only when it failed.
@@ -73,5 +76,9 @@ Error become_monitor(const Guests& guests, const GuestRecord& record, MonitorCal
 // Between two lives: waits, then starts the guest again.
 Error become_waiting_monitor(const Guests& guests, const GuestRecord& record, MonitorPlace place,
                              std::int64_t delay_ms);
+
+// The timer of a tenant's CronJobs: asleep until `alarm_ms` since 1970 (0: for ever) or SIGHUP,
+// then `vrun guest-step TENANT cron tick`. `lock` says that it lives. Returns only when it failed.
+Error become_timer(const Guests& guests, Fd lock, std::int64_t alarm_ms);
 
 }  // namespace vrun::engine

@@ -161,12 +161,14 @@ Result<LogLimits> log_limits(const RunRequest& request) {
   return limits;
 }
 
-Result<HealthRules> health_rules(const RunRequest& request, const oci::ImageConfig& image) {
-  const HealthRequest& asked = request.health;
+namespace {
+
+Result<HealthRules> rules_of(const HealthRequest& asked, const oci::ImageConfig& image) {
   HealthRules rules;
   rules.on_unhealthy = TRY(unhealthy_action(asked.on_failure));
   TRY(check_health_words(asked));
-  if (asked.disabled || (asked.cmd.empty() && !image_has_check(image))) return rules;
+  const bool asks = !asked.cmd.empty() || !asked.exec.empty();
+  if (asked.disabled || (!asks && !image_has_check(image))) return rules;
   const oci::HealthCheck given = image.health_check.value_or(oci::HealthCheck{});
   rules.interval_ms = to_ms(given.interval, 30000);
   rules.timeout_ms = to_ms(given.timeout, 30000);
@@ -181,13 +183,59 @@ Result<HealthRules> health_rules(const RunRequest& request, const oci::ImageConf
     rules.start_period_ms = TRY(duration("--health-start-period", asked.start_period, 0));
   }
   if (!asked.retries.empty()) rules.retries = TRY(count("--health-retries", asked.retries));
+  if (!asked.successes.empty()) rules.successes = TRY(count("successes", asked.successes));
+  if (!asked.initial_delay.empty())
+    rules.initial_delay_ms = TRY(duration("initialDelay", asked.initial_delay, 0));
   return rules;
 }
 
-std::vector<std::string> health_command(const RunRequest& request, const oci::ImageConfig& image) {
-  if (request.health.disabled) return {};
-  if (!request.health.cmd.empty()) return {"/bin/sh", "-c", request.health.cmd};
-  if (!image_has_check(image)) return {};
+}  // namespace
+
+Result<HealthRules> health_rules(const RunRequest& request, const oci::ImageConfig& image) {
+  return rules_of(request.health, image);
+}
+
+HealthRequest asked_of(const RunRequest& request, Probe probe) {
+  HealthRequest asked;
+  switch (probe) {
+    case Probe::kPostStart:
+      asked.exec = request.post_start;
+      return asked;
+    case Probe::kStartup:
+      return request.startup;
+    case Probe::kReadiness:
+      return request.readiness;
+    case Probe::kLiveness:
+      break;
+  }
+  return request.health;
+}
+
+Result<std::array<HealthRules, kProbes>> probe_rules(const RunRequest& request,
+                                                     const oci::ImageConfig& image) {
+  std::array<HealthRules, kProbes> all;
+  const oci::ImageConfig none;
+  all[static_cast<std::size_t>(Probe::kStartup)] = TRY(rules_of(request.startup, none));
+  all[static_cast<std::size_t>(Probe::kReadiness)] = TRY(rules_of(request.readiness, none));
+  all[static_cast<std::size_t>(Probe::kLiveness)] = TRY(rules_of(request.health, image));
+  if (request.post_start.empty()) return all;
+  HealthRules hook;
+  hook.interval_ms = 1000;
+  hook.timeout_ms = kPostStartMs;
+  hook.retries = 1;
+  hook.initial_delay_ms = 0;
+  hook.on_unhealthy = 1;
+  all[static_cast<std::size_t>(Probe::kPostStart)] = hook;
+  return all;
+}
+
+std::vector<std::string> health_command(const RunRequest& request, const oci::ImageConfig& image,
+                                        Probe probe) {
+  const HealthRequest asked = asked_of(request, probe);
+  if (asked.disabled) return {};
+  if (!asked.exec.empty()) return asked.exec;
+  if (!asked.cmd.empty()) return {"/bin/sh", "-c", asked.cmd};
+  if (probe != Probe::kLiveness || !image_has_check(image)) return {};
   const std::vector<std::string>& test = image.health_check->test;
   if (test[0] != "CMD-SHELL") return {test.begin() + 1, test.end()};
   std::vector<std::string> command = image.shell;
@@ -231,8 +279,9 @@ Result<void> check_policies(const RunRequest& request) {
         .hint("add --restart unless-stopped");
   }
   TRY(log_limits(request));
-  TRY(health_rules(request, none));
-  TRY(parse_health_probe(request.health.cmd));
+  TRY(probe_rules(request, none));
+  for (const HealthRequest* asked : {&request.health, &request.readiness, &request.startup})
+    TRY(parse_health_probe(asked->cmd));
   TRY(stop_rules(request, none));
   return {};
 }

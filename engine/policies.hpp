@@ -2,6 +2,7 @@
 // stopped. Pure; every fault names its flag.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,8 +34,16 @@ Result<LogLimits> log_limits(const RunRequest& request);
 
 // From the flags and, where they are silent, the image.
 Result<HealthRules> health_rules(const RunRequest& request, const oci::ImageConfig& image);
+// Of all four: postStart is a probe that must be good at once, or the guest is killed.
+Result<std::array<HealthRules, kProbes>> probe_rules(const RunRequest& request,
+                                                     const oci::ImageConfig& image);
+// postStart has no time limit of its own in Kubernetes; here nothing in a guest hangs for ever.
+inline constexpr std::int64_t kPostStartMs = 300000;
+// What a probe asks; of postStart only its command means something.
+HealthRequest asked_of(const RunRequest& request, Probe probe);
 // The command of the check, for exec in the guest; empty: there is none.
-std::vector<std::string> health_command(const RunRequest& request, const oci::ImageConfig& image);
+std::vector<std::string> health_command(const RunRequest& request, const oci::ImageConfig& image,
+                                        Probe probe = Probe::kLiveness);
 
 struct StopRules {
   int signal;

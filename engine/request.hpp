@@ -10,10 +10,13 @@
 
 namespace vrun::engine {
 
-// --health-*: empty members take the image's value, else Docker's default.
+// --health-*, and the three probes of manifests: empty members take the image's value (liveness
+// alone has one there), else Docker's default.
 struct HealthRequest {
-  std::string cmd;  // a shell line; "none" is written by --no-healthcheck
+  std::string cmd;                // a shell line, or tcp://:PORT, or http://:PORT/PATH
+  std::vector<std::string> exec;  // of manifests: the program and its arguments, instead of `cmd`
   std::string interval, timeout, start_period, retries;
+  std::string initial_delay, successes;
   std::string on_failure;  // none, kill, restart, stop
   bool disabled = false;   // --no-healthcheck
   bool operator==(const HealthRequest&) const = default;
@@ -60,7 +63,10 @@ struct RunRequest {
   std::string restart;  // no, on-failure[:N], always, unless-stopped; empty: no
   std::string stop_signal, stop_timeout;
   std::vector<std::string> start_after;  // guests that `restore` starts before this one
-  HealthRequest health;
+  HealthRequest health;                  // is it alive?
+  HealthRequest readiness, startup;      // of manifests; `startup` holds the other two back
+  // Commands inside, as programs with their arguments: after each start, before each stop signal.
+  std::vector<std::string> post_start, pre_stop;
   bool init = false;
   std::vector<std::string> labels;  // "NAME=VALUE"
   std::vector<std::string> log_opts;

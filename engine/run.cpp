@@ -80,7 +80,9 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
 bool is_direct(const RunRequest& request) {
   const HealthRequest none;
   return request.remove && !request.detach && !request.tty.value_or(false) &&
-         request.health == none && request.restart.empty() && request.sig_proxy;
+         request.health == none && request.readiness == none && request.startup == none &&
+         request.post_start.empty() && request.pre_stop.empty() && request.restart.empty() &&
+         request.sig_proxy;
 }
 
 // An end that the exit code alone does not explain gets a line.

@@ -12,6 +12,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cgroups/parents.hpp"
+#include "engine/cron.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/limits.hpp"
@@ -277,6 +278,7 @@ Result<std::vector<std::string>> belongings(const Places& places, const Guests& 
     if (count != 0) found.push_back(std::to_string(count) + " " + (count == 1 ? one : many));
   };
   add(TRY(guests.list()).size(), "guest", "guests");
+  add(TRY(list_cron_jobs(guests)).size(), "CronJob", "CronJobs");
   const network::Networks networks = TRY(networks_of(places, guests.tenant(), guests.host()));
   std::vector<network::Network> all = TRY(networks.list());
   std::erase_if(all, [](const auto& one) { return one.name == network::kDefaultNetwork; });
@@ -303,6 +305,8 @@ Result<void> remove_dir_of(const std::string& parent, const std::string& name) {
 Result<void> remove_belongings(const Places& places, const Tenant& tenant, const Guests& guests,
                                const images::Store& store) {
   const std::string& name = guests.tenant();
+  for (const CronJob& job : TRY(list_cron_jobs(guests)))
+    TRY(remove_cron_job(guests, job.name));
   TRY(remove_guests(guests));
   network::Networks networks = TRY(networks_of(places, name, guests.host()));
   for (const network::Network& one : TRY(networks.list()))
@@ -315,7 +319,9 @@ Result<void> remove_belongings(const Places& places, const Tenant& tenant, const
   if (!tenant.disk.empty()) TRY(tenants::unmount_disk(disk_places(places, tenant)));
   TRY(remove_dir_of(places.data + "/guests", name));
   TRY(remove_dir_of(places.data + "/volumes", name));
+  TRY(remove_dir_of(places.data + "/cron", name));
   TRY(remove_dir_of(places.run + "/guests", name));
+  TRY(remove_dir_of(places.run + "/cron", name));
   return remove_dir_of(places.run + "/monitors", name);
 }
 

@@ -1,4 +1,4 @@
-// Kubernetes objects: Pod, Deployment, Job, ConfigMap, Secret, Service.
+// Kubernetes objects: Pod, Deployment, Job, CronJob, ConfigMap, Secret, Service.
 //
 // A pod of one container is a Guest, of several a Group (they share a network, as in a pod). A
 // Service is no object here: its NodePort or LoadBalancer ports become the guest's published ports,
@@ -81,6 +81,7 @@ class Kubernetes {
     if (kind == "Pod") return pod(name, spec, below(document, "metadata"), map_node(), "Guest");
     if (kind == "Deployment") return deployment(name, spec);
     if (kind == "Job") return job(name, spec);
+    if (kind == "CronJob") return cron_job(name, spec);
     if (kind == "ConfigMap" || kind == "Secret") return content(document, name, kind == "Secret");
     if (kind == "Service") return service_notes(spec);
     notes_.add(document, path_, "kind " + quote(kind) + " has no counterpart");
@@ -145,6 +146,38 @@ class Kubernetes {
     pod(name, below(pod_template, "spec"), below(pod_template, "metadata"), std::move(body), "Job");
   }
 
+  void cron_job(const std::string& name, const Node& spec) {
+    static constexpr std::array<std::string_view, 8> kKeys{
+        "schedule",    "timeZone", "concurrencyPolicy",          "startingDeadlineSeconds",
+        "jobTemplate", "suspend",  "successfulJobsHistoryLimit", "failedJobsHistoryLimit"};
+    notes_.unknown(spec, path_ + ".spec", kKeys);
+    const Node& job = below(below(spec, "jobTemplate"), "spec");
+    static constexpr std::array<std::string_view, 2> kJobKeys{"template", "backoffLimit"};
+    notes_.unknown(job, path_ + ".spec.jobTemplate.spec", kJobKeys);
+    const Node& pod_spec = below(below(job, "template"), "spec");
+    const Node& containers = below(pod_spec, "containers");
+    if (containers.items.size() != 1 || pod_spec.find("initContainers") != nullptr)
+      return notes_.add(spec, path_, "a CronJob has one container here");
+    Node body = map_node(), run = map_node();
+    put_text(body, "schedule", spec.text_of("schedule"));
+    put_text(body, "timeZone", spec.text_of("timeZone"));
+    const std::string policy = spec.text_of("concurrencyPolicy");
+    put_text(body, "concurrency",
+             policy == "Forbid"    ? "forbid"
+             : policy == "Replace" ? "replace"
+                                   : "");
+    put_seconds(body, "startingDeadline", spec.text_of("startingDeadlineSeconds"));
+    put_plain(body, "keepSucceeded", spec.text_of("successfulJobsHistoryLimit"));
+    put_plain(body, "keepFailed", spec.text_of("failedJobsHistoryLimit"));
+    put_plain(body, "suspend", spec.text_of("suspend"));
+    put_plain(run, "retries", job.text_of("backoffLimit"));
+    const Node& metadata = below(below(job, "template"), "metadata");
+    program(containers.items[0], pod_spec, metadata, run, false);
+    network(pod_spec, metadata, run, false);
+    put(body, "job", std::move(run));
+    out_ += document_of("CronJob", name, body);
+  }
+
   void pod(const std::string& name, const Node& spec, const Node& metadata, Node body,
            const std::string& kind) {
     static constexpr std::array<std::string_view, 10> kKeys{
@@ -188,7 +221,8 @@ class Kubernetes {
 
   void program(const Node& container, const Node& spec, const Node& metadata, Node& body,
                bool stays) {
-    static constexpr std::array<std::string_view, 15> kKeys{"name",
+    static constexpr std::array<std::string_view, 16> kKeys{"name",
+                                                            "lifecycle",
                                                             "image",
                                                             "command",
                                                             "args",
@@ -224,6 +258,18 @@ class Kubernetes {
              : restart == "OnFailure" ? "on-failure"
                                       : "always");
     probes(container, body);
+    lifecycle(container, body);
+  }
+
+  void lifecycle(const Node& container, Node& body) {
+    Node lifecycle = map_node();
+    for (const char* which : {"postStart", "preStop"}) {
+      const Node& hook = below(below(container, "lifecycle"), which);
+      static constexpr std::array<std::string_view, 1> kKeys{"exec"};
+      notes_.unknown(hook, path_ + ".lifecycle." + which, kKeys);
+      put_list(lifecycle, which, words_of_list(below(hook, "exec").find("command")));
+    }
+    put(body, "lifecycle", std::move(lifecycle));
   }
 
   static std::vector<std::string> words_of_list(const Node* list) {
@@ -337,19 +383,21 @@ class Kubernetes {
     for (const char* which : {"liveness", "readiness", "startup"}) {
       const Node& from = below(container, std::string(which) + "Probe");
       if (from.is_null()) continue;
-      static constexpr std::array<std::string_view, 7> kKeys{
-          "exec",           "httpGet",          "tcpSocket",          "periodSeconds",
-          "timeoutSeconds", "failureThreshold", "initialDelaySeconds"};
+      static constexpr std::array<std::string_view, 8> kKeys{
+          "exec",           "httpGet",          "tcpSocket",           "periodSeconds",
+          "timeoutSeconds", "failureThreshold", "initialDelaySeconds", "successThreshold"};
       notes_.unknown(from, path_ + "." + which + "Probe", kKeys);
       Node probe = map_node();
       put_list(probe, "exec", words_of_list(below(from, "exec").find("command")));
       address(below(from, "httpGet"), "http", probe);
       address(below(from, "tcpSocket"), "tcp", probe);
-      put_seconds(probe, "interval", from.text_of("periodSeconds"));
-      put_seconds(probe, "timeout", from.text_of("timeoutSeconds"));
+      // Kubernetes' defaults are others: a check begins at once, every 10 s, and has 1 s.
+      put_seconds(probe, "interval", or_else(from.text_of("periodSeconds"), "10"));
+      put_seconds(probe, "timeout", or_else(from.text_of("timeoutSeconds"), "1"));
       put_plain(probe, "retries", from.text_of("failureThreshold"));
-      put_seconds(probe, "startPeriod", from.text_of("initialDelaySeconds"));
-      if (std::string_view(which) == "liveness") put_text(probe, "action", "restart");
+      put_plain(probe, "successes", from.text_of("successThreshold"));
+      put_seconds(probe, "initialDelay", or_else(from.text_of("initialDelaySeconds"), "0"));
+      if (std::string_view(which) != "readiness") put_text(probe, "action", "restart");
       put(probes, which, std::move(probe));
     }
     put(body, "probes", std::move(probes));
@@ -363,6 +411,10 @@ class Kubernetes {
     put_plain(place, "port", port);
     put_text(place, "path", from.text_of("path"));
     put(probe, way, std::move(place));
+  }
+
+  static std::string or_else(const std::string& text, const char* fallback) {
+    return text.empty() ? fallback : text;
   }
 
   static void put_seconds(Node& probe, const char* key, const std::string& seconds) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "manifest/schedule.hpp"
 #include "manifest/values.hpp"
 
 namespace vrun::manifest {
@@ -35,11 +36,31 @@ class References {
       check_runner(runner);
     for (const Object& object : objects_) {
       if (object.kind == "Group") check_network(object.tree, path_of(object));
+      if (object.kind == "CronJob") check_cron_job(object);
     }
     check_circles();
   }
 
  private:
+  // Its runs have names of their own, so it is no runner. Missing fields are said by the reader.
+  void check_cron_job(const Object& object) {
+    const Node* schedule = object.tree.find("schedule");
+    if (schedule != nullptr && schedule->is_scalar()) {
+      const auto parsed = parse_schedule(schedule->text);
+      if (!parsed) fault(*schedule, path_of(object) + ".schedule", parsed.error().text());
+    }
+    const Node* job = object.tree.find("job");
+    if (job != nullptr && job->is_map())
+      check_uses({&object, job, path_of(object) + ".job", object.name, ""});
+  }
+
+  void check_uses(const Runner& runner) {
+    check_network(*runner.tree, runner.path);
+    check_uses(runner, "secrets", "Secret");
+    check_uses(runner, "configs", "Config");
+    check_volumes(runner);
+  }
+
   void add_runners(const Object& object) {
     const std::string path = path_of(object);
     if (object.kind == "Guest" || object.kind == "Job") {
@@ -123,10 +144,7 @@ class References {
   }
 
   void check_runner(const Runner& runner) {
-    check_network(*runner.tree, runner.path);
-    check_uses(runner, "secrets", "Secret");
-    check_uses(runner, "configs", "Config");
-    check_volumes(runner);
+    check_uses(runner);
     const Node* depends = runner.tree->find("dependsOn");
     if (depends == nullptr || !depends->is_map()) return;
     for (const auto& [name, how] : depends->entries)

@@ -83,20 +83,23 @@ constexpr std::array kProbe{
     Field{"exec", Type::kTexts, "a command inside; 0 is good"},
     object("http", kHttp, "an answer from 200 to 399 is good"),
     object("tcp", kTcp, "a connection is good"),
+    Field{"initialDelay", Type::kDuration, "before the first check; default: the interval", false,
+          true},
     Field{"interval", Type::kDuration, "between two checks", false, true, "30s"},
-    Field{"timeout", Type::kDuration, "for one check", false, true, "30s"},
+    Field{"timeout", Type::kDuration, "for one check; then it is killed", false, true, "30s"},
     integer("retries", 1, 1000, "3", "failures in a row until it is unhealthy"),
+    integer("successes", 1, 1000, "1", "successes in a row until it is healthy"),
     Field{"startPeriod", Type::kDuration, "failures do not count so long", false, true, "0s"},
     choice("action", "none|kill|restart|stop", "none", "what is done to an unhealthy guest"),
 };
 constexpr std::array kProbes{
     live(object("liveness", kProbe, "is it healthy? checked for as long as it runs")),
-    live(object("readiness", kProbe, "may others be told of it? checked while apply waits")),
-    live(object("startup", kProbe, "has it come up? checked first while apply waits")),
+    live(object("readiness", kProbe, "may others be told of it? checked for as long as it runs")),
+    live(object("startup", kProbe, "has it come up? the other two begin when this is good")),
 };
 constexpr std::array kLifecycle{
-    Field{"postStart", Type::kTexts, "a command inside after each start by apply"},
-    Field{"preStop", Type::kTexts, "a command inside before apply or delete stops it"},
+    live({"postStart", Type::kTexts, "a command inside after each start; a failure kills it"}),
+    live({"preStop", Type::kTexts, "a command inside before it is asked to end"}),
 };
 constexpr std::array kUpdate{
     integer("maxUnavailable", 1, 1000, "1", "replicas that are replaced at the same time"),
@@ -177,6 +180,7 @@ constexpr std::array kMember{
     kRestart,
     kDependsOn,
     object("probes", kProbes, "is it well?"),
+    object("lifecycle", kLifecycle, "commands around its life"),
 };
 constexpr std::array kGroup{
     Field{"network", Type::kText, "of all its guests", false, false, "default"},
@@ -192,7 +196,14 @@ constexpr std::array kJob{
     kDependsOn,
 };
 constexpr std::array kCronJob{
-    required({"schedule", Type::kText, "minute hour day month weekday"}),
+    required({"schedule", Type::kText, "minute hour day month weekday; @daily; @every 10m"}),
+    Field{"timeZone", Type::kText, "whose clock it goes by, such as Europe/Paris", false, false,
+          "UTC"},
+    choice("concurrency", "allow|forbid|replace", "allow", "when the run before has not ended"),
+    Field{"startingDeadline", Type::kDuration, "a run that is later than this is left out"},
+    integer("keepSucceeded", 0, 1000, "3", "ended runs that stay"),
+    integer("keepFailed", 0, 1000, "1", "failed runs that stay"),
+    Field{"suspend", Type::kBool, "no run begins", false, false, "false"},
     required(object("job", kJob, "what runs then")),
 };
 

@@ -34,8 +34,8 @@ Ending ending_of(int pidfd) {
     const bool exited = info.si_code == CLD_EXITED;
     return {true, exited ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f};
   }
-  // It is init's child now, and the kernel tells once init has reaped it: at once with systemd, after
-  // a second or two with an init that looks now and then.
+  // It is init's child now, and the kernel tells once init has reaped it: at once with systemd,
+  // after a second or two with an init that looks now and then.
   for (int look = 0; look < 120; ++look) {
     PidfdInfo asked{};
     asked.mask = kPidfdInfoExit;

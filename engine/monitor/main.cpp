@@ -8,10 +8,12 @@
 // Descriptors: --dir (run/monitors/TENANT/ID), --logs, --pidfd, --lock (kept over exec), --netns
 // (likewise: while it is open the guest's interfaces live, and with them their counters), --in,
 // --out, --err (pipes) or --console (pty master), --client (somebody attached from the start),
-// --notify (gets one byte when all is ready). Numbers: --log-bytes, --log-files, --health-interval,
-// --health-timeout, --health-start, --health-retries (ms), --on-unhealthy (0 nothing, 1 kill and
-// leave, 2 kill and start again, 3 stop), --adopt (after another monitor was killed), --delay (no
-// guest yet: wait so many ms, then `start`).
+// --notify (gets one byte when all is ready). Numbers: --log-bytes, --log-files, --adopt (after
+// another monitor was killed), --delay (no guest yet: wait so many ms, then `start`), --alarm (no
+// guest at all: wait until so many ms since 1970 or for SIGHUP, then `tick`; 0: for SIGHUP alone).
+// Probes: --probe-N=INTERVAL,TIMEOUT,START,RETRIES,SUCCESSES,INITIAL,ACTION in ms; 0 is postStart,
+// 1 startup, 2 readiness, 3 liveness; ACTION 0 nothing, 1 kill and leave, 2 kill and start again,
+// 3 stop.
 #include <initializer_list>
 
 #include <errno.h>
@@ -21,8 +23,10 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -43,6 +47,8 @@ namespace {
 
 enum class OnUnhealthy : uint8_t { kNothing, kKill, kRestart, kStop };
 constexpr int kMostWords = 12;
+constexpr size_t kProbes = 4;
+enum ProbeNumber : size_t { kPostStart, kStartup, kReadiness, kLiveness };
 constexpr int64_t kStopMs = 10000;
 
 struct Options {
@@ -50,8 +56,8 @@ struct Options {
           console = -1;
   int64_t client = -1, client_flags = 0, notify = -1;
   int64_t log_bytes = 10 << 20, log_files = 3;
-  int64_t health_interval = 0, health_timeout = 30000, health_start = 0, health_retries = 3;
-  int64_t on_unhealthy = 0, adopt = 0, delay = -1;
+  int64_t adopt = 0, delay = -1, alarm = -1;
+  HealthRules probes[kProbes];
   char** step = nullptr;  // VRUN guest-step TENANT ID
 };
 
@@ -74,16 +80,33 @@ constexpr Name kNames[] = {{"dir", &Options::dir},
                            {"notify", &Options::notify},
                            {"log-bytes", &Options::log_bytes},
                            {"log-files", &Options::log_files},
-                           {"health-interval", &Options::health_interval},
-                           {"health-timeout", &Options::health_timeout},
-                           {"health-start", &Options::health_start},
-                           {"health-retries", &Options::health_retries},
-                           {"on-unhealthy", &Options::on_unhealthy},
                            {"adopt", &Options::adopt},
-                           {"delay", &Options::delay}};
+                           {"delay", &Options::delay},
+                           {"alarm", &Options::alarm}};
+
+// --probe-N=NUMBER,NUMBER,...
+bool read_probe(Options& options, const char* word) {
+  constexpr char kStart[] = "--probe-";
+  const size_t length = sizeof kStart - 1;
+  if (::strncmp(word, kStart, length) != 0) return false;
+  const auto number = static_cast<size_t>(word[length] - '0');
+  if (number >= kProbes || word[length + 1] != '=') return false;
+  HealthRules& rules = options.probes[number];
+  rules.once = number == kPostStart || number == kStartup;
+  const char* at = word + length + 2;
+  for (int64_t* value :
+       {&rules.interval_ms, &rules.timeout_ms, &rules.start_period_ms, &rules.retries,
+        &rules.successes, &rules.initial_ms, &rules.on_unhealthy}) {
+    char* end = nullptr;
+    *value = ::strtoll(at, &end, 10);
+    at = *end == ',' ? end + 1 : end;
+  }
+  return *at == '\0';
+}
 
 bool read_option(Options& options, const char* word) {
   if (::strncmp(word, "--", 2) != 0) return false;
+  if (read_probe(options, word)) return true;
   const char* const sign = ::strchr(word, '=');
   if (sign == nullptr) return false;
   const auto length = static_cast<size_t>(sign - word - 2);
@@ -113,14 +136,16 @@ int as_fd(int64_t number) {
 // VRUN guest-step TENANT ID WORD...
 class Step {
  public:
-  Step(char** step, const char* a, const char* b = nullptr, const char* c = nullptr) {
+  Step(char** step, const char* a, const char* b = nullptr, const char* c = nullptr,
+       const char* d = nullptr) {
     int n = 0;
-    for (char** word = step; *word != nullptr && n < kMostWords - 4; ++word)
+    for (char** word = step; *word != nullptr && n < kMostWords - 5; ++word)
       words_[n++] = *word;
-    for (const char* word : {a, b, c})
+    for (const char* word : {a, b, c, d})
       words_[n++] = word;
   }
   const char* const* argv() const { return words_; }
+  const char** words() { return words_; }
   // Becomes it.
   [[noreturn]] void exec(int lock) const {
     if (lock >= 0 && lock != kLockFd) {
@@ -159,6 +184,9 @@ void make_nonblocking(int fd) {
   if (fd >= 0) ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
+// Their files, and how guest-step knows them (engine/probe_state.cpp).
+constexpr char kProbeNames[kProbes][12] = {"post-start", "startup", "readiness", "health"};
+
 char chunk[2 * kChunk];
 char input[kChunk];
 
@@ -176,7 +204,10 @@ class Monitor {
   void close_input();
   void handle(const Clients::Message& message);
   void keep_console();
+  void begin_probes(int dir);
+  void release_probes();
   void act_on_health();
+  void act(OnUnhealthy action);
   [[noreturn]] void end();
   int sleep_ms() const;
 
@@ -185,11 +216,12 @@ class Monitor {
   Log log_;
   Journal journal_;
   Clients clients_;
-  Health health_;
-  Step check_;
+  Health probes_[kProbes];
+  Step checks_[kProbes], changes_[kProbes];
   size_t input_used_ = 0;
   bool input_ends_ = false;
   OnUnhealthy acted_ = OnUnhealthy::kNothing;
+  size_t culprit_ = kLiveness;  // the probe that it was for
   int64_t kill_at_ = 0;
 };
 
@@ -200,7 +232,14 @@ Monitor::Monitor(const Options& options)
       out_(as_fd(options.out)),
       err_(as_fd(options.err)),
       console_(as_fd(options.console)),
-      check_(options.step, "health") {
+      checks_{{options.step, kProbeNames[0]},
+              {options.step, kProbeNames[1]},
+              {options.step, kProbeNames[2]},
+              {options.step, kProbeNames[3]}},
+      changes_{{options.step, "probe-changed", kProbeNames[0], ""},
+               {options.step, "probe-changed", kProbeNames[1], ""},
+               {options.step, "probe-changed", kProbeNames[2], ""},
+               {options.step, "probe-changed", kProbeNames[3], ""}} {
   const int dir = as_fd(options.dir);
   for (const int64_t fd : {options.dir, options.logs, options.pidfd, options.in, options.out,
                            options.err, options.console, options.client, options.notify}) {
@@ -216,13 +255,28 @@ Monitor::Monitor(const Options& options)
     clients_.adopt(as_fd(options.client), static_cast<char>(options.client_flags));
   }
   if (console_ >= 0) keep_console();
-  health_.begin({options.health_interval, options.health_timeout, options.health_start,
-                 options.health_retries},
-                check_.argv(), dir, as_fd(options.lock));
+  begin_probes(dir);
   if (options.notify >= 0) {
     static_cast<void>(!::write(as_fd(options.notify), "k", 1));
     ::close(as_fd(options.notify));
   }
+}
+
+void Monitor::begin_probes(int dir) {
+  for (size_t i = 0; i < kProbes; ++i) {
+    probes_[i].begin(options_.probes[i], {kProbeNames[i], checks_[i].argv(), changes_[i].words(),
+                                          dir, as_fd(options_.lock), options_.adopt != 0});
+  }
+  release_probes();
+}
+
+// Each of the first two holds back those after it until it is good.
+void Monitor::release_probes() {
+  probes_[kPostStart].release();
+  if (probes_[kPostStart].is_good()) probes_[kStartup].release();
+  if (!probes_[kPostStart].is_good() || !probes_[kStartup].is_good()) return;
+  probes_[kReadiness].release();
+  probes_[kLiveness].release();
 }
 
 // A pty dies with its master, and the guest with it. A second process holds the master while the
@@ -257,7 +311,8 @@ int Monitor::sleep_ms() const {
   const auto sooner = [&](int ms) {
     if (ms >= 0 && (sleep < 0 || ms < sleep)) sleep = ms;
   };
-  sooner(health_.timeout_ms());
+  for (const Health& probe : probes_)
+    sooner(probe.timeout_ms());
   if (kill_at_ > 0) {
     const int64_t left = kill_at_ - now_ms();
     sooner(static_cast<int>(left < 0 ? 0 : left));
@@ -266,7 +321,8 @@ int Monitor::sleep_ms() const {
 }
 
 bool Monitor::turn() {
-  pollfd fds[6 + Clients::kMost + 1];
+  constexpr size_t kOwn = 5 + kProbes;
+  pollfd fds[kOwn + Clients::kMost + 1];
   const bool reads = !clients_.is_stalled();
   const bool can_take = input_used_ == 0;
   fds[0] = {pidfd_, POLLIN, 0};
@@ -275,11 +331,12 @@ bool Monitor::turn() {
   const int terminal = (reads ? POLLIN : 0) | (can_take ? 0 : POLLOUT);
   fds[3] = {terminal != 0 ? console_ : -1, static_cast<short>(terminal), 0};
   fds[4] = {can_take ? -1 : in_, POLLOUT, 0};
-  fds[5] = {health_.child(), POLLIN, 0};
-  const size_t count = clients_.fill(fds + 6, can_take);
-  if (::poll(fds, 6 + count, sleep_ms()) < 0) return true;
+  for (size_t i = 0; i < kProbes; ++i)
+    fds[5 + i] = {probes_[i].child(), POLLIN, 0};
+  const size_t count = clients_.fill(fds + kOwn, can_take);
+  if (::poll(fds, kOwn + count, sleep_ms()) < 0) return true;
   clients_.serve(
-      fds + 6, count,
+      fds + kOwn, count,
       [](void* self, const Clients::Message& message) {
         static_cast<Monitor*>(self)->handle(message);
       },
@@ -365,8 +422,15 @@ void Monitor::act_on_health() {
     pidfd_send(pidfd_, SIGKILL);
     kill_at_ = 0;
   }
-  if (!health_.tick()) return;
-  const auto action = static_cast<OnUnhealthy>(options_.on_unhealthy);
+  for (size_t i = 0; i < kProbes; ++i) {
+    if (!probes_[i].tick() || acted_ != OnUnhealthy::kNothing) continue;
+    culprit_ = i;
+    act(static_cast<OnUnhealthy>(options_.probes[i].on_unhealthy));
+  }
+  release_probes();
+}
+
+void Monitor::act(OnUnhealthy action) {
   if (action == OnUnhealthy::kNothing) return;
   acted_ = action;
   if (action == OnUnhealthy::kStop) {
@@ -384,7 +448,8 @@ void Monitor::run() {
 }
 
 void Monitor::end() {
-  health_.stop();
+  for (Health& probe : probes_)
+    probe.stop();
   const Ending ending = ending_of(pidfd_);
   // What is still in the pipes: nobody is left to add to it, but a reader may be slow.
   const int64_t deadline = now_ms() + kLastWordsMs;
@@ -420,7 +485,9 @@ void Monitor::end() {
   constexpr const char* kActions[] = {"", "unhealthy-kill", "unhealthy-restart", "unhealthy-stop"};
   const char* const action =
       acted_ == OnUnhealthy::kNothing ? nullptr : kActions[static_cast<int>(acted_)];
-  Step(options_.step, "ended", status.c_str(), action).exec(as_fd(options_.lock));
+  Step(options_.step, "ended", status.c_str(), action,
+       action == nullptr ? nullptr : kProbeNames[culprit_])
+      .exec(as_fd(options_.lock));
 }
 
 // Between two lives of a guest. SIGTERM (`vrun stop`) ends it.
@@ -431,6 +498,28 @@ void Monitor::end() {
   const timespec delay{options.delay / 1000, (options.delay % 1000) * 1000000};
   if (::sigtimedwait(&term, nullptr, &delay) == SIGTERM) ::_exit(0);
   Step(options.step, "start").exec(as_fd(options.lock));
+}
+
+// Until a time of the day comes, somebody sets the clock, or somebody has changed what is due. The
+// signal stays blocked over both execs: one that comes meanwhile is found here.
+[[noreturn]] void sleep_and_tick(const Options& options) {
+  sigset_t hup;
+  ::sigemptyset(&hup);
+  ::sigaddset(&hup, SIGHUP);
+  const int signals = ::signalfd(-1, &hup, SFD_CLOEXEC);
+  const int timer = ::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
+  if (options.alarm > 0) {
+    itimerspec when{};
+    when.it_value.tv_sec = options.alarm / 1000;
+    when.it_value.tv_nsec = (options.alarm % 1000) * 1000000;
+    ::timerfd_settime(timer, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, nullptr);
+  }
+  pollfd fds[2] = {{signals, POLLIN, 0}, {timer, POLLIN, 0}};
+  while (::poll(fds, 2, -1) < 0) {
+  }
+  signalfd_siginfo taken;
+  if (fds[0].revents != 0) static_cast<void>(!::read(signals, &taken, sizeof taken));
+  Step(options.step, "tick").exec(as_fd(options.lock));
 }
 
 void ignore_signals() {
@@ -451,6 +540,7 @@ int main(int argc, char** argv) {
   ::prctl(PR_SET_DUMPABLE, 0);
   ignore_signals();
   if (options.delay >= 0) wait_and_start(options);
+  if (options.alarm >= 0) sleep_and_tick(options);
   Monitor monitor(options);
   monitor.run();
 }

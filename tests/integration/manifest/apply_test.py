@@ -276,6 +276,5 @@ def a_compose_file_is_converted_and_applied(vrun):
 
 
 def kinds_that_cannot_be_made_are_refused_with_the_reason(vrun):
-    _apply(vrun, "apiVersion: vrun/v1\nkind: CronJob\nname: n\nschedule: '* * * * *'\njob: {image: base}\n").fails("no daemon", rc=125)
-    _apply(vrun, _guest(more="lifecycle: {preStop: [a]}")).fails("lifecycle", rc=125)
+    _apply(vrun, _guest(more="isolation: vm")).fails("isolation", rc=125)
     assert _names(vrun) == []

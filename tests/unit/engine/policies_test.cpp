@@ -70,13 +70,13 @@ TEST(Policies, health_is_the_images_unless_flags_say_more) {
   EXPECT_THAT(health_command(request, image), ElementsAre("/bin/sh", "-c", "curl x"));
   image.health_check->test = {"NONE"};
   EXPECT_THAT(health_command(request, image), IsEmpty());
-  request.health = {.cmd = "mine",
-                    .interval = "1s",
-                    .timeout = "2s",
-                    .start_period = "3s",
-                    .retries = "4",
-                    .on_failure = "restart",
-                    .disabled = false};
+  request.health.cmd = "mine";
+  request.health.interval = "1s";
+  request.health.timeout = "2s";
+  request.health.start_period = "3s";
+  request.health.retries = "4";
+  request.health.on_failure = "restart";
+  request.health.disabled = false;
   const auto rules = health_rules(request, image);
   ASSERT_TRUE(rules);
   EXPECT_EQ(rules->interval_ms, 1000);
@@ -91,6 +91,32 @@ TEST(Policies, health_is_the_images_unless_flags_say_more) {
   request.health.cmd = "x";
   request.health.interval = "0s";
   EXPECT_FALSE(health_rules(request, image));
+}
+
+TEST(Policies, each_probe_has_its_own_rules_and_only_liveness_the_images) {
+  oci::ImageConfig image;
+  image.health_check = oci::HealthCheck{};
+  image.health_check->test = {"CMD", "theirs"};
+  RunRequest request;
+  request.readiness.exec = {"ready", "-q"};
+  request.readiness.successes = "2";
+  request.readiness.initial_delay = "0s";
+  request.post_start = {"hook"};
+  const auto rules = probe_rules(request, image);
+  ASSERT_TRUE(rules);
+  const auto of = [&](Probe probe) { return (*rules)[static_cast<std::size_t>(probe)]; };
+  EXPECT_EQ(of(Probe::kStartup).interval_ms, 0);
+  EXPECT_EQ(of(Probe::kReadiness).successes, 2);
+  EXPECT_EQ(of(Probe::kReadiness).initial_delay_ms, 0);
+  EXPECT_EQ(of(Probe::kLiveness).initial_delay_ms, -1);
+  EXPECT_EQ(of(Probe::kPostStart).retries, 1);
+  EXPECT_EQ(of(Probe::kPostStart).on_unhealthy, 1);
+  EXPECT_THAT(health_command(request, image, Probe::kReadiness), ElementsAre("ready", "-q"));
+  EXPECT_THAT(health_command(request, image, Probe::kPostStart), ElementsAre("hook"));
+  EXPECT_THAT(health_command(request, image), ElementsAre("theirs"));
+  EXPECT_THAT(health_command(request, image, Probe::kStartup), IsEmpty());
+  request.readiness.successes = "0";
+  EXPECT_FALSE(probe_rules(request, image));
 }
 
 TEST(Policies, probes_are_told_from_shell_lines) {

@@ -60,5 +60,61 @@ TEST(Convert, other_documents_are_refused) {
   EXPECT_THAT(made.faults[0].line(), HasSubstr("neither Compose"));
 }
 
+TEST(Convert, kubernetes_probes_and_hooks_are_carried_over_with_their_defaults) {
+  const Converted made = convert_text(R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - name: c
+    image: base
+    lifecycle:
+      postStart: {exec: {command: [touch, /up]}}
+      preStop: {httpGet: {port: 80}}
+    startupProbe: {exec: {command: ["true"]}, failureThreshold: 30}
+    readinessProbe: {tcpSocket: {port: 5432}, successThreshold: 2, initialDelaySeconds: 5}
+)");
+  ASSERT_TRUE(made.faults.empty()) << made.faults[0].line();
+  EXPECT_THAT(made.text, HasSubstr("postStart:\n    - \"touch\"\n    - \"/up\""));
+  EXPECT_THAT(made.text, HasSubstr("interval: \"10s\""));
+  EXPECT_THAT(made.text, HasSubstr("initialDelay: \"5s\""));
+  EXPECT_THAT(made.text, HasSubstr("successes: 2"));
+  EXPECT_THAT(made.text, HasSubstr("action: \"restart\""));
+  ASSERT_EQ(made.notes.size(), 1U);
+  EXPECT_THAT(made.notes[0], HasSubstr("lifecycle.preStop.httpGet"));
+}
+
+TEST(Convert, a_kubernetes_cron_job_is_one_here) {
+  const Converted made = convert_text(R"(
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: report}
+spec:
+  schedule: "*/5 * * * *"
+  timeZone: Europe/Paris
+  concurrencyPolicy: Forbid
+  startingDeadlineSeconds: 100
+  successfulJobsHistoryLimit: 1
+  failedJobsHistoryLimit: 2
+  suspend: true
+  jobTemplate:
+    spec:
+      backoffLimit: 4
+      template:
+        spec:
+          restartPolicy: OnFailure
+          containers:
+          - {name: c, image: base, command: [echo, hi]}
+)");
+  ASSERT_TRUE(made.faults.empty()) << made.faults[0].line();
+  EXPECT_TRUE(made.notes.empty()) << made.notes[0];
+  for (const char* line :
+       {"kind: CronJob", "schedule: \"*/5 * * * *\"", "timeZone: \"Europe/Paris\"",
+        "concurrency: \"forbid\"", "startingDeadline: \"100s\"", "keepSucceeded: 1",
+        "keepFailed: 2", "suspend: true", "retries: 4", "- \"echo\"\n"})
+    EXPECT_THAT(made.text, HasSubstr(line));
+}
+
 }  // namespace
 }  // namespace vrun::manifest

@@ -16,6 +16,25 @@ struct Sink {
   void Flush() {}                  // NOLINT(readability-identifier-naming)
 };
 
+// The same for JSON text, where terminals are safe: what C1 controls and DEL would do to one is
+// written as an escape, as RapidJSON does for the controls below the space.
+struct JsonSink : Sink {
+  void Put(char c) {  // NOLINT(readability-identifier-naming)
+    const auto byte = static_cast<unsigned char>(c);
+    const bool ends_control =
+        byte >= 0x80 && byte < 0xa0 && !text.empty() && text.back() == '\xC2';
+    if (ends_control) text.pop_back();
+    if (ends_control || byte == 0x7f) {
+      static constexpr char kDigits[] = "0123456789abcdef";
+      text += "\\u00";
+      text += kDigits[byte >> 4];
+      text += kDigits[byte & 15];
+    } else {
+      text += c;
+    }
+  }
+};
+
 bool is_ascii(std::string_view text) {
   for (const char c : text) {
     if (static_cast<unsigned char>(c) >= 0x80) return false;
@@ -57,10 +76,10 @@ struct Writer::Impl {
       call(plain_writer);
     }
   }
-  Sink sink;
+  JsonSink sink;
   bool pretty;
-  rapidjson::Writer<Sink> plain_writer;
-  rapidjson::PrettyWriter<Sink> tab_writer;
+  rapidjson::Writer<JsonSink> plain_writer;
+  rapidjson::PrettyWriter<JsonSink> tab_writer;
 };
 
 Writer::Writer(Style style) : impl_(std::make_unique<Impl>(style)) {}

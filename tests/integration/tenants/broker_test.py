@@ -151,7 +151,7 @@ WORDS = {
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
 NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id"}
-NAMES_NOTHING = {"ps", "events", "info", "version", "doctor", "restore", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
+NAMES_NOTHING = {"completion", "cron ls", "ps", "events", "info", "version", "doctor", "restore", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
                  "network create", "network ls", "network prune", "volume create", "volume ls", "volume prune", "tenant ls", "metrics"}
 # These have no object, answer of their own tenant alone, or succeed for one that is not there.
 OF_OWN = {"ps", "images", "image ls", "network ls", "network prune", "events", "stats", "version", "network create", "logout", "volume ls",
@@ -219,6 +219,7 @@ def files_are_never_opened_with_roots_rights(broker, work):
     secret = work / "secret"
     secret.write_text("KEY=topsecret\n")
     secret.chmod(0o600)
+    broker(ALICE, "--tenant", broker.a, "create", "--name", "own", *NONE, "base", "true").ok()
     run = ["run", "--rm", *NONE]
     for words in ([*run, "--env-file", secret, "base", "env"], [*run, f"--env-file={secret}", "base", "env"], ["create", "--env-file", secret, "base"],
                   [*run, "--label-file", secret, "base", "env"], ["save", "-o", work / "out", "base"], ["save", f"-o{work}/out", "base"],

@@ -26,6 +26,12 @@ TEST(JsonWriter, indents_with_tabs_as_go_does) {
   EXPECT_EQ(w.take(), "{\n\t\"a\": 1,\n\t\"b\": [\n\t\t\"x\",\n\t\t\"y\"\n\t],\n\t\"c\": {}\n}");
 }
 
+TEST(JsonWriter, terminals_are_safe_from_every_control) {
+  Writer w;
+  w.value("a\x7f\xc2\x9b" "b\xc2\xa0\xe2\x82\xac");  // DEL, CSI; then a space and a euro
+  EXPECT_EQ(w.take(), "\"a\\u007f\\u009bb\xc2\xa0\xe2\x82\xac\"");
+}
+
 TEST(JsonWriter, replaces_what_is_not_utf8) {
   Writer w;
   w.begin_array().value("\xc3\xa9\xff\xed\xa0\x80x").value(std::string_view()).end_array();

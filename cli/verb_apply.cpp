@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
+#include <optional>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -16,13 +18,17 @@
 #include "cli/complain.hpp"
 #include "cli/verb_guests.hpp"
 #include "engine/apply.hpp"
+#include "engine/apply_tenant.hpp"
 #include "engine/caller_files.hpp"
 #include "engine/contents.hpp"
 #include "engine/export_manifest.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/manifest_call.hpp"
 #include "engine/run.hpp"
+#include "engine/tenant_entry.hpp"
+#include "engine/volume_store.hpp"
 #include "network/networks.hpp"
+#include "tenants/store.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -61,6 +67,8 @@ Result<std::vector<std::string>> known_objects(const engine::Guests& guests) {
     known.push_back("Secret/" + name);
   for (const std::string& name : TRY(engine::content_names(guests, engine::ContentKind::kConfig)))
     known.push_back("Config/" + name);
+  for (const engine::Volume& volume : TRY(engine::list_volumes(guests)))
+    known.push_back("Volume/" + volume.name);
   for (const engine::Guest& guest : TRY(guests.list()))
     known.push_back("Guest/" + guest.record.name);
   return known;
@@ -86,19 +94,53 @@ Result<void> check_brokered_objects(const std::vector<manifest::WireObject>& obj
   return {};
 }
 
-// Prints faults as they are; empty: they are printed.
-Result<std::optional<manifest::WireAnswer>> read(const EverydayCall& call,
-                                                 const engine::Guests& guests) {
+// What one command works on: the texts, read once, and the tenant that they are for.
+struct Subject {
+  std::string manifest;
+  manifest::WireRequest request;
+  std::optional<engine::WantedTenant> tenant;  // its own Tenant
+  engine::Guests guests;
+};
+
+// The tenant of the manifest: its own; that of the call where it has none.
+Result<std::string> tenant_for(const EverydayCall& call, const std::string& manifest,
+                               const std::optional<engine::WantedTenant>& own) {
+  const auto before = TRY(engine::tenant_of_manifest(call.places, manifest));
+  if (own && call.tenant != engine::kDefaultTenant && call.tenant != own->name) {
+    return Error(Code::kInvalid,
+                 "the manifest is for its own tenant " + own->name + ", not for " + call.tenant)
+        .hint("leave --tenant (VRUN_TENANT) away");
+  }
+  if (before && (!own || own->name != *before)) {
+    return Error(Code::kState, "manifest " + quote(manifest) + " made tenant " + *before +
+                                   " before, and does not name it any more")
+        .hint("vrun delete --manifest " + manifest + " takes away what it made");
+  }
+  return own ? own->name : call.tenant;
+}
+
+// `name`: empty where nothing is to be made.
+Result<Subject> open_subject(const EverydayCall& call, const std::string& name) {
   manifest::WireRequest request;
   const std::vector<std::string> files = TRY(files_of(call));
   request.files = TRY(engine::read_manifest_files(files, call.host));
   request.settings = call.arguments.list("set");
-  request.known = TRY(known_objects(guests));
-  manifest::WireAnswer answer = TRY(engine::ask_manifest("read", request, call.host));
-  if (answer.faults.empty()) {
-    if (engine::is_brokered(call.host)) TRY(check_brokered_objects(answer.objects));
-    return std::optional(std::move(answer));
-  }
+  const manifest::WireAnswer objects = TRY(engine::ask_manifest("objects", request, call.host));
+  if (engine::is_brokered(call.host)) TRY(check_brokered_objects(objects.objects));
+  auto own = TRY(engine::find_tenant(name, objects.objects));
+  const std::string tenant = name.empty() ? call.tenant : TRY(tenant_for(call, name, own));
+  const bool is_new = own && !tenants::Store(call.places.data).find(tenant);
+  // A tenant that is still to be made has nothing in it.
+  engine::Guests guests = is_new ? TRY(engine::Guests::open(call.places, tenant, call.host))
+                                 : TRY(engine::open_tenant(call.places, tenant, call.host));
+  return Subject{name, std::move(request), std::move(own), std::move(guests)};
+}
+
+// Prints faults as they are; empty: they are printed.
+Result<std::optional<manifest::WireAnswer>> read(const EverydayCall& call, Subject& subject) {
+  subject.request.known = TRY(known_objects(subject.guests));
+  manifest::WireAnswer answer = TRY(engine::ask_manifest("read", subject.request, call.host));
+  if (answer.faults.empty()) return std::optional(std::move(answer));
   std::string text;
   for (const std::string& fault : answer.faults)
     text += printable(fault) + "\n";
@@ -107,8 +149,8 @@ Result<std::optional<manifest::WireAnswer>> read(const EverydayCall& call,
 }
 
 Result<int> validate(const EverydayCall& call) {
-  const engine::Guests guests = TRY(guests_of(call));
-  const auto answer = TRY(read(call, guests));
+  Subject subject = TRY(open_subject(call, ""));
+  const auto answer = TRY(read(call, subject));
   if (!answer) return kFaulty;
   TRY(sys::write_all(STDOUT_FILENO,
                      std::to_string(answer->objects.size()) + " objects, no faults\n"));
@@ -153,43 +195,86 @@ Result<int> carry_out(const EverydayCall& call, const engine::Guests& guests,
 
 struct Prepared {
   engine::Wanted wanted;
-  engine::Plan plan;
+  engine::Plan plan;  // the tenant's step first, where it has one
 };
-Result<std::optional<Prepared>> prepare(const EverydayCall& call, const engine::Guests& guests) {
-  const std::string name = TRY(name_of(call));
-  const auto answer = TRY(read(call, guests));
+Result<std::optional<Prepared>> prepare(const EverydayCall& call, Subject& subject) {
+  const auto answer = TRY(read(call, subject));
   if (!answer) return std::optional<Prepared>();
   Prepared prepared;
-  prepared.wanted = TRY(engine::to_wanted(name, answer->objects));
-  prepared.plan = TRY(engine::make_plan(guests, prepared.wanted, call.arguments.on("prune")));
+  prepared.wanted = TRY(engine::to_wanted(subject.manifest, answer->objects));
+  const engine::PruneRule rule{.prune = call.arguments.on("prune"),
+                               .volumes = call.arguments.on("volumes")};
+  std::vector<engine::PlanStep> steps;
+  if (subject.tenant) steps.push_back(TRY(engine::plan_tenant(call.places, *subject.tenant)));
+  engine::Plan inside = TRY(engine::make_plan(subject.guests, prepared.wanted, rule));
+  std::move(inside.steps.begin(), inside.steps.end(), std::back_inserter(steps));
+  prepared.plan.steps = std::move(steps);
   return std::optional(std::move(prepared));
+}
+
+// The tenant comes before what is in it, and is not a step of the others'.
+Result<void> act_on_tenant(const EverydayCall& call, Subject& subject, engine::Plan& plan) {
+  if (!subject.tenant) return {};
+  const engine::PlanStep step = plan.steps.front();
+  plan.steps.erase(plan.steps.begin());
+  TRY(engine::apply_tenant(call.places, *subject.tenant, step, call.host));
+  if (step.act != engine::Act::kNone && !TRY(wants_json(call)))
+    TRY(sys::write_all(STDOUT_FILENO, "done Tenant " + printable(step.name) + "\n"));
+  subject.guests = TRY(engine::open_tenant(call.places, subject.tenant->name, call.host));
+  return {};
 }
 
 Result<int> apply(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
   const bool json = TRY(wants_json(call));
-  const engine::Guests guests = TRY(guests_of(call));
-  const Fd lock = TRY(lock_applies(guests));
-  engine::repair(guests);  // before the plan: what a killed apply left half-made is not there
-  const auto prepared = TRY(prepare(call, guests));
+  if (call.arguments.on("volumes") && !call.arguments.on("prune"))
+    return Error(Code::kInvalid, "--volumes says what --prune may take, which is not there");
+  const std::string name = TRY(name_of(call));
+  Subject subject = TRY(open_subject(call, name));
+  const Fd lock = TRY(lock_applies(subject.guests));
+  engine::repair(subject.guests);  // before the plan: what a killed apply left is not there
+  auto prepared = TRY(prepare(call, subject));
   if (!prepared) return kFaulty;
   TRY(show(prepared->plan, json));
   if (call.arguments.on("dry-run")) return 0;
-  return carry_out(call, guests, prepared->wanted, prepared->plan);
+  TRY(act_on_tenant(call, subject, prepared->plan));
+  return carry_out(call, subject.guests, prepared->wanted, prepared->plan);
+}
+
+// A tenant goes when nothing is left in it that somebody could miss.
+Result<int> remove_emptied_tenant(const EverydayCall& call, const std::string& tenant, bool json) {
+  const Result<void> removed = engine::remove_tenant(call.places, tenant, false, call.host);
+  if (!removed && removed.error().code() != Code::kState)
+    return Error(removed.error().code(), removed.error().text());
+  const std::string words = removed
+                                ? "done Tenant " + tenant + "\n"
+                                : "kept Tenant " + tenant + ": " + removed.error().text() + "\n";
+  if (!json) TRY(sys::write_all(STDOUT_FILENO, words));
+  return 0;
 }
 
 Result<int> remove(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
   const bool json = TRY(wants_json(call));
-  const engine::Guests guests = TRY(guests_of(call));
-  const Fd lock = TRY(lock_applies(guests));
-  engine::repair(guests);
   engine::Wanted wanted;
   wanted.manifest = TRY(name_of(call));
-  const engine::Plan plan = TRY(engine::plan_delete(guests, wanted));
-  TRY(show(plan, json));
-  if (call.arguments.on("dry-run")) return 0;
-  return carry_out(call, guests, wanted, plan);
+  const auto own = TRY(engine::tenant_of_manifest(call.places, wanted.manifest));
+  if (own && engine::is_brokered(call.host))
+    return Error(Code::kDenied, "the manifest made tenant " + *own + ", which is root's to remove");
+  const engine::Guests guests =
+      TRY(engine::open_tenant(call.places, own.value_or(call.tenant), call.host));
+  {
+    const Fd lock = TRY(lock_applies(guests));
+    engine::repair(guests);
+    const engine::Plan plan =
+        TRY(engine::plan_delete(guests, wanted, call.arguments.on("volumes")));
+    TRY(show(plan, json));
+    if (own && !json)
+      TRY(sys::write_all(STDOUT_FILENO, "delete Tenant " + *own + ", if it is empty then\n"));
+    if (call.arguments.on("dry-run")) return 0;
+    TRY(carry_out(call, guests, wanted, plan));
+  }
+  return own ? remove_emptied_tenant(call, *own, json) : Result<int>(0);
 }
 
 Result<int> convert(const EverydayCall& call) {
@@ -251,8 +336,9 @@ Result<int> everyday_manifest(std::string_view verb, const EverydayCall& call) {
 Result<int> everyday_manifest_diff(const EverydayCall& call) {
   TRY(engine::need_root(call.host));
   const bool json = TRY(wants_json(call));
-  const engine::Guests guests = TRY(guests_of(call));
-  const auto prepared = TRY(prepare(call, guests));
+  const std::string name = TRY(name_of(call));
+  Subject subject = TRY(open_subject(call, name));
+  const auto prepared = TRY(prepare(call, subject));
   if (!prepared) return 2;
   TRY(show(prepared->plan, json));
   return prepared->plan.changes() ? 1 : 0;

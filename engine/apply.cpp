@@ -25,8 +25,8 @@ struct Work {
 };
 
 bool is_guest(const PlanStep& step) {
-  return step.kind != "Network" && step.kind != "Secret" && step.kind != "Config" &&
-         step.kind != "CronJob";
+  return step.kind != "Network" && step.kind != "Volume" && step.kind != "Secret" &&
+         step.kind != "Config" && step.kind != "CronJob";
 }
 
 // Runs works in processes of their own, at most so many at once.

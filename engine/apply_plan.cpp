@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "engine/caller_files.hpp"
 #include "engine/contents.hpp"
+#include "engine/volume_store.hpp"
 #include "manifest/table.hpp"
 #include "network/networks.hpp"
 
@@ -74,10 +75,12 @@ Difference differences(const WantedGuest& guest, const std::string& old_spec) {
 
 class Planner {
  public:
-  Planner(const Guests& guests, const Wanted& wanted) : guests_(guests), wanted_(wanted) {}
+  Planner(const Guests& guests, const Wanted& wanted, bool with_volumes)
+      : guests_(guests), wanted_(wanted), with_volumes_(with_volumes) {}
 
   Result<Plan> run(bool prune) {
     TRY(plan_networks());
+    TRY(plan_volumes());
     TRY(plan_contents(wanted_.secrets, ContentKind::kSecret));
     TRY(plan_contents(wanted_.configs, ContentKind::kConfig));
     TRY(plan_cron_jobs());
@@ -142,6 +145,42 @@ class Planner {
     faults_.push_back("Network " + object.name + " cannot change while guests are on it: " +
                       members[0].guest + (members.size() > 1 ? " ..." : "") + " (" +
                       join(differences(as_guest, old).reasons, ", ") + ")");
+    return {};
+  }
+
+  // What lies in a volume is the guests': only its labels are the manifest's.
+  Result<void> plan_volumes() {
+    if (wanted_.volumes.empty()) return {};
+    const std::vector<Volume> there = TRY(list_volumes(guests_));
+    for (std::size_t i = 0; i < wanted_.volumes.size(); ++i) {
+      const WantedObject& object = wanted_.volumes[i];
+      const auto old = std::find_if(there.begin(), there.end(),
+                                    [&](const Volume& v) { return v.name == object.name; });
+      if (old == there.end()) {
+        add(Act::kCreate, "Volume", object.name, i);
+        continue;
+      }
+      const std::string owner = label_of(old->labels, kManifestLabel);
+      if (owner != wanted_.manifest) {
+        foreign("Volume", object.name, owner);
+        continue;
+      }
+      WantedGuest as_guest;
+      as_guest.kind = "Volume";
+      as_guest.spec = object.spec;
+      std::vector<std::string> reasons =
+          differences(as_guest, label_of(old->labels, kAppliedLabel)).reasons;
+      const Act act = reasons.empty() ? Act::kNone : Act::kChange;
+      add(act, "Volume", object.name, i, std::move(reasons));
+    }
+    return {};
+  }
+
+  static std::string label_of(const std::vector<std::string>& labels, std::string_view name) {
+    for (const std::string& label : labels) {
+      if (label.starts_with(name) && label.substr(name.size()).starts_with('='))
+        return label.substr(name.size() + 1);
+    }
     return {};
   }
 
@@ -305,6 +344,13 @@ class Planner {
       if (job.manifest == wanted_.manifest && !is_run_of_wanted("CronJob/" + job.name))
         add(Act::kDelete, "CronJob", job.name, 0, {why});
     }
+    if (with_volumes_) {
+      for (const Volume& volume : TRY(list_volumes(guests_))) {
+        const bool ours = label_of(volume.labels, kManifestLabel) == wanted_.manifest;
+        if (ours && !has(wanted_.volumes, volume.name))
+          add(Act::kDelete, "Volume", volume.name, 0, {why});
+      }
+    }
     network::Networks networks = TRY(networks_of(guests_));
     for (const network::Network& network : TRY(networks.list())) {
       const auto label = network.labels.find(kManifestLabel);
@@ -317,6 +363,7 @@ class Planner {
 
   const Guests& guests_;
   const Wanted& wanted_;
+  bool with_volumes_;
   Plan plan_;
   std::vector<Guest> there_;
   std::vector<std::string> faults_;
@@ -348,14 +395,14 @@ bool Plan::changes() const {
                      [](const PlanStep& step) { return step.act != Act::kNone; });
 }
 
-Result<Plan> make_plan(const Guests& guests, const Wanted& wanted, bool prune) {
-  return Planner(guests, wanted).run(prune);
+Result<Plan> make_plan(const Guests& guests, const Wanted& wanted, const PruneRule& rule) {
+  return Planner(guests, wanted, rule.volumes).run(rule.prune);
 }
 
-Result<Plan> plan_delete(const Guests& guests, const Wanted& wanted) {
+Result<Plan> plan_delete(const Guests& guests, const Wanted& wanted, bool with_volumes) {
   Wanted nothing;
   nothing.manifest = wanted.manifest;
-  return Planner(guests, nothing).run(true);
+  return Planner(guests, nothing, with_volumes).run(true);
 }
 
 std::string plan_text(const Plan& plan) {

@@ -32,11 +32,15 @@ struct Plan {
   bool changes() const;
 };
 
-// With `prune` what the manifest made before and no longer names is deleted. What somebody else
-// made under a wanted name is a fault: apply never takes over what it did not make.
-Result<Plan> make_plan(const Guests& guests, const Wanted& wanted, bool prune);
+struct PruneRule {
+  bool prune = false;    // what the manifest made before and no longer names is deleted
+  bool volumes = false;  // its volumes too; else what lies in them stays
+};
+// What somebody else made under a wanted name is a fault: apply never takes over what it did not
+// make.
+Result<Plan> make_plan(const Guests& guests, const Wanted& wanted, const PruneRule& rule);
 // Everything that a manifest of this name, or these objects, made.
-Result<Plan> plan_delete(const Guests& guests, const Wanted& wanted);
+Result<Plan> plan_delete(const Guests& guests, const Wanted& wanted, bool with_volumes);
 
 // A line a step, with its reasons; the contents of secrets are never among them.
 std::string plan_text(const Plan& plan);

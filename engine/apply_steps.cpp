@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.hpp"
+#include "base/json.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/contents.hpp"
@@ -18,6 +19,7 @@
 #include "engine/guest_network.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/guest_update.hpp"
+#include "engine/volume_store.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
@@ -242,6 +244,13 @@ Result<void> change(const Guests& guests, const WantedGuest& wanted) {
   const auto add = missing_from(now.publish, wanted.request.publish);
   const auto drop = missing_from(wanted.request.publish, now.publish);
   if (!add.empty() || !drop.empty()) TRY(change_ports(guests, guest.record, add, drop));
+  const auto limit = [](const std::string& old, const std::string& wished) {
+    if (old == wished) return std::string();
+    return wished.empty() ? std::string("-1") : wished;
+  };
+  const std::string in = limit(now.bandwidth_in, wanted.request.bandwidth_in);
+  const std::string out = limit(now.bandwidth_out, wanted.request.bandwidth_out);
+  if (!in.empty() || !out.empty()) TRY(change_bandwidth(guests, guest.record, in, out));
   const auto same = [&](const auto& member) { return now.*member == wanted.request.*member; };
   const bool probes = !same(&RunRequest::health) || !same(&RunRequest::readiness) ||
                       !same(&RunRequest::startup) || !same(&RunRequest::post_start);
@@ -341,6 +350,24 @@ Result<void> act_on_content(const Guests& guests, const Wanted& wanted, const Pl
   return write_content(guests, kind, step.name, content);
 }
 
+Result<void> act_on_volume(const Guests& guests, const Wanted& wanted, const PlanStep& step) {
+  if (step.act == Act::kDelete) return remove_volume(guests, step.name);
+  const WantedObject& object = wanted.volumes[step.index];
+  const json::Document spec = TRY(json::Document::parse(object.spec, object.name));
+  std::vector<std::string> labels;
+  if (const json::Value* given = spec.root().find("labels")) {
+    for (const json::Member& one : given->members())
+      labels.push_back(std::string(one.key.as_text()) + "=" + std::string(one.value.as_text()));
+  }
+  labels.push_back(std::string(kManifestLabel) + "=" + wanted.manifest);
+  labels.push_back(std::string(kAppliedLabel) + "=" + object.spec);
+  if (step.act == Act::kChange) return relabel_volume(guests, object.name, std::move(labels));
+  Volume volume;
+  volume.name = object.name;
+  volume.labels = std::move(labels);
+  return make_volume(guests, std::move(volume));
+}
+
 Result<void> act_on_cron_job(const Guests& guests, const Wanted& wanted, const PlanStep& step) {
   if (step.act == Act::kDelete) return remove_cron_job(guests, step.name);
   return write_cron_job(guests, wanted.cron_jobs[step.index]);
@@ -381,6 +408,7 @@ Result<void> carry_out_step(const Guests& guests, const Wanted& wanted, const Pl
   if (step.act == Act::kNone) return {};
   if (step.kind == "Network") return act_on_network(guests, wanted, step);
   if (step.kind == "Secret" || step.kind == "Config") return act_on_content(guests, wanted, step);
+  if (step.kind == "Volume") return act_on_volume(guests, wanted, step);
   if (step.kind == "CronJob") return act_on_cron_job(guests, wanted, step);
   return act_on_guest(guests, wanted, step, options);
 }

@@ -107,7 +107,9 @@ class Maker {
     if (!document) return faults.push_back(document.error().text());
     place_ = object.place + ": " + object.kind + " " + object.name;
     const Value& spec = document->root();
+    if (object.kind == "Tenant") return;  // apply_tenant.hpp
     if (object.kind == "Network") return wanted_.networks.push_back(plain(object));
+    if (object.kind == "Volume") return wanted_.volumes.push_back(plain(object));
     if (object.kind == "Secret") return wanted_.secrets.push_back(plain(object));
     if (object.kind == "Config") return wanted_.configs.push_back(plain(object));
     if (object.kind == "Guest") return add_guest(object, spec);
@@ -149,6 +151,7 @@ class Maker {
     request.platform = text_at(spec, "platform");
     const std::string isolation = text_at(spec, "isolation");
     if (!isolation.empty()) request.isolation = isolation;
+    request.view = text_at(spec, "view");
   }
 
   static void set_limits(const Value& limits, RunRequest& request) {
@@ -214,6 +217,8 @@ class Maker {
     if (!network.empty()) request.network = network;
     request.network_aliases = list_at(spec, "networkAliases");
     request.publish = list_at(spec, "ports");
+    request.bandwidth_in = text_at(spec, "bandwidthIn");
+    request.bandwidth_out = text_at(spec, "bandwidthOut");
     request.ip = text_at(spec, "ip");
     request.ip6 = text_at(spec, "ip6");
   }

@@ -39,7 +39,7 @@ struct WantedObject {
 
 struct Wanted {
   std::string manifest;  // the name of the whole
-  std::vector<WantedObject> networks, secrets, configs;
+  std::vector<WantedObject> networks, volumes, secrets, configs;
   std::vector<WantedGuest> guests;
   std::vector<CronJob> cron_jobs;
 };

@@ -71,7 +71,9 @@ void begin_apart(const Guests& guests, const CronJob& job, std::int64_t due) {
   ::close(monitor::kLockFd);  // says that the timer lives
   const Result<std::string> run = begin_run(guests, job.name, due);
   const std::string text = run ? *run : "cannot start: " + run.error().text();
-  static_cast<void>(write_cron_note(guests, job.name, "last", text));
+  // Under the lock: who removes the job must not meet a file that comes meanwhile.
+  const Result<Fd> lock = lock_cron(guests);
+  if (lock) static_cast<void>(write_cron_note(guests, job.name, "last", text));
   ::_exit(0);
 }
 

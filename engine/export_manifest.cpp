@@ -225,6 +225,8 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   if (request.network != "default") lines.text("network", request.network);
   lines.list("networkAliases", request.network_aliases);
   lines.list("ports", request.publish);
+  lines.text("bandwidthIn", request.bandwidth_in);
+  lines.text("bandwidthOut", request.bandwidth_out);
   lines.text("ip", request.ip);
   lines.text("ip6", request.ip6);
   lines.text("restart", request.restart);

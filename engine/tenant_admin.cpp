@@ -12,12 +12,14 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cgroups/parents.hpp"
+#include "engine/contents.hpp"
 #include "engine/cron.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/limits.hpp"
 #include "engine/run.hpp"
 #include "engine/tenant_entry.hpp"
+#include "engine/volume_store.hpp"
 #include "images/names.hpp"
 #include "images/store.hpp"
 #include "network/networks.hpp"
@@ -122,6 +124,10 @@ Result<std::vector<std::string>> settle(const TenantRequest& request, const Plac
   if (asks_vcpus && tenant.budget.max_vcpus != 0)
     warnings.emplace_back("--max-vcpus is kept and holds nothing: this version has no micro-VMs");
   TRY(faults.result());
+  if (!request.manifest.empty()) {
+    tenant.manifest = request.manifest;
+    tenant.applied = request.applied;
+  }
   return warnings;
 }
 
@@ -285,6 +291,12 @@ Result<std::vector<std::string>> belongings(const Places& places, const Guests& 
   add(all.size(), "network", "networks");
   const images::Names names = TRY(images::Names::open(store, guests.tenant()));
   add(TRY(names.list()).size(), "image", "images");
+  add(TRY(list_volumes(guests)).size(), "volume", "volumes");
+  for (const ContentKind kind : {ContentKind::kSecret, ContentKind::kConfig}) {
+    const bool secret = kind == ContentKind::kSecret;
+    add(TRY(content_names(guests, kind)).size(), secret ? "secret" : "config",
+        secret ? "secrets" : "configs");
+  }
   return found;
 }
 

@@ -22,6 +22,8 @@ struct TenantRequest {
   std::vector<std::string> admins, removed_admins;
   // What this host cannot enforce is kept in the record and said, instead of refused.
   bool best_effort = false;
+  // Of a manifest: kept in the record as they are.
+  std::string manifest, applied;
 };
 
 struct ChangedTenant {

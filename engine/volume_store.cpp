@@ -189,6 +189,15 @@ Result<void> make_volume(const Guests& guests, Volume volume) {
   return {};
 }
 
+Result<void> relabel_volume(const Guests& guests, const std::string& name,
+                            std::vector<std::string> labels) {
+  const std::optional<Shelf> shelf = TRY(open_shelf(guests));
+  if (!shelf) return unknown(name, {});
+  Volume volume = TRY(read_volume(shelf->dir, name));
+  volume.labels = std::move(labels);
+  return fs::replace_file(TRY(sys::open_dir(shelf->dir, name)), kRecord, to_json(volume));
+}
+
 Result<std::vector<Volume>> list_volumes(const Guests& guests) {
   Result<Fd> dir = sys::open_dir(At::cwd(), tenant_dir(guests));
   if (dir) return list_in(*dir);

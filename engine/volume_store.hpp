@@ -43,6 +43,9 @@ std::string make_volume_name();
 
 // One that is there already is left as it is.
 Result<void> make_volume(const Guests& guests, Volume volume);
+// Gives one that is there other labels; what lies in it stays.
+Result<void> relabel_volume(const Guests& guests, const std::string& name,
+                            std::vector<std::string> labels);
 // Sorted by name.
 Result<std::vector<Volume>> list_volumes(const Guests& guests);
 // Unknown: kNotFound with the nearest name.

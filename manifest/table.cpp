@@ -143,6 +143,8 @@ constexpr std::array kSecretUse{
       Field{"stopTimeout", Type::kDuration, "until it is killed", false, false, "10s"},       \
       Field{"logOptions", Type::kMap, "max-size, max-file"},                                  \
       choice("isolation", "container|system|vm", "container", "what keeps it apart"),         \
+      choice("view", "limits|host", "",                                                       \
+             "what /proc shows: its limits (system guests) or the host"),                     \
       choice("pull", "missing|always|never", "missing", "when the image is fetched"), Field { \
     "platform", Type::kText, "OS/ARCH of the image"                                           \
   }
@@ -152,6 +154,8 @@ constexpr std::array kSecretUse{
         false,     false,       "default"},                                        \
       Field{"networkAliases", Type::kTexts, "more names on its network"},          \
       live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),     \
+      live({"bandwidthIn", Type::kRate, "most bits a second to it"}),              \
+      live({"bandwidthOut", Type::kRate, "most bits a second from it"}),           \
       Field{"ip", Type::kText, "its IPv4 address"}, Field {                        \
     "ip6", Type::kText, "its IPv6 address"                                         \
   }
@@ -216,12 +220,28 @@ constexpr std::array kNetwork{
     Field{"labels", Type::kMap, "notes for people and scripts"},
 };
 constexpr std::array kVolume{
-    Field{"size", Type::kSize, "most bytes, where the filesystem can limit it"},
-    Field{"labels", Type::kMap, "notes for people and scripts"},
+    live({"labels", Type::kMap, "notes for people and scripts"}),
 };
 constexpr std::array kSecret{
     Field{"data", Type::kMap, "file name: content"},
     Field{"files", Type::kMap, "file name: path of a file beside the manifest"},
+};
+constexpr std::array kPolicy{
+    Field{"capabilities", Type::kTexts, "beyond the usual ones"},
+    Field{"mounts", Type::kTexts, "host paths: they and what lies below"},
+    Field{"devices", Type::kTexts, "such as /dev/fuse"},
+    Field{"hostNamespaces", Type::kTexts, "network, pid, ipc, uts, user, cgroup"},
+    Field{"sysctls", Type::kTexts, "such as net.core.*"},
+    Field{"ports", Type::kTexts, "of the host below 1024: 80, 80-90"},
+    Field{"addresses", Type::kTexts, "ports are published on these only"},
+    Field{"unsafe", Type::kTexts, "privileged, seccomp, apparmor"},
+    Field{"registries", Type::kTexts, "images come from these only"},
+    Field{"networks", Type::kTexts, "guests join these only"},
+    Field{"guestMemory", Type::kSize, "the most that one guest may ask for"},
+    Field{"guestCpus", Type::kDecimal, "the most that one guest may ask for"},
+    integer("guestPids", 1, 4194304, "", "the most that one guest may ask for"),
+    Field{"requireVm", Type::kBool, "guests have to be micro-VMs", false, false, "false"},
+    Field{"forbidSystem", Type::kBool, "no system guests", false, false, "false"},
 };
 constexpr std::array kTenant{
     live({"cpus", Type::kDecimal, "most processors of all its guests"}),
@@ -232,10 +252,11 @@ constexpr std::array kTenant{
     live({"ioRead", Type::kRate, "most bytes a second"}),
     live({"ioWrite", Type::kRate, "most bytes a second"}),
     live({"disk", Type::kSize, "layers, volumes, logs and images together"}),
-    live({"bandwidth", Type::kRate, "most bytes a second"}),
+    live({"bandwidth", Type::kRate, "most bits a second each way"}),
     live(integer("maxGuests", 0, 100000, "", "most guests")),
     live(integer("maxVcpus", 0, 100000, "", "most virtual processors")),
     live({"admins", Type::kTexts, "user:NAME or group:NAME"}),
+    live(object("policy", kPolicy, "what its guests may do beyond the usual")),
 };
 
 constexpr std::array kKinds{

@@ -8,6 +8,7 @@
 
 #include "base/fs.hpp"
 #include "base/text.hpp"
+#include "process/plan.hpp"
 
 namespace vrun::tenants {
 namespace {
@@ -116,6 +117,14 @@ std::string fault_of(std::string_view flag, const std::string& text) {
     if (const auto near = nearest(text, names)) fault += ", did you mean " + quote(*near) + "?";
     return fault;
   };
+  if (flag == "allow-cap" && text != "ALL") {
+    const std::vector<std::string> known = process::capability_names();
+    const std::vector<std::string_view> names(known.begin(), known.end());
+    if (has(names, text)) return {};
+    const auto near = nearest(text, names);
+    return quote(text) + " is no capability" +
+           (near ? ", did you mean " + quote(*near) + "?" : std::string());
+  }
   if (flag == "allow-host") return among(kNamespaces);
   if (flag == "allow-unsafe") return among(kUnsafe);
   const bool is_path = flag == "allow-mount" || flag == "allow-device";

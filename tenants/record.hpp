@@ -36,6 +36,8 @@ struct Tenant {
   Policy policy;
   // "loop": the disk budget is a file system of its own (disk.hpp); empty: there is none.
   std::string disk;
+  // Of one that a manifest made: the manifest's name, and the spec that was applied last.
+  std::string manifest, applied;
   bool is_default() const { return name == kDefaultTenant; }
 };
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import everyday, runtime
+from harness import everyday, host, runtime
 
 NONE = ("--network", "none")
 
@@ -45,6 +45,7 @@ def _hidden(vrun, tenant="default"):
 
 
 def a_rollback_brings_files_and_configuration_back(vrun):
+    host.need("pids controller")
     _guest(vrun, "sleep 1000", "--label", "stage=one")
     _sh(vrun, "echo old >/root/file; mkdir /root/gone; echo x >/root/gone/x; rm /etc/shells")
     assert vrun("snapshot", "create", "web", "before", "--comment", "all is well").ok().out == "before\n"
@@ -249,6 +250,7 @@ def a_killed_create_leaves_a_whole_snapshot_or_none_and_a_running_guest(vrun):
 
 
 def a_killed_rollback_leaves_the_old_guest_or_the_new_one(vrun):
+    host.need("pids controller")
     guest = _guest(vrun, "sleep 1000", "-v", "box:/box")
     _stock(vrun)
     for state in ("A", "B"):

@@ -64,6 +64,15 @@ TEST(PolicyTest, an_ordinary_guest_passes_the_strict_one) {
   EXPECT_THAT(rules({}, ordinary()), IsEmpty());
 }
 
+TEST(PolicyTest, unknown_capabilities_are_told_with_the_nearest) {
+  Policy policy;
+  json::Faults faults("tenant");
+  read_policy(std::vector<FlagText>{{"allow-cap", "sys_tine"}, {"allow-cap", "net_admin"}}, policy,
+              faults);
+  EXPECT_THAT(policy.capabilities, ElementsAre("CAP_NET_ADMIN"));
+  EXPECT_THAT(faults.error().text(), HasSubstr("did you mean 'CAP_SYS_TIME'?"));
+}
+
 TEST(PolicyTest, all_that_is_beyond_it_is_said_at_once) {
   oci::Spec spec = ordinary();
   spec.process->capabilities->bounding.push_back("CAP_SYS_ADMIN");

@@ -124,6 +124,15 @@ Result<void> rename(At from_at, const std::string& from, At to_at, const std::st
   return {};
 }
 
+Result<bool> rename_new(At from_at, const std::string& from, At to_at, const std::string& to) {
+  if (VRUN_CALL("renameat2", ::renameat2(from_at.get(), from.c_str(), to_at.get(), to.c_str(),
+                                         RENAME_NOREPLACE)) == 0) {
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  return Error::system(errno, "rename " + quote(from) + " to " + quote(to));
+}
+
 Result<void> make_symlink(const std::string& text, At at, const std::string& path) {
   if (VRUN_CALL("symlinkat", ::symlinkat(text.c_str(), at.get(), path.c_str())) != 0) {
     return failed("create link", path);

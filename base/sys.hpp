@@ -39,6 +39,8 @@ Result<void> make_dir(At at, const std::string& path, mode_t mode);
 Result<void> unlink(At at, const std::string& path);
 Result<void> remove_dir(At at, const std::string& path);
 Result<void> rename(At from_at, const std::string& from, At to_at, const std::string& to);
+// The same, but what is there already stays: false then.
+Result<bool> rename_new(At from_at, const std::string& from, At to_at, const std::string& to);
 Result<void> make_symlink(const std::string& text, At at, const std::string& path);
 Result<std::string> read_link(At at, const std::string& path);
 Result<void> chown(At at, const std::string& path, Uid uid, Gid gid);

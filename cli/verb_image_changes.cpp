@@ -17,6 +17,7 @@
 #include "cli/verb_images.hpp"
 #include "engine/volume_store.hpp"
 #include "images/gc.hpp"
+#include "images/holdings.hpp"
 #include "images/layers.hpp"
 #include "images/names.hpp"
 
@@ -85,12 +86,17 @@ std::size_t count_of(const std::vector<Named>& names, const oci::Digest& manifes
                     [&](const Named& named) { return named.manifest.digest == manifest; }));
 }
 
+// The tenant's own: what others made of the image is not for its eyes.
+Result<std::vector<images::ImageUser>> own_users(const Shelf& shelf) {
+  return images::readable_image_users(shelf.store.data_dir(), shelf.names.tenant());
+}
+
 // The last name of an image, the one it was shipped under included, is not taken from a guest of
 // it unasked.
 Result<void> check_unused(const Shelf& shelf, const std::vector<Named>& going, bool force) {
   if (force) return {};
   const std::vector<Named> all = TRY(shelf.names.list());
-  const auto users = TRY(images::image_users(shelf.store.data_dir()));
+  const auto users = TRY(own_users(shelf));
   for (const Named& named : going) {
     const oci::Digest& manifest = named.manifest.digest;
     const bool is_shipped = std::any_of(shelf.shipped.begin(), shelf.shipped.end(),
@@ -128,18 +134,37 @@ Result<void> remove_one(const EverydayCall& call, Shelf& shelf, const std::strin
     freed.names.push_back(named);
     freed.text += "Untagged: " + named.reference.familiar() + "\n";
   }
-  if (image) freed.content.add(*image);
+  if (!image) return {};
+  freed.content.add(*image);
+  images::Holdings::unmark(shelf.store, shelf.names.tenant(), *image);
   return {};
 }
 
 // Once for each image that went with its last name.
-void note_deleted(const Shelf& shelf, const std::vector<Named>& names) {
+void note_deleted(const Shelf& shelf, const std::vector<Named>& names,
+                  const images::Content& held) {
   std::set<std::string> told;
   for (const Named& named : names) {
     const oci::Digest& manifest = named.manifest.digest;
-    if (shelf.store.has_blob(manifest) || !told.insert(manifest.str()).second) continue;
+    if (held.blobs.contains(manifest.hex) || !told.insert(manifest.str()).second) continue;
     shelf.names.note("delete", named.reference, manifest);
   }
+}
+
+// What the tenant no longer has, and how much that was: the same whether others have it or not.
+images::Removed measure(const images::Store& store, const images::Content& lost) {
+  images::Removed sum;
+  for (const std::string& hex : lost.blobs) {
+    if (!store.has_blob({"sha256", hex})) continue;
+    ++sum.blobs;
+    sum.bytes += images::tree_bytes(store.blobs(), hex);
+  }
+  for (const std::string& hex : lost.layers) {
+    if (!store.has_layer({"sha256", hex})) continue;
+    ++sum.layers;
+    sum.bytes += images::tree_bytes(store.layers(), hex);
+  }
+  return sum;
 }
 
 std::string words_of(const images::Removed& removed) {
@@ -154,7 +179,7 @@ Result<bool> may_go_on(const Arguments& arguments, const std::string& question) 
 
 // Names of images that no guest was made from.
 Result<std::vector<Named>> unused_names(const Shelf& shelf) {
-  const auto users = TRY(images::image_users(shelf.store.data_dir()));
+  const auto users = TRY(own_users(shelf));
   std::vector<Named> unused = TRY(shelf.names.list());
   std::erase_if(
       unused, [&](const Named& named) { return !users_of(users, named.manifest.digest).empty(); });
@@ -173,6 +198,18 @@ Result<void> take_unused_names(const Arguments& arguments, Shelf& shelf) {
 Error in_use() {
   return Error(Code::kState, "other commands are bringing or using images just now")
       .hint("try again when they have ended");
+}
+
+// What says something of all tenants is for root.
+bool is_root_own(const EverydayCall& call) {
+  return call.tenant == "default";
+}
+
+// The error may name images and guests of all tenants.
+void warn_of_damage(const EverydayCall& call, const std::string& what, const Error& error) {
+  log::warning(
+      what + ": " +
+      (is_root_own(call) ? error.text() : "the image store has damage, which root can mend"));
 }
 
 struct Use {
@@ -275,19 +312,28 @@ Result<int> remove_images(const EverydayCall& call) {
     failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("rmi"));
   }
+  const images::Holdings held = TRY(images::Holdings::of(shelf.store, shelf.names.tenant()));
+  freed.content.remove(held.content());
+  for (const Image& image : shelf.shipped) {
+    images::Content shipped;
+    shipped.add(image);
+    freed.content.remove(shipped);
+  }
+  const images::Removed lost = measure(shelf.store, freed.content);
   images::Collection rule;
   rule.shipped = shelf.shipped;
   rule.only = std::move(freed.content);
-  // The names are gone whatever happens to the content: prune can free it as well.
+  // The names are gone whatever happens to the content: the policy or prune free what others use
+  // at the moment, and nobody is told whether they do.
   const Result<std::optional<images::Removed>> removed = images::collect(shelf.store, rule);
   TRY(print_out(freed.text));
-  note_deleted(shelf, freed.names);
+  note_deleted(shelf, freed.names, held.content());
   if (!removed) {
-    log::warning("the content stays for now: " + removed.error().text());
-  } else if (!*removed) {
+    warn_of_damage(call, "the content stays for now", removed.error());
+  } else if (!*removed && is_root_own(call)) {
     log::warning("the content stays for now, others use the store: vrun image prune frees it");
-  } else if ((*removed)->blobs + (*removed)->layers > 0) {
-    TRY(print_out("Deleted: " + words_of(**removed)));
+  } else if (lost.blobs + lost.layers > 0) {
+    TRY(print_out("Deleted: " + words_of(lost)));
   }
   collect_by_policy(call);
   return failed;
@@ -299,7 +345,7 @@ void collect_by_policy(const EverydayCall& call) {
     return images::collect_if_due(store, TRY(catalog_of(call).shipped()));
   };
   if (Result<void> due = collect(); !due) {
-    log::warning("collecting what nobody needs: " + due.error().text());
+    warn_of_damage(call, "collecting what nobody needs", due.error());
   }
 }
 

@@ -210,9 +210,9 @@ Result<images::Image> image_of(const Guests& guests, const GuestRecord& record) 
   if (found || found.error().code() != Code::kNotFound) return found;
   const images::Store store = TRY(images::Store::open(places.data));
   const oci::Digest digest = TRY(oci::Digest::parse(record.manifest_digest));
-  const auto users = TRY(images::image_users(places.data));
+  const auto users = TRY(images::readable_image_users(places.data, guests.tenant()));
   const bool own = std::any_of(users.begin(), users.end(), [&](const images::ImageUser& user) {
-    return user.tenant == guests.tenant() && user.manifest == digest;
+    return user.manifest == digest;
   });
   if (own && store.has_blob(digest)) return images::read_stored(store, digest, record.image);
   return found;

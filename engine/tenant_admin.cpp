@@ -328,6 +328,7 @@ Result<void> remove_belongings(const Places& places, const Tenant& tenant, const
   images::Names names = TRY(images::Names::open(store, name));
   for (const images::Named& one : TRY(names.list()))
     TRY(names.remove(one.reference));
+  TRY(remove_dir_of(places.data + "/images/brought", name));
   if (!tenant.disk.empty()) TRY(tenants::unmount_disk(disk_places(places, tenant)));
   TRY(remove_dir_of(places.data + "/guests", name));
   TRY(remove_dir_of(places.data + "/volumes", name));

@@ -10,6 +10,7 @@
 #include "base/json.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "images/holdings.hpp"
 #include "images/names.hpp"
 
 namespace vrun::images {
@@ -92,7 +93,10 @@ class Collector {
              [this](const std::string& hex) { return remove_layer(hex); }));
     TRY(each(store_.blobs(), needed_.blobs,
              [this](const std::string& hex) { return remove_blob(hex); }));
-    if (!rule_.dry_run && !rule_.only) TRY(remove_locks());
+    if (rule_.dry_run) return removed_;
+    const auto oldest = rule_.only ? std::chrono::seconds(kIdleAge) : rule_.idle;
+    TRY(remove_old_marks(store_, oldest.count()));
+    if (!rule_.only) TRY(remove_locks());
     return removed_;
   }
 
@@ -183,6 +187,13 @@ void Content::add(const Image& image) {
     layers.insert(diff_id.hex);
 }
 
+void Content::remove(const Content& other) {
+  for (const std::string& hex : other.blobs)
+    blobs.erase(hex);
+  for (const std::string& hex : other.layers)
+    layers.erase(hex);
+}
+
 std::uint64_t tree_bytes(At at, const std::string& name) {
   struct stat st {};
   if (::fstatat(at.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return 0;
@@ -205,6 +216,18 @@ Result<std::vector<ImageUser>> image_users(const std::string& data_dir) {
       std::optional<ImageUser> user = TRY(read_user(guests, tenant, guest));
       if (user) users.push_back(*std::move(user));
     }
+  }
+  return users;
+}
+
+Result<std::vector<ImageUser>> readable_image_users(const std::string& data_dir,
+                                                    const std::string& tenant) {
+  const std::string guests = fs::join(data_dir, "guests");
+  std::vector<ImageUser> users;
+  for (const std::string& guest : TRY(list_if_there(fs::join(guests, tenant)))) {
+    if (is_hidden(guest)) continue;
+    Result<std::optional<ImageUser>> user = read_user(guests, tenant, guest);
+    if (user && *user) users.push_back(**std::move(user));
   }
   return users;
 }

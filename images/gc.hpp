@@ -27,6 +27,7 @@ inline constexpr std::chrono::hours kIdleAge{24};
 struct Content {
   std::set<std::string> blobs, layers;
   void add(const Image& image);
+  void remove(const Content& other);
 };
 
 // A guest that was made from an image of the store.
@@ -37,6 +38,9 @@ struct ImageUser {
 // Every guest that has a record, running or not. One whose record cannot be read is an error: its
 // image must not be collected.
 Result<std::vector<ImageUser>> image_users(const std::string& data_dir);
+// Those of one tenant; records that cannot be read are left out.
+Result<std::vector<ImageUser>> readable_image_users(const std::string& data_dir,
+                                                    const std::string& tenant);
 
 // The image with this manifest, from the store's blobs alone.
 Result<Image> read_stored(const Store& store, const oci::Digest& manifest, const std::string& name);

@@ -29,7 +29,11 @@ bool is_there(const Fd& dir, const std::string& name) {
 }  // namespace
 
 std::string unfinished_name(const oci::Digest& digest) {
-  return std::string(kUnfinished) + digest.hex;
+  return unfinished_name(digest.hex);
+}
+
+std::string unfinished_name(const std::string& key) {
+  return std::string(kUnfinished) + key;
 }
 
 Result<Store> Store::open(const std::string& data_dir) {
@@ -52,14 +56,14 @@ Result<Fd> Store::open_layer(const oci::Digest& diff_id) const {
   return sys::open(layers_, diff_id.hex, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
-Result<Fd> Store::lock(const oci::Digest& digest) const {
-  Fd file = TRY(sys::open(locks_, digest.hex, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+Result<Fd> Store::lock(const std::string& key) const {
+  Fd file = TRY(sys::open(locks_, key, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   TRY(sys::lock(file.get(), LOCK_EX, "image store"));
   return file;
 }
 
-Result<std::optional<Fd>> Store::try_lock(const oci::Digest& digest) const {
-  Fd file = TRY(sys::open(locks_, digest.hex, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+Result<std::optional<Fd>> Store::try_lock(const std::string& key) const {
+  Fd file = TRY(sys::open(locks_, key, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return std::optional(std::move(file));
   if (errno == EWOULDBLOCK) return std::optional<Fd>();
   return Error::system(errno, "lock image store");

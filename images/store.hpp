@@ -2,13 +2,14 @@
 //
 // Below the data directory (/var/lib/vrun):
 //   images/blobs/sha256/HEX   verified content
-//   images/layers/HEX/        one unpacked layer (HEX: its diff id), whole from the moment it is
-//   there images/refs/TENANT/       names (names.hpp) images/locks/HEX          held by whoever
-//   makes or removes the blob or layer HEX images/lock               shared by those who use what
-//   they found, exclusive for the collector
-// New things are made as ".new-HEX" under the lock and renamed; a name with a dot whose lock is
+//   images/layers/HEX/        an unpacked layer (HEX: its diff id), whole from when it is there
+//   images/refs/TENANT/       names (names.hpp)
+//   images/brought/TENANT/    what is not yet named (holdings.hpp)
+//   images/locks/KEY          held by whoever makes KEY: HEX, or HEX.TENANT
+//   images/lock               shared by those who use what they found, exclusive for the collector
+// New things are made as ".new-KEY" under the lock and renamed; a name with a dot whose lock is
 // free was left by a command that died, and sweep() removes it. Never needs more than this
-// directory.
+// directory. What is there is there for all: what a tenant may know of it says holdings.hpp.
 #pragma once
 
 #include <optional>
@@ -40,10 +41,12 @@ class Store {
   // Alone in the store, for collecting; empty when others use it.
   Result<std::optional<Fd>> try_own() const;
 
-  // Waits for the lock of one digest; closing the descriptor frees it.
-  Result<Fd> lock(const oci::Digest& digest) const;
+  // Waits for the lock of one digest, or of a key (Holdings::key()); closing the descriptor frees
+  // it.
+  Result<Fd> lock(const oci::Digest& digest) const { return lock(digest.hex); }
+  Result<Fd> lock(const std::string& key) const;
   // The same without waiting: empty when somebody else has it.
-  Result<std::optional<Fd>> try_lock(const oci::Digest& digest) const;
+  Result<std::optional<Fd>> try_lock(const std::string& key) const;
   // Removes what dead commands left behind. Never waits for live ones.
   Result<void> sweep() const;
 
@@ -69,5 +72,6 @@ inline constexpr std::string_view kUnfinished = ".new-";
 
 // The temporary name under which something new is made.
 std::string unfinished_name(const oci::Digest& digest);
+std::string unfinished_name(const std::string& key);
 
 }  // namespace vrun::images

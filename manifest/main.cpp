@@ -1,5 +1,5 @@
 // vrun-manifest: the program that reads YAML for vrun, so that a fault in a parser of foreign text
-// stays in a process that holds nothing. No privileges are needed; nothing but stdin is read.
+// stays in a process that holds nothing (confine.hpp). Nothing but stdin and time zones is read.
 //
 //   vrun-manifest read             a WireRequest on stdin, a WireAnswer on stdout
 //   vrun-manifest convert          the same, of Compose and Kubernetes
@@ -13,6 +13,7 @@
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
+#include "manifest/confine.hpp"
 #include "manifest/convert.hpp"
 #include "manifest/reader.hpp"
 #include "manifest/reference.hpp"
@@ -78,6 +79,8 @@ Result<void> convert_verb() {
 Result<void> run(std::string_view verb, const std::string& file) {
   // Secrets pass through this memory.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0));
+  const bool foreign = verb == "read" || verb == "objects" || verb == "convert";
+  if (foreign) TRY(give_up_rights());
   if (verb == "read") return read_verb(false);
   if (verb == "objects") return read_verb(true);
   if (verb == "convert") return convert_verb();

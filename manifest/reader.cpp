@@ -96,6 +96,8 @@ class Checker {
     for (const auto& [key, value] : node.entries) {
       if (key.text.empty() || key.text.find('=') != std::string::npos) {
         fault(key, path, quote(key.text) + " cannot be a name here");
+      } else if (field.type == Type::kFileMap && !is_file_name(key.text)) {
+        fault(key, path, quote(key.text) + " is no name of a file: it may hold no '/'");
       } else {
         single(value, element, path + "." + key.text);
       }
@@ -125,6 +127,7 @@ class Checker {
       case Type::kPublishes:
         return list(node, field, path);
       case Type::kMap:
+      case Type::kFileMap:
       case Type::kChoiceMap:
         return map(node, field, path);
       case Type::kMapOrList:
@@ -189,6 +192,7 @@ void write_value(json::Writer& writer, const Node& node, const Field& field) {
       writer.end_array();
       return;
     case Type::kMap:
+    case Type::kFileMap:
     case Type::kMapOrList:
     case Type::kChoiceMap:
       return write_map(writer, node);

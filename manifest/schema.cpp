@@ -48,6 +48,9 @@ void write_pattern(Writer& writer, const char* pattern) {
   writer.member("pattern", pattern);
 }
 
+// No ".." among its parts, and no file of that name: without lookahead, which not all have.
+constexpr const char* kPathPattern = "^(/(\\.?|\\.?[^./][^/]*|\\.\\.[^/]+))+$";
+constexpr const char* kFilePattern = "^(\\.?[^./][^/]*|\\.\\.[^/]+)$";
 constexpr const char* kPublishPattern = "^(.*:)?[0-9]+(-[0-9]+)?(/(tcp|udp))?$";
 
 void write_type(Writer& writer, const Field& field) {
@@ -73,7 +76,7 @@ void write_type(Writer& writer, const Field& field) {
     case Type::kName:
       return write_pattern(writer, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
     case Type::kPath:
-      writer.member("type", "string").member("pattern", "^/");
+      writer.member("type", "string").member("pattern", kPathPattern);
       return;
     case Type::kPort:
       writer.member("type", "integer").member("minimum", 1).member("maximum", 65535);
@@ -85,6 +88,9 @@ void write_type(Writer& writer, const Field& field) {
     case Type::kPublishes:
       return write_list(writer, kPublishPattern);
     case Type::kMap:
+      return write_map(writer);
+    case Type::kFileMap:
+      writer.key("propertyNames").begin_object().member("pattern", kFilePattern).end_object();
       return write_map(writer);
     case Type::kMapOrList:
       return write_map_or_list(writer);

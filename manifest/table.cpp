@@ -223,8 +223,8 @@ constexpr std::array kVolume{
     live({"labels", Type::kMap, "notes for people and scripts"}),
 };
 constexpr std::array kSecret{
-    Field{"data", Type::kMap, "file name: content"},
-    Field{"files", Type::kMap, "file name: path of a file beside the manifest"},
+    Field{"data", Type::kFileMap, "file name: content"},
+    Field{"files", Type::kFileMap, "file name: path of a file beside the manifest"},
 };
 constexpr std::array kPolicy{
     Field{"capabilities", Type::kTexts, "beyond the usual ones"},
@@ -326,6 +326,7 @@ std::string_view type_words(Type type) {
     case Type::kPublishes:
       return "a list of ports such as 8080:80";
     case Type::kMap:
+    case Type::kFileMap:
       return "a map of texts";
     case Type::kMapOrList:
       return "a map of texts, or a list of NAME=VALUE";

@@ -18,12 +18,13 @@ enum class Type {
   kRate,      // bytes a second: 10m, 100M
   kChoice,    // one of `choices`
   kName,      // of an object: letters, digits, '-', '_', '.'
-  kPath,      // absolute
+  kPath,      // absolute, without '..'
   kPort,      // 1 to 65535
   kPublish,   // [[ADDRESS:]HOST:]INSIDE[/PROTOCOL]
   kTexts,     // a list of texts
   kPublishes,
   kMap,        // name: text
+  kFileMap,    // name of a file: text
   kMapOrList,  // name: text, or a list of NAME=TEXT
   kChoiceMap,  // name: one of `choices`
   kObject,     // of `fields`

@@ -92,6 +92,11 @@ std::string choice_fault(const Field& field, std::string_view text) {
   return quote(text) + " should be " + words + near_words(text, choices);
 }
 
+bool leads_up(std::string_view path) {
+  const auto parts = split(path, '/');
+  return std::find(parts.begin(), parts.end(), "..") != parts.end();
+}
+
 bool fits(Type type, std::string_view text, bool quoted) {
   switch (type) {
     case Type::kBool:
@@ -132,10 +137,19 @@ std::string name_fault(std::string_view name) {
   return quote(name) + " is no name: letters, digits, '-', '_' and '.', a letter or digit first";
 }
 
+bool is_file_name(std::string_view name) {
+  constexpr std::size_t kLongest = 255;
+  return !name.empty() && name.size() <= kLongest && name != "." && name != ".." &&
+         name.find('/') == std::string_view::npos;
+}
+
 std::string value_fault(const Field& field, std::string_view text, bool quoted) {
   if (field.type == Type::kChoice) return choice_fault(field, text);
   if (field.type == Type::kInteger) return integer_fault(field, text);
   if (field.type == Type::kName) return name_fault(text);
+  if (field.type == Type::kPath && text.starts_with('/') && leads_up(text)) {
+    return quote(text) + " has '..' in it";
+  }
   if (fits(field.type, text, quoted)) return {};
   const std::string_view words = type_words(field.type);
   if (field.type == Type::kBool) {

@@ -13,6 +13,8 @@ namespace vrun::manifest {
 // the types of a single value.
 std::string value_fault(const Field& field, std::string_view text, bool quoted);
 
+// One name in a directory: no '/', not '.' or '..', at most 255 bytes.
+bool is_file_name(std::string_view name);
 // Why this is no name of an object; empty: it is one.
 std::string name_fault(std::string_view name);
 

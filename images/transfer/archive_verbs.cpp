@@ -76,7 +76,7 @@ int run_archive_verb(std::string_view name, std::string_view request_json) {
     tell(std::move(done).error().during(verb->shown));
     return kOwnFailure;
   }
-  if (verb->adds) collect_by_policy(request->data_dir, request->shipped);
+  if (verb->adds) collect_by_policy(request->data_dir, request->shipped, request->tenant);
   return *done;
 }
 

@@ -30,18 +30,19 @@ Result<void> read_verified(const Fd& from, const oci::Descriptor& blob, const Fd
                "blob " + blob.digest.str() + ": its content has the digest sha256:" + hex);
 }
 
-Result<Fd> copy_blob(const Store& store, const Fd& from, const oci::Descriptor& blob) {
-  Fd to = TRY(sys::open(store.blobs(), unfinished_name(blob.digest),
-                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+Result<Fd> copy_blob(const Store& store, const Fd& from, const oci::Descriptor& blob,
+                     const std::string& unfinished) {
+  Fd to =
+      TRY(sys::open(store.blobs(), unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   TRY(read_verified(from, blob, &to));
   return to;
 }
 
 // One more name for the spool's file.
-Result<Fd> take_blob(const Store& store, Fd from, const oci::Descriptor& blob) {
+Result<Fd> take_blob(const Store& store, Fd from, const oci::Descriptor& blob,
+                     const std::string& unfinished) {
   TRY(read_verified(from, blob, nullptr));
   TRY(sys::chmod(from.get(), 0600));
-  const std::string unfinished = unfinished_name(blob.digest);
   TRY(fs::remove_tree(store.blobs(), unfinished));  // of a command that died
   const std::string self = "/proc/self/fd/" + std::to_string(from.get());
   const int linked =
@@ -50,29 +51,33 @@ Result<Fd> take_blob(const Store& store, Fd from, const oci::Descriptor& blob) {
   return Error::system(errno, "keep blob " + blob.digest.str());
 }
 
-Result<void> import_blob(const Store& store, const Fd& layout, const oci::Descriptor& blob,
-                         Blobs blobs) {
-  if (store.has_blob(blob.digest)) return {};
-  const Fd lock = TRY(store.lock(blob.digest));
-  if (store.has_blob(blob.digest)) return {};
-  const std::string unfinished = unfinished_name(blob.digest);
+Result<void> import_blob(const Store& store, const Holdings& holdings, const Fd& layout,
+                         const oci::Descriptor& blob, Blobs blobs) {
+  if (holdings.has_blob(blob.digest)) return {};
+  const Fd lock = TRY(store.lock(holdings.key(blob.digest)));
+  if (holdings.has_blob(blob.digest)) return {};
+  const std::string unfinished = unfinished_name(holdings.key(blob.digest));
   Fd from = TRY(open_blob(layout, blob));
   Undo discard([&] { static_cast<void>(sys::unlink(store.blobs(), unfinished)); });
-  const Fd file = blobs == Blobs::kTaken ? TRY(take_blob(store, std::move(from), blob))
-                                         : TRY(copy_blob(store, from, blob));
+  const Fd file = blobs == Blobs::kTaken ? TRY(take_blob(store, std::move(from), blob, unfinished))
+                                         : TRY(copy_blob(store, from, blob, unfinished));
   if (::fsync(file.get()) != 0) return Error::system(errno, "write blob " + blob.digest.str());
-  TRY(sys::rename(store.blobs(), unfinished, store.blobs(), blob.digest.hex));
-  discard.commit();
+  const bool is_new =
+      TRY(sys::rename_new(store.blobs(), unfinished, store.blobs(), blob.digest.hex));
+  if (is_new) discard.commit();
   return {};
 }
 
-Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descriptor& blob,
-                          const oci::Digest& diff_id, const ExtractOptions& options,
-                          std::vector<std::string>& warnings) {
-  if (store.has_layer(diff_id)) return {};
-  const Fd lock = TRY(store.lock(diff_id));
-  if (store.has_layer(diff_id)) return {};
-  const std::string unfinished = unfinished_name(diff_id);
+Result<void> import_layer(const Store& store, const Holdings& holdings, const Fd& layout,
+                          const oci::Descriptor& blob, const oci::Digest& diff_id,
+                          const ExtractOptions& options, std::vector<std::string>& warnings) {
+  const auto is_there = [&] {
+    return holdings.has_layer(blob.digest, diff_id) || holdings.was_brought(blob.digest, diff_id);
+  };
+  if (is_there()) return {};
+  const Fd lock = TRY(store.lock(holdings.key(diff_id)));
+  if (is_there()) return {};
+  const std::string unfinished = unfinished_name(holdings.key(diff_id));
   TRY(fs::remove_tree(store.layers(), unfinished));  // of a command that died
   TRY(sys::make_dir(store.layers(), unfinished, 0755));
   Undo discard([&] { static_cast<void>(fs::remove_tree(store.layers(), unfinished)); });
@@ -86,25 +91,27 @@ Result<void> import_layer(const Store& store, const Fd& layout, const oci::Descr
                                                      .options = options}));
   // Contents before the name: after a power cut a layer that is there is whole.
   if (::syncfs(directory.get()) != 0) return Error::system(errno, "write layer " + diff_id.str());
-  TRY(sys::rename(store.layers(), unfinished, store.layers(), diff_id.hex));
-  discard.commit();
+  const bool is_new = TRY(sys::rename_new(store.layers(), unfinished, store.layers(), diff_id.hex));
+  if (is_new) discard.commit();
+  TRY(holdings.mark(blob.digest, diff_id));
   warn_of_left_out(diff_id, counts, warnings);
   return {};
 }
 
 }  // namespace
 
-Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
-                          std::vector<std::string>& warnings, Blobs blobs) {
+Result<void> import_image(const Store& store, const Holdings& holdings, const Image& image,
+                          const ExtractOptions& options, std::vector<std::string>& warnings,
+                          Blobs blobs) {
   const Fd layout = TRY(sys::open_dir(At::cwd(), image.layout_dir));
   for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
     const oci::Descriptor& blob = image.manifest.layers[i];
-    TRY(import_blob(store, layout, blob, blobs));
-    TRY(import_layer(store, layout, blob, image.config.diff_ids[i], options, warnings));
+    TRY(import_blob(store, holdings, layout, blob, blobs));
+    TRY(import_layer(store, holdings, layout, blob, image.config.diff_ids[i], options, warnings));
   }
-  TRY(import_blob(store, layout, image.manifest.config, blobs));
+  TRY(import_blob(store, holdings, layout, image.manifest.config, blobs));
   // Last: where the manifest is, all that it names is. The collector reads it for guests.
-  return import_blob(store, layout, image.descriptor, blobs);
+  return import_blob(store, holdings, layout, image.descriptor, blobs);
 }
 
 Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,
@@ -113,7 +120,7 @@ Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
   std::vector<std::string> warnings;  // were told when it came
-  return import_layer(store, images, blob, diff_id, options, warnings);
+  return import_layer(store, Holdings::everything(store), images, blob, diff_id, options, warnings);
 }
 
 Result<Fd> unpack_into(const Store& store, const Spool& spool, const oci::Descriptor& blob,

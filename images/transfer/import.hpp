@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "images/holdings.hpp"
 #include "images/layout.hpp"
 #include "images/store.hpp"
 #include "images/transfer/extract.hpp"
@@ -16,10 +17,12 @@ namespace vrun::images {
 // store's filesystem, whose files the store may keep as they are.
 enum class Blobs { kCopied, kTaken };
 
-// Each blob and layer appears whole or not at all, once for any number of concurrent imports.
+// Each blob and layer appears whole or not at all, once for any number of concurrent imports of a
+// tenant. What `holdings` has is not read, everything else is, and checked.
 // Sentences that the user should read ("3 device nodes left out") are added to `warnings`.
-Result<void> import_image(const Store& store, const Image& image, const ExtractOptions& options,
-                          std::vector<std::string>& warnings, Blobs blobs = Blobs::kCopied);
+Result<void> import_image(const Store& store, const Holdings& holdings, const Image& image,
+                          const ExtractOptions& options, std::vector<std::string>& warnings,
+                          Blobs blobs = Blobs::kCopied);
 
 // A layer once more from its blob in the store: into the store where it is missing, or as the
 // folder "tree" of a spool, to be compared with the one in the store.

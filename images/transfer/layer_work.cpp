@@ -13,19 +13,19 @@
 namespace vrun::images {
 
 Result<void> LayerWork::make_layer() {
-  const std::string unfinished = unfinished_name(diff_id_);
-  TRY(fs::remove_tree(store_->layers(), unfinished));  // of a command that died
-  TRY(sys::make_dir(store_->layers(), unfinished, 0755));
-  directory_ = TRY(sys::open_dir(store_->layers(), unfinished));
+  const std::string name = unfinished(diff_id_);
+  TRY(fs::remove_tree(store_->layers(), name));  // of a command that died
+  TRY(sys::make_dir(store_->layers(), name, 0755));
+  directory_ = TRY(sys::open_dir(store_->layers(), name));
   return sys::chmod(directory_.get(), 0755);  // whatever the umask: it is every guest's "/"
 }
 
-// The reading end for the unpacker: of a pipe, or of the blob that the store has.
+// The reading end for the unpacker: of a pipe, or of the blob that the tenant has.
 Result<Fd> LayerWork::make_blob() {
-  if (store_->has_blob(blob_.digest)) {
+  if (holdings_->has_blob(blob_.digest)) {
     return sys::open(store_->blobs(), blob_.digest.hex, O_RDONLY | O_NOFOLLOW);
   }
-  copy_ = TRY(sys::open(store_->blobs(), unfinished_name(blob_.digest),
+  copy_ = TRY(sys::open(store_->blobs(), unfinished(blob_.digest),
                         O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::system(errno, "pipe");
@@ -36,15 +36,15 @@ Result<Fd> LayerWork::make_blob() {
   return reader;
 }
 
-Result<std::optional<LayerWork>> LayerWork::try_start(const Store& store,
+Result<std::optional<LayerWork>> LayerWork::try_start(const Store& store, const Holdings& holdings,
                                                       const oci::Descriptor& blob,
                                                       const oci::Digest& diff_id,
                                                       const ExtractOptions& options) {
-  LayerWork work(store, blob, diff_id);
-  work.layer_lock_ = TRY(store.try_lock(diff_id));
+  LayerWork work(store, holdings, blob, diff_id);
+  work.layer_lock_ = TRY(store.try_lock(holdings.key(diff_id)));
   if (!work.layer_lock_) return std::optional<LayerWork>();
   if (blob.digest != diff_id) {  // a plain tar is both
-    work.blob_lock_ = TRY(store.try_lock(blob.digest));
+    work.blob_lock_ = TRY(store.try_lock(holdings.key(blob.digest)));
     if (!work.blob_lock_) return std::optional<LayerWork>();
   }
   TRY(work.make_layer());
@@ -60,21 +60,22 @@ Result<std::optional<LayerWork>> LayerWork::try_start(const Store& store,
 
 LayerWork::~LayerWork() {
   unpacker_.reset();  // before its files go
-  if (copy_) static_cast<void>(sys::unlink(store_->blobs(), unfinished_name(blob_.digest)));
+  if (copy_) static_cast<void>(sys::unlink(store_->blobs(), unfinished(blob_.digest)));
   if (directory_) {
-    static_cast<void>(fs::remove_tree(store_->layers(), unfinished_name(diff_id_)));
+    static_cast<void>(fs::remove_tree(store_->layers(), unfinished(diff_id_)));
   }
 }
 
 Result<void> LayerWork::publish() {
   if (copy_) {
-    TRY(sys::rename(store_->blobs(), unfinished_name(blob_.digest), store_->blobs(),
-                    blob_.digest.hex));
-    copy_.reset();
+    const bool is_new = TRY(sys::rename_new(store_->blobs(), unfinished(blob_.digest),
+                                            store_->blobs(), blob_.digest.hex));
+    if (is_new) copy_.reset();
   }
-  TRY(sys::rename(store_->layers(), unfinished_name(diff_id_), store_->layers(), diff_id_.hex));
-  directory_.reset();
-  return {};
+  const bool is_new =
+      TRY(sys::rename_new(store_->layers(), unfinished(diff_id_), store_->layers(), diff_id_.hex));
+  if (is_new) directory_.reset();
+  return holdings_->mark(blob_.digest, diff_id_);
 }
 
 Result<void> sync_contents(const Store& store) {
@@ -83,21 +84,21 @@ Result<void> sync_contents(const Store& store) {
   return Error::system(errno, "write layers");
 }
 
-Result<void> keep_blob(const Store& store, const oci::Digest& digest, const std::string& bytes) {
-  if (store.has_blob(digest)) return {};
-  const Fd lock = TRY(store.lock(digest));
-  if (store.has_blob(digest)) return {};
+Result<void> keep_blob(const Store& store, const Holdings& holdings, const oci::Digest& digest,
+                       const std::string& bytes) {
+  if (holdings.has_blob(digest)) return {};
+  const Fd lock = TRY(store.lock(holdings.key(digest)));
   if (sha256_hex(bytes) != digest.hex) {
     return Error(Code::kInternal, "blob " + digest.str() + ": kept under a wrong digest");
   }
-  const std::string unfinished = unfinished_name(digest);
+  const std::string unfinished = unfinished_name(holdings.key(digest));
   const Fd file =
       TRY(sys::open(store.blobs(), unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   Undo discard([&] { static_cast<void>(sys::unlink(store.blobs(), unfinished)); });
   TRY(sys::write_all(file.get(), bytes));
   if (::fsync(file.get()) != 0) return Error::system(errno, "write blob " + digest.str());
-  TRY(sys::rename(store.blobs(), unfinished, store.blobs(), digest.hex));
-  discard.commit();
+  const bool is_new = TRY(sys::rename_new(store.blobs(), unfinished, store.blobs(), digest.hex));
+  if (is_new) discard.commit();
   return {};
 }
 

@@ -210,13 +210,13 @@ void warn(const std::vector<std::string>& warnings, const ArchiveRequest& reques
     static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
 }
 
-Result<Image> bring(const Store& store, const std::string& layout, Blobs blobs,
-                    const Wanted& wanted, const ArchiveRequest& request) {
+Result<Image> bring(const Store& store, const Holdings& holdings, const std::string& layout,
+                    Blobs blobs, const Wanted& wanted, const ArchiveRequest& request) {
   const Image image = TRY(read_image(layout, wanted.manifest, wanted.manifest.digest.str()));
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
   std::vector<std::string> warnings;
-  TRY(import_image(store, image, options, warnings, blobs));
+  TRY(import_image(store, holdings, image, options, warnings, blobs));
   warn(warnings, request);
   return image;
 }
@@ -225,8 +225,9 @@ Result<Image> bring(const Store& store, const std::string& layout, Blobs blobs,
 Result<int> bring_all(const Store& store, const std::string& layout, Blobs blobs,
                       std::vector<Wanted> all, const ArchiveRequest& request) {
   if (all.empty()) return Error(Code::kInvalid, "there is no image in it");
+  const Holdings holdings = TRY(Holdings::of(store, request.tenant));
   for (Wanted& wanted : all) {
-    const Image image = TRY(bring(store, layout, blobs, wanted, request));
+    const Image image = TRY(bring(store, holdings, layout, blobs, wanted, request));
     wanted.manifest.media_type = image.descriptor.media_type;
     if (wanted.names.empty())
       wanted.names.push_back(made_up_name(image.manifest.config.digest, "loaded"));

@@ -43,7 +43,7 @@ Result<void> import(const std::string& data_dir, const std::string& layout,
   std::vector<std::string> warnings;
   images::ExtractOptions options;
   options.privileged = ::geteuid() == 0;
-  TRY(images::import_image(store, image, options, warnings));
+  TRY(images::import_image(store, images::Holdings::everything(store), image, options, warnings));
   for (const std::string& warning : warnings)
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   return {};

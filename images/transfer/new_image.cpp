@@ -55,7 +55,8 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
   std::vector<std::string> warnings;
-  TRY(import_image(store, whole, options, warnings, Blobs::kTaken));
+  const Holdings holdings = TRY(Holdings::of(store, tenant));
+  TRY(import_image(store, holdings, whole, options, warnings, Blobs::kTaken));
   for (const std::string& warning : warnings)
     static_cast<void>(sys::write_all(STDERR_FILENO, "vrun: warning: " + printable(warning) + "\n"));
   Names names = TRY(Names::open(store, tenant));
@@ -66,14 +67,17 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
   return id.str();
 }
 
-void collect_by_policy(const std::string& data_dir, const std::string& shipped_dir) {
+void collect_by_policy(const std::string& data_dir, const std::string& shipped_dir,
+                       const std::string& tenant) {
   const Result<Store> store = Store::open(data_dir);
   const Result<std::vector<Image>> shipped = Catalog(shipped_dir).shipped();
   if (!store || !shipped) return;
   Result<void> done = collect_if_due(*store, *shipped);
   if (done) return;
-  static_cast<void>(sys::write_all(
-      STDERR_FILENO, "vrun: warning: collecting what nobody needs: " + done.error().text() + "\n"));
+  const std::string words =
+      tenant == "default" ? done.error().text() : "the image store has damage, which root can mend";
+  static_cast<void>(sys::write_all(STDERR_FILENO,
+                                   "vrun: warning: collecting what nobody needs: " + words + "\n"));
 }
 
 }  // namespace vrun::images

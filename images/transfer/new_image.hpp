@@ -33,7 +33,8 @@ std::string now_text();  // RFC 3339, UTC
 oci::Reference made_up_name(const oci::Digest& config, const std::string& how);
 
 // The policy's turn (gc.hpp), after a command that brought something and no longer uses the store.
-// A failure is a warning.
-void collect_by_policy(const std::string& data_dir, const std::string& shipped_dir);
+// A failure is a warning; its words, which may name images of all tenants, are for `default`.
+void collect_by_policy(const std::string& data_dir, const std::string& shipped_dir,
+                       const std::string& tenant);
 
 }  // namespace vrun::images

@@ -40,8 +40,8 @@ struct Document {
 // The documents of one image, before any layer.
 class Documents {
  public:
-  Documents(const Store& store, const PullOrder& order, Desk& desk)
-      : store_(store), order_(order), desk_(desk) {}
+  Documents(const Store& store, const Holdings& holdings, const PullOrder& order, Desk& desk)
+      : store_(store), holdings_(holdings), order_(order), desk_(desk) {}
 
   Result<void> fetch();
   const oci::Descriptor& manifest_descriptor() const { return manifest_document_.descriptor; }
@@ -58,6 +58,7 @@ class Documents {
   Result<void> check_config() const;
 
   const Store& store_;
+  const Holdings& holdings_;
   const PullOrder& order_;
   Desk& desk_;
   Document manifest_document_;
@@ -155,7 +156,7 @@ Result<void> Documents::fetch_config() {
     return Error(Code::kInvalid,
                  name + ": larger than " + std::to_string(oci::kMaxImageConfigBytes) + " bytes");
   }
-  if (store_.has_blob(wanted.digest)) {
+  if (holdings_.has_blob(wanted.digest)) {
     config_bytes_ =
         TRY(fs::read_file(store_.blobs(), wanted.digest.hex, wanted.size, fs::Kind::kRegularOnly));
   }
@@ -197,11 +198,12 @@ Result<void> Documents::check_config() const {
 }
 
 Result<void> Documents::keep() const {
-  TRY(keep_blob(store_, manifest_.config.digest, config_bytes_));
+  TRY(keep_blob(store_, holdings_, manifest_.config.digest, config_bytes_));
   if (index_document_) {
-    TRY(keep_blob(store_, index_document_->descriptor.digest, index_document_->bytes));
+    TRY(keep_blob(store_, holdings_, index_document_->descriptor.digest, index_document_->bytes));
   }
-  return keep_blob(store_, manifest_document_.descriptor.digest, manifest_document_.bytes);
+  return keep_blob(store_, holdings_, manifest_document_.descriptor.digest,
+                   manifest_document_.bytes);
 }
 
 // One layer that may have to be fetched.
@@ -221,8 +223,9 @@ struct Job {
 
 class Layers {
  public:
-  Layers(const Store& store, const PullOrder& order, Desk& desk, Progress& progress)
-      : store_(store), order_(order), desk_(desk), progress_(progress) {}
+  Layers(const Store& store, const Holdings& holdings, const PullOrder& order, Desk& desk,
+         Progress& progress)
+      : store_(store), holdings_(holdings), order_(order), desk_(desk), progress_(progress) {}
 
   Result<void> bring(const Documents& documents);
   std::size_t fetched() const { return fetched_; }
@@ -243,6 +246,7 @@ class Layers {
   }
 
   const Store& store_;
+  const Holdings& holdings_;
   const PullOrder& order_;
   Desk& desk_;
   Progress& progress_;
@@ -263,7 +267,7 @@ void Layers::list(const Documents& documents) {
     Job& job = jobs_.emplace_back();
     job.blob = layers[i];
     job.diff_id = diff_id;
-    job.done = store_.has_layer(diff_id);
+    job.done = holdings_.has_layer(layers[i].digest, diff_id);
     Part part;
     part.id = layers[i].digest.str();
     part.name = layers[i].digest.hex.substr(0, 12);
@@ -275,11 +279,11 @@ void Layers::list(const Documents& documents) {
   progress_.begin(std::move(parts), &desk_.courier().counters());
 }
 
-// False when another process is at work on it.
+// False when another process of the tenant is at work on it.
 Result<bool> Layers::start(std::size_t index) {
   Job& job = jobs_[index];
   std::optional<LayerWork> work =
-      TRY(LayerWork::try_start(store_, job.blob, job.diff_id, order_.extract));
+      TRY(LayerWork::try_start(store_, holdings_, job.blob, job.diff_id, order_.extract));
   if (!work) return false;
   job.work.emplace(*std::move(work));
   if (Fd writer = job.work->take_writer()) {
@@ -300,7 +304,8 @@ Result<void> Layers::start_more() {
   for (std::size_t i = 0; i < jobs_.size() && busy_ < order_.parallel; ++i) {
     Job& job = jobs_[i];
     if (job.done || job.work) continue;
-    if (store_.has_layer(job.diff_id)) {  // another process made it meanwhile
+    // Another process of the tenant made it meanwhile.
+    if (holdings_.was_brought(job.blob.digest, job.diff_id)) {
       job.done = true;
       progress_.state(i, PartState::kThere);
       continue;
@@ -409,10 +414,11 @@ Result<void> Layers::bring(const Documents& documents) {
 
 }  // namespace
 
-Result<Pulled> pull(const Store& store, const PullOrder& order, Desk& desk, Progress& progress) {
-  Documents documents(store, order, desk);
+Result<Pulled> pull(const Store& store, const Holdings& holdings, const PullOrder& order,
+                    Desk& desk, Progress& progress) {
+  Documents documents(store, holdings, order, desk);
   TRY(documents.fetch());
-  Layers layers(store, order, desk, progress);
+  Layers layers(store, holdings, order, desk, progress);
   TRY(layers.bring(documents));
   TRY(documents.keep());
   Pulled pulled;

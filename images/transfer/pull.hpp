@@ -1,15 +1,18 @@
 // An image from a registry into the store.
 //
 // Manifest first, then all layers that are missing, several at a time: while the bytes of a layer
-// arrive they are hashed, kept, inflated and unpacked by a confined process each. Nothing is
-// visible before its digest and size were checked. Layers that another vrun is fetching are waited
-// for, not fetched. Whatever ends this early, nothing half-made stays.
+// arrive they are hashed, kept, inflated and unpacked by a confined process each. Missing is what
+// the tenant does not have, whoever else does (images/holdings.hpp). Nothing is
+// visible before its digest and size were checked. Layers that another vrun of the
+// tenant is fetching are waited for, not fetched. Whatever ends this early, nothing half-made
+// stays.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "base/result.hpp"
+#include "images/holdings.hpp"
 #include "images/store.hpp"
 #include "images/transfer/desk.hpp"
 #include "images/transfer/extract.hpp"
@@ -32,6 +35,7 @@ struct Pulled {
   std::vector<std::string> warnings;
 };
 
-Result<Pulled> pull(const Store& store, const PullOrder& order, Desk& desk, Progress& progress);
+Result<Pulled> pull(const Store& store, const Holdings& holdings, const PullOrder& order,
+                    Desk& desk, Progress& progress);
 
 }  // namespace vrun::images

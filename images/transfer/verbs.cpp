@@ -61,7 +61,8 @@ Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
   Progress progress(call.request.progress, STDERR_FILENO, "pull");
   progress.message("pulling " + order.image.str());
   Desk desk = TRY(open_desk(call, order.image, order.parallel));
-  const Pulled pulled = TRY(pull(store, order, desk, progress));
+  const Holdings holdings = TRY(Holdings::of(store, call.request.tenant));
+  const Pulled pulled = TRY(pull(store, holdings, order, desk, progress));
   Names names = TRY(Names::open(store, call.request.tenant));
   TRY(names.set(order.image, pulled.manifest));
   names.note("pull", order.image, pulled.manifest.digest);
@@ -89,7 +90,7 @@ Result<void> pull_each(Call& call) {
 
 Result<void> pull_all(Call& call) {
   TRY(pull_each(call));
-  collect_by_policy(call.request.data_dir, call.request.shipped_dir);
+  collect_by_policy(call.request.data_dir, call.request.shipped_dir, call.request.tenant);
   return {};
 }
 

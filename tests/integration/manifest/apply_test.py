@@ -278,3 +278,23 @@ def a_compose_file_is_converted_and_applied(vrun):
 def kinds_that_cannot_be_made_are_refused_with_the_reason(vrun):
     _apply(vrun, _guest(more="isolation: vm")).fails("isolation", rc=125)
     assert _names(vrun) == []
+
+
+def the_reader_of_foreign_text_has_no_rights():
+    """It has given them up before it reads the first byte."""
+    program = Path(runtime.path()).resolve().with_name("vrun-manifest")
+    child = subprocess.Popen([program, "read"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        status = lambda: dict(line.split(":", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())  # noqa: E731
+        runtime.wait_for(lambda: status().get("Seccomp", "").strip() == "2", "the filter")
+        facts = {key: value.split() for key, value in status().items()}
+        assert facts["CapEff"] == facts["CapPrm"] == facts["CapInh"] == ["0" * 16] and facts["NoNewPrivs"] == ["1"]
+        if os.geteuid() == 0:
+            assert set(facts["Uid"]) == set(facts["Gid"]) == {"65534"} and not facts["Groups"]
+            assert sorted(os.listdir(f"/proc/{child.pid}/fd")) == ["0", "1", "2"]
+        request = {"files": [{"name": "f", "text": "apiVersion: vrun/v1\nkind: Secret\nname: s\ndata: {../../out: x}\n"}]}
+        out, _ = child.communicate(json.dumps(request).encode(), timeout=20)
+        assert "f:4:8: secrets.s.data: '../../out' is no name of a file" in out.decode()
+    finally:
+        child.kill()
+        child.wait()

@@ -30,7 +30,7 @@ def pair(vrun, acme):
     for name in (a, b):
         vrun("tenant", "create", name).ok()
     vrun("--tenant", b, "volume", "create", "theirs").ok()
-    guest = _detached(vrun, b, f"echo {SECRET} >/data/file; echo {SECRET} >/file; echo {SECRET}; touch /ready; sleep 1000", "--name", "theirs", "-v", "theirs:/data",
+    guest = _detached(vrun, b, f"echo {SECRET} >/data/file; echo {SECRET} >/file; touch /ready; echo {SECRET}; sleep 1000", "--name", "theirs", "-v", "theirs:/data",
                       "-e", f"TOKEN={SECRET}")
     vrun("--tenant", b, "tag", "base", "theirs:1").ok()
     runtime.wait_for(lambda: SECRET in vrun("--tenant", b, "logs", "theirs").out, "B's guest runs")

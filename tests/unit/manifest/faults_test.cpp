@@ -10,6 +10,7 @@ namespace {
 constexpr const char* kGuest = "apiVersion: vrun/v1\nkind: Guest\nname: web\n";
 constexpr const char* kJob = "apiVersion: vrun/v1\nkind: Job\nname: job\nimage: base\n";
 constexpr const char* kNet = "apiVersion: vrun/v1\nkind: Network\nname: net\n";
+constexpr const char* kSecret = "apiVersion: vrun/v1\nkind: Secret\nname: s\n";
 constexpr const char* kGroup = "apiVersion: vrun/v1\nkind: Group\nname: g\n";
 
 struct Case {
@@ -126,6 +127,16 @@ const Case kCases[] = {
      "f:5:10: guests.web.network: there is no Network 'bakc', did you mean back?\n"},
     {kGuest, "image: b\nnetwork: container:db\n",
      "f:5:10: guests.web.network: there is no Guest 'db'\n"},
+    {kSecret, "data: {../../out: x}\n",
+     "f:4:8: secrets.s.data: '../../out' is no name of a file: it may hold no '/'\n"},
+    {kSecret, "data: {'..': x, ok: y, .: z}\n",
+     "f:4:8: secrets.s.data: '..' is no name of a file: it may hold no '/'\n"
+     "f:4:24: secrets.s.data: '.' is no name of a file: it may hold no '/'\n"},
+    {kSecret, "files: {/etc/shadow: x}\n",
+     "f:4:9: secrets.s.files: '/etc/shadow' is no name of a file: it may hold no '/'\n"},
+    {kSecret, "data: {..data: x, .hidden: y, ...: z}\n", ""},
+    {kGuest, "image: b\nworkdir: /srv/../../out\n",
+     "f:5:10: guests.web.workdir: '/srv/../../out' has '..' in it\n"},
     {kGuest, "image: b\nsecrets: [{name: key}]\n",
      "f:5:18: guests.web.secrets[0].name: there is no Secret 'key'\n"},
     {kGuest, "image: b\nvolumes: ['data:/d']\n",

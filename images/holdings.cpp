@@ -1,0 +1,130 @@
+#include "images/holdings.hpp"
+
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/sys.hpp"
+#include "images/names.hpp"
+
+namespace vrun::images {
+namespace {
+
+constexpr const char* kBrought = "images/brought";
+constexpr std::size_t kDigits = 64;
+
+std::string pair_of(const std::string& blob, const std::string& diff_id) {
+  return blob + "-" + diff_id;
+}
+
+std::string marks_of(const Store& store, const std::string& tenant) {
+  return fs::join(store.data_dir(), fs::join(kBrought, tenant));
+}
+
+bool is_young(const Fd& dir, const std::string& name, std::int64_t idle) {
+  const Result<struct stat> st = sys::stat(dir, name, AT_SYMLINK_NOFOLLOW);
+  return st && std::time(nullptr) - st->st_mtime < idle;
+}
+
+constexpr std::int64_t kMarkAge = std::chrono::seconds(kIdleAge).count();
+
+Result<std::vector<std::string>> list_if_there(const std::string& path) {
+  Result<Fd> dir = sys::open_dir(At::cwd(), path);
+  if (dir) return sys::list_dir(dir->get());
+  if (dir.error().code() == Code::kNotFound) return std::vector<std::string>();
+  return std::move(dir).error();
+}
+
+}  // namespace
+
+Result<Holdings> Holdings::of(const Store& store, const std::string& tenant) {
+  Holdings holdings(store, tenant);
+  TRY(holdings.add_marks());
+  const Names names = TRY(Names::open(store, tenant));
+  for (const Named& named : TRY(names.list()))
+    holdings.add(named.manifest.digest);
+  for (const ImageUser& user : TRY(readable_image_users(store.data_dir(), tenant)))
+    holdings.add(user.manifest);
+  return holdings;
+}
+
+void Holdings::add(const oci::Digest& manifest) {
+  const Result<Image> image = read_stored(*store_, manifest, manifest.str());
+  if (!image) return;  // shipped and not yet unpacked, or damaged
+  content_.add(*image);
+  const auto& layers = image->manifest.layers;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    pairs_.insert(pair_of(layers[i].digest.hex, image->config.diff_ids[i].hex));
+}
+
+Result<void> Holdings::add_marks() {
+  for (std::string& name : TRY(list_if_there(marks_of(*store_, tenant_)))) {
+    if (name.size() != 2 * kDigits + 1) continue;
+    const Fd dir = TRY(sys::open_dir(At::cwd(), marks_of(*store_, tenant_)));
+    if (!is_young(dir, name, kMarkAge)) continue;
+    content_.blobs.insert(name.substr(0, kDigits));
+    content_.layers.insert(name.substr(kDigits + 1));
+    pairs_.insert(std::move(name));
+  }
+  return {};
+}
+
+bool Holdings::has_blob(const oci::Digest& digest) const {
+  return (tenant_.empty() || content_.blobs.contains(digest.hex)) && store_->has_blob(digest);
+}
+
+bool Holdings::has_layer(const oci::Digest& blob, const oci::Digest& diff_id) const {
+  if (!store_->has_layer(diff_id)) return false;
+  if (tenant_.empty()) return true;
+  return store_->has_blob(blob) && pairs_.contains(pair_of(blob.hex, diff_id.hex));
+}
+
+bool Holdings::was_brought(const oci::Digest& blob, const oci::Digest& diff_id) const {
+  if (!store_->has_layer(diff_id)) return false;
+  if (tenant_.empty()) return true;
+  const Result<Fd> dir = sys::open_dir(At::cwd(), marks_of(*store_, tenant_));
+  return dir && is_young(*dir, pair_of(blob.hex, diff_id.hex), kMarkAge);
+}
+
+Result<void> Holdings::mark(const oci::Digest& blob, const oci::Digest& diff_id) const {
+  if (tenant_.empty()) return {};
+  TRY(fs::make_dirs(At::cwd(), marks_of(*store_, tenant_), 0700));
+  const Fd dir = TRY(sys::open_dir(At::cwd(), marks_of(*store_, tenant_)));
+  const std::string name = pair_of(blob.hex, diff_id.hex);
+  const Fd file = TRY(sys::open(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+  if (::futimens(file.get(), nullptr) == 0) return {};
+  return Error::system(errno, "mark layer " + diff_id.str());
+}
+
+void Holdings::unmark(const Store& store, const std::string& tenant, const Image& image) {
+  const Result<Fd> dir = sys::open_dir(At::cwd(), marks_of(store, tenant));
+  if (!dir) return;
+  for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
+    const std::string name =
+        pair_of(image.manifest.layers[i].digest.hex, image.config.diff_ids[i].hex);
+    static_cast<void>(sys::unlink(*dir, name));
+  }
+}
+
+std::string Holdings::key(const oci::Digest& digest) const {
+  return tenant_.empty() ? digest.hex : digest.hex + "." + tenant_;
+}
+
+Result<void> remove_old_marks(const Store& store, std::int64_t idle) {
+  const std::string all = fs::join(store.data_dir(), kBrought);
+  for (const std::string& tenant : TRY(list_if_there(all))) {
+    const Fd dir = TRY(sys::open_dir(At::cwd(), fs::join(all, tenant)));
+    for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
+      const bool whole = name.size() == 2 * kDigits + 1 &&
+                         store.has_blob({"sha256", name.substr(0, kDigits)}) &&
+                         store.has_layer({"sha256", name.substr(kDigits + 1)});
+      if (!whole || !is_young(dir, name, idle)) TRY(sys::unlink(dir, name));
+    }
+  }
+  return {};
+}
+
+}  // namespace vrun::images

@@ -241,6 +241,27 @@ def bandwidth_of_a_guest_is_limited_both_ways_and_changed_while_it_runs(host, pi
     assert not any(name.startswith("vi") for name in host.links())
 
 
+def a_manifest_limits_bandwidth_and_changes_it_without_a_restart(host, work):
+    path = work / "slow.yaml"
+
+    def apply(limits):
+        path.write_text("apiVersion: vrun/v1\nkind: Guest\nname: slow\nimage: base\nstopSignal: KILL\n"
+                        f'args: [sleep, "999"]\n{limits}\n')
+        out = host.vrun("apply", "-f", path).ok().out
+        assert host.vrun("diff", "-f", path).rc == 0, "a second apply changes nothing"
+        return out, host.inspect("slow")["networkSettings"]["bandwidth"], host.inspect("slow")["state"]["pid"]
+
+    _, rates, pid = apply("bandwidthIn: 20M\nbandwidthOut: 40M")
+    assert rates == {"in": 20_000_000, "out": 40_000_000}
+    exported = host.vrun("export", "--manifest", "slow").ok().out
+    assert "bandwidthIn: " in exported and "40M" in exported
+    out, rates, same = apply("bandwidthIn: 80M\nbandwidthOut: 40M")
+    assert "change Guest slow" in out and "bandwidthIn: '20M' -> '80M'" in out
+    assert rates == {"in": 80_000_000, "out": 40_000_000} and same == pid
+    _, rates, same = apply("")
+    assert rates in (None, {}, {"in": 0, "out": 0}) and same == pid
+
+
 def a_limit_survives_reconnects_and_restarts_and_leaves_nothing(host, pipe):
     host.vrun("network", "create", "back").ok()
     host.vrun("run", "-d", "--name", "slow", "--bandwidth", "40M", "base", "sleep", "999").ok()

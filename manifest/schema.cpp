@@ -69,6 +69,8 @@ void write_type(Writer& writer, const Field& field) {
     case Type::kSize:
     case Type::kRate:
       return write_pattern(writer, "^[0-9]+(\\.[0-9]+)?([bB]|[kKmMgGtTpP]([iI]?[bB])?)?$");
+    case Type::kBits:
+      return write_pattern(writer, "^[0-9]+[kKmMgG]?$");
     case Type::kDuration:
       return write_pattern(writer, "^([0-9]+(\\.[0-9]+)?|([0-9]+(\\.[0-9]+)?(ms|s|m|h))+)$");
     case Type::kChoice:

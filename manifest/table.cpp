@@ -154,8 +154,8 @@ constexpr std::array kSecretUse{
         false,     false,       "default"},                                        \
       Field{"networkAliases", Type::kTexts, "more names on its network"},          \
       live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),     \
-      live({"bandwidthIn", Type::kRate, "most bits a second to it"}),              \
-      live({"bandwidthOut", Type::kRate, "most bits a second from it"}),           \
+      live({"bandwidthIn", Type::kBits, "most traffic to it"}),              \
+      live({"bandwidthOut", Type::kBits, "most traffic from it"}),           \
       Field{"ip", Type::kText, "its IPv4 address"}, Field {                        \
     "ip6", Type::kText, "its IPv6 address"                                         \
   }
@@ -252,7 +252,7 @@ constexpr std::array kTenant{
     live({"ioRead", Type::kRate, "most bytes a second"}),
     live({"ioWrite", Type::kRate, "most bytes a second"}),
     live({"disk", Type::kSize, "layers, volumes, logs and images together"}),
-    live({"bandwidth", Type::kRate, "most bits a second each way"}),
+    live({"bandwidth", Type::kBits, "most network traffic each way"}),
     live(integer("maxGuests", 0, 100000, "", "most guests")),
     live(integer("maxVcpus", 0, 100000, "", "most virtual processors")),
     live({"admins", Type::kTexts, "user:NAME or group:NAME"}),
@@ -311,6 +311,8 @@ std::string_view type_words(Type type) {
       return "a time such as 1m30s";
     case Type::kRate:
       return "bytes a second such as 10m";
+    case Type::kBits:
+      return "bits a second such as 100M";
     case Type::kChoice:
       return "one of some words";
     case Type::kName:

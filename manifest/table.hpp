@@ -16,6 +16,7 @@ enum class Type {
   kSize,      // 64m, 2GiB
   kDuration,  // 500ms, 1m30s; a number alone is seconds
   kRate,      // bytes a second: 10m, 100M
+  kBits,      // bits a second, decimal: 100M
   kChoice,    // one of `choices`
   kName,      // of an object: letters, digits, '-', '_', '.'
   kPath,      // absolute, without '..'

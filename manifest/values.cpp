@@ -92,6 +92,20 @@ std::string choice_fault(const Field& field, std::string_view text) {
   return quote(text) + " should be " + words + near_words(text, choices);
 }
 
+// As --bandwidth: whole numbers from 8k to 1000G (network/wishes.hpp).
+bool is_bits(std::string_view text) {
+  constexpr std::uint64_t kLeast = 8000, kMost = 1'000'000'000'000;
+  std::uint64_t unit = 1;
+  if (!text.empty()) {
+    const std::size_t place = std::string_view("kmg").find(static_cast<char>(text.back() | 0x20));
+    if (place != std::string_view::npos) text.remove_suffix(1);
+    for (std::size_t i = 0; place != std::string_view::npos && i <= place; ++i)
+      unit *= 1000;
+  }
+  const auto number = parse_u64(text);
+  return number && *number <= kMost / unit && *number * unit >= kLeast;
+}
+
 bool leads_up(std::string_view path) {
   const auto parts = split(path, '/');
   return std::find(parts.begin(), parts.end(), "..") != parts.end();
@@ -106,6 +120,8 @@ bool fits(Type type, std::string_view text, bool quoted) {
     case Type::kSize:
     case Type::kRate:
       return parse_bytes(text).has_value();
+    case Type::kBits:
+      return is_bits(text);
     case Type::kDuration:
       return is_duration(text);
     case Type::kPath:

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "engine/caller_files.hpp"
 #include "engine/contents.hpp"
+#include "engine/rights.hpp"
 #include "engine/volume_store.hpp"
 #include "manifest/table.hpp"
 #include "network/networks.hpp"
@@ -87,6 +88,7 @@ class Planner {
     there_ = TRY(guests_.list());
     for (std::size_t i = 0; i < wanted_.guests.size(); ++i)
       TRY(plan_guest(i));
+    follow_leads();
     drop_surplus(prune);
     if (prune) TRY(prune_others());
     if (faults_.empty()) return std::move(plan_);
@@ -269,6 +271,26 @@ class Planner {
       add(act, wanted.kind, wanted.name, i, std::move(difference.reasons));
     }
     return {};
+  }
+
+  // Who lives in namespaces of a guest that gets new ones would be left in the old ones.
+  void follow_leads() {
+    const auto begins_anew = [&](const std::string& name) {
+      return std::any_of(plan_.steps.begin(), plan_.steps.end(), [&](const PlanStep& step) {
+        return step.name == name && (step.act == Act::kReplace || step.act == Act::kCreate ||
+                                     step.act == Act::kStart);
+      });
+    };
+    for (PlanStep& step : plan_.steps) {
+      if (step.act != Act::kNone && step.act != Act::kChange) continue;
+      if (find(step.name) == nullptr || step.index >= wanted_.guests.size()) continue;
+      const WantedGuest& wanted = wanted_.guests[step.index];
+      if (wanted.name != step.name) continue;
+      const std::string lead = shared_guest(wanted.request.network);
+      if (lead.empty() || !begins_anew(lead)) continue;
+      step.act = Act::kReplace;
+      step.reasons.push_back("shares the network of " + lead + ", which begins anew");
+    }
   }
 
   void note_contents(const WantedGuest& wanted, const GuestRecord& record,

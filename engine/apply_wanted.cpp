@@ -362,7 +362,10 @@ class Maker {
       std::vector<json::Member> more = network_member(spec, true);
       if (!leads) more = {{Value::text("network"), Value::text(shared_text)}};
       WantedGuest guest = member_of(object, member, more, earlier);
-      if (!leads) guest.after.push_back({first, Condition::kStarted});
+      if (!leads) {
+        guest.after.push_back({first, Condition::kStarted});
+        if (guest.request.ipc.empty()) guest.request.ipc = shared_text;
+      }
       wanted_.guests.push_back(std::move(guest));
     }
   }

@@ -15,9 +15,10 @@ Result<void> check(const Guest& other, const std::string& flag, const RunRequest
   }
   if (shares_user(theirs) != shares_user(request)) {
     return Error(Code::kInvalid, flag + ": one of both has --userns host, the other has not")
-        .hint("who shares processes has the same users: give --userns host to both");
+        .hint("who shares these has the same users: give --userns host to both");
   }
-  if (theirs.pid == "host" || (theirs.ipc == "host" && !request.ipc.empty())) {
+  const bool pid = !shared_guest(request.pid).empty(), ipc = !shared_guest(request.ipc).empty();
+  if ((pid && theirs.pid == "host") || (ipc && theirs.ipc == "host")) {
     return Error(Code::kInvalid, flag + ": guest " + quote(other.record.name) +
                                      " has none of its own, it shares the host's")
         .hint("say host, as it does");
@@ -28,10 +29,10 @@ Result<void> check(const Guest& other, const std::string& flag, const RunRequest
 }  // namespace
 
 Result<std::optional<JoinedGuest>> find_joined(const Guests& guests, const RunRequest& request) {
-  const std::string name = shared_guest(request.pid);
-  if (name.empty()) return std::optional<JoinedGuest>();
-  const bool ipc = !shared_guest(request.ipc).empty();
-  const std::string flag = "--pid " + request.pid;
+  const bool pid = !shared_guest(request.pid).empty(), ipc = !shared_guest(request.ipc).empty();
+  if (!pid && !ipc) return std::optional<JoinedGuest>();
+  const std::string name = shared_guest(pid ? request.pid : request.ipc);
+  const std::string flag = pid ? "--pid " + request.pid : "--ipc " + request.ipc;
   const Guest other = TRY(guests.find(name));
   TRY(check(other, flag, request));
   JoinedGuest joined;
@@ -40,7 +41,7 @@ Result<std::optional<JoinedGuest>> find_joined(const Guests& guests, const RunRe
   joined.root_id = other.record.outside_root();
   const std::string dir = guests.host().proc + "/" + std::to_string(other.pid.value) + "/ns/";
   if (!shares_user(request)) joined.paths.user = dir + "user";
-  joined.paths.pid = dir + "pid";
+  if (pid) joined.paths.pid = dir + "pid";
   if (ipc) joined.paths.ipc = dir + "ipc";
   return std::optional(std::move(joined));
 }

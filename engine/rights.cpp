@@ -264,9 +264,11 @@ Result<void> check_rights(const RunRequest& request) {
   TRY(parse_ulimits(request));
   TRY(parse_sysctls(request));
   TRY(parse_security(request));
-  if (!shared_guest(request.ipc).empty() && request.ipc != request.pid) {
-    return bad("--ipc", request.ipc, "only with --pid of the same guest")
-        .hint("add --pid " + request.ipc + ": the users of that guest are shared, and its end");
+  // Both belong to one user namespace, and a guest has one.
+  if (!shared_guest(request.ipc).empty() && !shared_guest(request.pid).empty() &&
+      request.ipc != request.pid) {
+    return bad("--ipc", request.ipc, "not the guest of --pid")
+        .hint("their users are shared: join one guest, " + request.pid);
   }
   TRY(parse_annotations(request));
   TRY(parse_oom_score(request));

@@ -266,7 +266,7 @@ constexpr std::array kKinds{
     KindRow{"Secret", "secrets", "files that only their guests see", kSecret},
     KindRow{"Config", "configs", "files that guests see", kSecret},
     KindRow{"Guest", "guests", "a container, a system or a machine", kGuest},
-    KindRow{"Group", "groups", "guests that share a network", kGroup},
+    KindRow{"Group", "groups", "guests that share a network and IPC", kGroup},
     KindRow{"Job", "jobs", "a guest that runs to its end", kJob},
     KindRow{"CronJob", "cronJobs", "a job at certain times", kCronJob},
 };

@@ -298,3 +298,27 @@ def the_reader_of_foreign_text_has_no_rights():
     finally:
         child.kill()
         child.wait()
+
+
+GROUP = """
+apiVersion: vrun/v1
+kind: Group
+name: pod
+network: none
+guests:
+- {{name: a, image: base, args: [sleep, "{a}"], stopSignal: KILL}}
+- {{name: b, image: base, args: [sleep, "2000"], stopSignal: KILL}}
+"""
+
+
+def a_group_shares_network_and_ipc_also_after_its_first_guest_was_replaced(vrun):
+    look = lambda name: vrun("exec", name, "sh", "-c", "for ns in net ipc user pid; do readlink /proc/self/ns/$ns; done").ok().out.split()
+    for a in (1000, 1001):
+        _apply(vrun, GROUP.format(a=a)).ok()
+        first, second = look("pod-a"), look("pod-b")
+        assert first[:3] == second[:3] and first[3] != second[3], "network and IPC (so users) are one, processes are not"
+    vrun("exec", "pod-a", "true").ok()
+    steps = _steps(vrun, GROUP.format(a=1002))
+    assert steps == {"pod-a": "replace", "pod-b": "replace"}, steps
+    assert "shares the network of pod-a, which begins anew" in vrun("diff", "-f", _write(vrun, GROUP.format(a=1002))).out
+    assert set(_steps(vrun, GROUP.format(a=1001)).values()) == {"unchanged"}

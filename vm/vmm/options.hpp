@@ -1,0 +1,25 @@
+// What vrun-vmm is told on its command line.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+
+namespace vrun::vmm {
+
+// Files come as numbers of descriptors that were handed over, or as absolute paths.
+struct Options {
+  Fd kvm, memory, kernel, initrd;
+  std::string kernel_name, initrd_name, command_line;
+  std::uint64_t memory_size = 0;
+  std::uint32_t processors = 1;
+};
+
+// All faults at once.
+Result<Options> parse_options(std::span<const char* const> arguments);
+
+}  // namespace vrun::vmm

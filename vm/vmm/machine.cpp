@@ -61,10 +61,23 @@ Machine::Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
   ports_.add(layout::kSerialPort, 8, serial_);
   ports_.add(layout::kRtcPort, 2, rtc_);
   ports_.add(layout::kPowerPort, Power::kPorts, power_);
+  pci_.connect(mmio_);
 }
 
 Machine::~Machine() {
   stop();
+}
+
+Result<void> Machine::add(std::unique_ptr<VirtioDevice> device) {
+  // A driver that breaks the rules hurts its own guest only; it is told there.
+  const auto complain = [this](const std::string& why) {
+    serial_.say_from_host("vrun-vmm: " + why + "\r\n");
+  };
+  std::unique_ptr<VirtioPci> transport =
+      TRY(VirtioPci::create(std::move(device), vm_, memory_, complain));
+  TRY(pci_.add(*transport));
+  devices_.push_back(std::move(transport));
+  return {};
 }
 
 Result<void> Machine::load(const Fd& kernel, const std::string& kernel_name, const Fd* initrd,

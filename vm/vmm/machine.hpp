@@ -19,9 +19,11 @@
 #include "vm/vmm/kernel.hpp"
 #include "vm/vmm/kvm.hpp"
 #include "vm/vmm/memory.hpp"
+#include "vm/vmm/pci.hpp"
 #include "vm/vmm/power.hpp"
 #include "vm/vmm/rtc.hpp"
 #include "vm/vmm/serial.hpp"
+#include "vm/vmm/virtio_pci.hpp"
 
 namespace vrun::vmm {
 
@@ -42,7 +44,8 @@ class Machine {
 
   GuestMemory& memory() { return memory_; }
   Vm& vm() { return vm_; }
-  Bus& mmio() { return mmio_; }
+  // Puts a device on the PCI bus; the machine keeps it.
+  Result<void> add(std::unique_ptr<VirtioDevice> device);
   Serial& serial() { return serial_; }
   Power& power() { return power_; }
 
@@ -75,6 +78,8 @@ class Machine {
   Serial serial_;
   Rtc rtc_;
   Power power_;
+  PciBus pci_;
+  std::vector<std::unique_ptr<VirtioPci>> devices_;
   std::vector<Vcpu> vcpus_;
   std::vector<std::thread> threads_;
   std::mutex lock_;

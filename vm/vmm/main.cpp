@@ -1,7 +1,7 @@
 // vrun-vmm: one virtual machine.
 //
 //   vrun-vmm --kvm=FILE --kernel=FILE --memory=BYTES [--processors=N] [--initrd=FILE]
-//            [--command-line=TEXT] [--memory-file=FILE]
+//            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
 //
 // FILE is a descriptor's number or an absolute path. The serial port is on stdin and stdout. Exit
 // status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on stderr).
@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/sys.hpp"
+#include "vm/vmm/block.hpp"
+#include "vm/vmm/entropy.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/options.hpp"
 
@@ -33,10 +35,18 @@ void say(std::string_view text) {
   [[maybe_unused]] const Result<void> said = sys::write_all(STDOUT_FILENO, text);
 }
 
-Result<End> run(const Options& options) {
+Result<End> run(Options& options) {
   std::unique_ptr<Machine> machine =
       TRY(Machine::create(options.kvm, options.memory,
                           {.processors = options.processors, .memory = options.memory_size}, say));
+  for (DiskOption& disk : options.disks) {
+    const std::string serial = "vrun-" + std::to_string(&disk - options.disks.data());
+    std::unique_ptr<VirtioDevice> block =
+        TRY(Block::create(std::move(disk.file), disk.read_only, serial));
+    TRY(machine->add(std::move(block)));
+  }
+  std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
+  TRY(machine->add(std::move(entropy)));
   TRY(machine->load(options.kernel, options.kernel_name, options.initrd ? &options.initrd : nullptr,
                     options.initrd_name, options.command_line));
   const Fd ended(::eventfd(0, EFD_CLOEXEC));

@@ -47,6 +47,10 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.command_line = value;
   } else if (name == "--memory-file") {
     options.memory = TRY(file(value, O_RDWR));
+  } else if (name == "--disk" || name == "--read-only-disk") {
+    const bool read_only = name == "--read-only-disk";
+    options.disks.push_back(
+        {.file = TRY(file(value, read_only ? O_RDONLY : O_RDWR)), .read_only = read_only});
   } else if (name == "--memory") {
     options.memory_size = TRY(number<std::uint64_t>(value));
     if (options.memory_size < (16u << 20) || options.memory_size % layout::kPage != 0)

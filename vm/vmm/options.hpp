@@ -12,11 +12,17 @@
 namespace vrun::vmm {
 
 // Files come as numbers of descriptors that were handed over, or as absolute paths.
+struct DiskOption {
+  Fd file;
+  bool read_only = false;
+};
+
 struct Options {
   Fd kvm, memory, kernel, initrd;
   std::string kernel_name, initrd_name, command_line;
   std::uint64_t memory_size = 0;
   std::uint32_t processors = 1;
+  std::vector<DiskOption> disks;
 };
 
 // All faults at once.

@@ -23,6 +23,12 @@ std::size_t Serial::type(std::string_view bytes) {
   return count;
 }
 
+void Serial::say_from_host(std::string_view message) {
+  flush();
+  const std::lock_guard guard(lock_);
+  out_(message);
+}
+
 void Serial::flush() {
   const std::lock_guard guard(lock_);
   if (!line_.empty()) out_(line_);

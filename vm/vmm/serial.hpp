@@ -20,6 +20,8 @@ class Serial : public BusDevice {
 
   // Input for the guest; answers how much was taken.
   std::size_t type(std::string_view bytes);
+  // A message of ours between the guest's lines.
+  void say_from_host(std::string_view message);
   // What is still held back of a line.
   void flush();
 

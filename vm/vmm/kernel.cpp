@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 
 #include <elf.h>
 #include <sys/mman.h>
@@ -33,6 +34,9 @@ Error invalid(const std::string& name, const std::string& what) {
 Result<void> read_at(const Fd& file, void* to, std::uint64_t count, std::uint64_t offset,
                      const std::string& name) {
   char* next = static_cast<char*>(to);
+  constexpr std::uint64_t kEnd = std::numeric_limits<off_t>::max();
+  if (offset > kEnd || count > kEnd - offset)
+    return Error(Code::kInvalid, quote(name) + " is truncated");
   while (count > 0) {
     const ssize_t n = ::pread(file.get(), next, count, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;

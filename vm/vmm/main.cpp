@@ -1,6 +1,7 @@
 // vrun-vmm: one virtual machine.
 //
 //   vrun-vmm --kvm=FILE --kernel=FILE --memory=BYTES [--processors=N] [--initrd=FILE]
+//            [--share=TAG:DIR]... [--read-only-share=TAG:DIR]...
 //            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
 //
 // FILE is a descriptor's number or an absolute path. The serial port is on stdin and stdout. Exit
@@ -16,6 +17,7 @@
 #include "base/sys.hpp"
 #include "vm/vmm/block.hpp"
 #include "vm/vmm/entropy.hpp"
+#include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/options.hpp"
 
@@ -44,6 +46,13 @@ Result<End> run(Options& options) {
     std::unique_ptr<VirtioDevice> block =
         TRY(Block::create(std::move(disk.file), disk.read_only, serial));
     TRY(machine->add(std::move(block)));
+  }
+  for (ShareOption& share : options.shares) {
+    Fd links = TRY(sys::open_dir(At::cwd(), "/proc/self/fd"));
+    std::unique_ptr<VirtioDevice> fs =
+        TRY(Fs::create(share.tag, std::move(share.directory), std::move(links),
+                       {.read_only = share.read_only, .cache_seconds = 1}));
+    TRY(machine->add(std::move(fs)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   TRY(machine->add(std::move(entropy)));

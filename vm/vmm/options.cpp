@@ -51,6 +51,12 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     const bool read_only = name == "--read-only-disk";
     options.disks.push_back(
         {.file = TRY(file(value, read_only ? O_RDONLY : O_RDWR)), .read_only = read_only});
+  } else if (name == "--share" || name == "--read-only-share") {
+    const std::size_t colon = value.find(':');
+    if (colon == value.npos) return Error(Code::kInvalid, "TAG:FILE is wanted");
+    options.shares.push_back({.tag = std::string(value.substr(0, colon)),
+                              .directory = TRY(file(value.substr(colon + 1), O_PATH | O_DIRECTORY)),
+                              .read_only = name != "--share"});
   } else if (name == "--memory") {
     options.memory_size = TRY(number<std::uint64_t>(value));
     if (options.memory_size < (16u << 20) || options.memory_size % layout::kPage != 0)

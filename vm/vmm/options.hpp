@@ -17,12 +17,19 @@ struct DiskOption {
   bool read_only = false;
 };
 
+struct ShareOption {
+  std::string tag;
+  Fd directory;
+  bool read_only = false;
+};
+
 struct Options {
   Fd kvm, memory, kernel, initrd;
   std::string kernel_name, initrd_name, command_line;
   std::uint64_t memory_size = 0;
   std::uint32_t processors = 1;
   std::vector<DiskOption> disks;
+  std::vector<ShareOption> shares;
 };
 
 // All faults at once.

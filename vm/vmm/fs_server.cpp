@@ -545,7 +545,6 @@ int FsServer::read_directory_plus(Request& request) {
   return list(request, true);
 }
 
-// One entry as the guest's kernel wants it: aligned, and with what a look-up would have said.
 int FsServer::list(Request& request, bool with_attributes) {
   fuse_read_in asked;
   if (!request.argument(asked)) return -EINVAL;

@@ -56,6 +56,8 @@ struct CreateOptions {
   // What the process gets as stdin, stdout and stderr; -1: what the caller has. Not with a
   // terminal.
   std::array<int, 3> stdio{-1, -1, -1};
+  // Descriptors of the caller that the process gets under the same numbers, beside all others.
+  std::vector<int> handed;
 };
 
 struct RunOptions {

@@ -98,7 +98,7 @@ inline constexpr std::array kRun{
          "host: shares the host's memory segments and queues; container:GUEST: another guest's"},
     Flag{"uts", "", Kind::kText, "host", "host: has the host's name"},
     Flag{"cgroupns", "", Kind::kText, "private|host", "host: sees the host's groups"},
-    Flag{"isolation", "", Kind::kText, "KIND", "container; vm comes with a later version",
+    Flag{"isolation", "", Kind::kText, "KIND", "container, or vm: with a kernel of its own",
          "container"},
     Flag{"pull", "", Kind::kText, "WHEN", "missing, always, never: when to fetch the image"},
     Flag{"platform", "", Kind::kText, "OS/ARCH", "which of an image's platforms"},

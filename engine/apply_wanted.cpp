@@ -262,7 +262,7 @@ class Maker {
     guest.up_timeout_ms = parse_milliseconds(text_at(update, "timeout"), 1000).value_or(60000);
     if (spec.find("lifecycle") != nullptr)
       fault("lifecycle: this version has no commands around a guest's life");
-    if (guest.request.isolation != "container")
+    if (guest.request.isolation != "container" && guest.request.isolation != "vm")
       fault("isolation: this version has container alone");
   }
 

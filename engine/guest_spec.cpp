@@ -272,17 +272,12 @@ Result<void> check_hostname(const std::string& hostname) {
       .hint("letters, digits, '-', '_' and '.'");
 }
 
-Error later(const std::string& what) {
-  return Error(Code::kUnsupported, what + " comes with a later version");
-}
-
 }  // namespace
 
 Result<void> check_request(const RunRequest& request) {
-  if (request.isolation == "vm") return later("--isolation vm");
-  if (request.isolation != "container") {
+  if (request.isolation != "container" && request.isolation != "vm") {
     return Error(Code::kInvalid, "--isolation " + quote(request.isolation) + ": unknown")
-        .hint("there is: container");
+        .hint("there are: container, vm");
   }
   TRY(images::parse_pull_policy(request.pull));
   if (!request.shm_size.empty() && !parse_bytes(request.shm_size)) {

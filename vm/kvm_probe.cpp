@@ -26,6 +26,11 @@ constexpr std::uint64_t kMark = 0x76726e21;
 constexpr std::array<unsigned char, 5> kInstructions{0x48, 0x0f, 0xc7, 0x0e,  // cmpxchg16b [rsi]
                                                      0xf4};                   // hlt
 constexpr int kMostEntries = 256;
+// The header's own numbers count the size of kvm_cpuid2, which in C++ is not that of C: its array
+// without a length takes space.
+constexpr std::size_t kListHead = 8;
+constexpr unsigned long kGetSupportedCpuid = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, kListHead);
+constexpr unsigned long kSetCpuid = _IOC(_IOC_WRITE, KVMIO, 0x90, kListHead);
 
 class Mapping {
  public:
@@ -71,12 +76,11 @@ void write_guest(const Mapping& memory) {
 
 // Without it the guest has no long mode.
 Result<void> offer_features(const Fd& kvm, const Fd& vcpu) {
-  std::vector<std::uint64_t> space(
-      (sizeof(kvm_cpuid2) + kMostEntries * sizeof(kvm_cpuid_entry2)) / 8 + 1);
-  auto* const list = reinterpret_cast<kvm_cpuid2*>(space.data());
-  list->nent = kMostEntries;
-  TRY(call(kvm, KVM_GET_SUPPORTED_CPUID, list, "ask KVM for processor features"));
-  TRY(call(vcpu, KVM_SET_CPUID2, list, "give the processor its features"));
+  std::vector<char> list(kListHead + kMostEntries * sizeof(kvm_cpuid_entry2));
+  const std::uint32_t count = kMostEntries;
+  std::memcpy(list.data(), &count, sizeof count);
+  TRY(call(kvm, kGetSupportedCpuid, list.data(), "ask KVM for processor features"));
+  TRY(call(vcpu, kSetCpuid, list.data(), "give the processor its features"));
   return {};
 }
 

@@ -97,6 +97,9 @@ struct ExecOptions {
   unsigned preserve_fds = 0;
   std::string console_socket, pidfd_socket, pid_file;
   std::array<int, 3> stdio{-1, -1, -1};  // as in CreateOptions
+  // As in RunOptions: for a caller that stays the parent of a detached process.
+  sys::Child* child = nullptr;
+  Fd* console = nullptr;
 };
 
 enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };

@@ -12,6 +12,7 @@ std::size_t most_of(FrameType type) {
     case FrameType::kHello:
     case FrameType::kStarted:
     case FrameType::kSignal:
+    case FrameType::kOutputEnd:
       return 4;
     case FrameType::kResize:
     case FrameType::kExit:
@@ -34,7 +35,7 @@ std::size_t most_of(FrameType type) {
 
 bool is_type(std::uint8_t value) {
   return value >= static_cast<std::uint8_t>(FrameType::kHello) &&
-         value <= static_cast<std::uint8_t>(FrameType::kError);
+         value <= static_cast<std::uint8_t>(FrameType::kOutputEnd);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 //   kInput bytes, kInputEnd     ->
 //   kResize rows columns        ->
 //   kSignal number              ->
+//   kOutputEnd stream           ->
 //                               <-      kOutput, kErrors bytes
 //                               <-      kExit code signal, end
 //
@@ -47,8 +48,9 @@ enum class FrameType : std::uint8_t {
   kSignal = 10,  // u32
   kOutput = 11,
   kErrors = 12,
-  kExit = 13,   // i32 code, i32 signal (0: none)
-  kError = 14,  // JSON: {"code", "text", "hint"}
+  kExit = 13,       // i32 code, i32 signal (0: none)
+  kError = 14,      // JSON: failure.hpp
+  kOutputEnd = 15,  // u32 1 or 2: the host takes no more of kOutput or kErrors
 };
 
 struct Frame {

@@ -16,7 +16,8 @@ namespace vrun::vmm {
 namespace {
 
 // Brings a processor's thread out of the guest; its handler does nothing.
-constexpr int kKick = SIGUSR1;
+// Nobody else sends it (signal(7)); SIGUSR1 and its like belong to the guest's process.
+constexpr int kKick = SIGSTKFLT;
 
 void install_kick() {
   struct sigaction action {};

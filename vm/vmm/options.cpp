@@ -45,6 +45,16 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.initrd = TRY(file(value, O_RDONLY));
   } else if (name == "--command-line") {
     options.command_line = value;
+  } else if (name == "--agent") {
+    options.agent = TRY(file(value, O_RDONLY));
+  } else if (name == "--console") {
+    options.console = TRY(file(value, O_WRONLY));
+  } else if (name == "--run") {
+    options.run = TRY(file(value, O_RDONLY));
+  } else if (name == "--agent-wait") {
+    options.agent_wait_seconds = TRY(number<std::uint32_t>(value));
+    if (options.agent_wait_seconds == 0 || options.agent_wait_seconds > 3600)
+      return Error(Code::kInvalid, "from 1 to 3600 seconds");
   } else if (name == "--memory-file") {
     options.memory = TRY(file(value, O_RDWR));
   } else if (name == "--disk" || name == "--read-only-disk") {

@@ -30,6 +30,10 @@ struct Options {
   std::uint32_t processors = 1;
   std::vector<DiskOption> disks;
   std::vector<ShareOption> shares;
+  Fd agent;    // listening socket for those who speak to the guest's agent
+  Fd console;  // what the serial port says, where the guest's process has stdout
+  Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
+  std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
 };
 
 // All faults at once.

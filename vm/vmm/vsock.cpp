@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -45,12 +46,14 @@ void Vsock::activate(std::uint64_t, std::vector<std::unique_ptr<Virtqueue>> queu
   rx_ = std::move(queues[kRx]);
   tx_ = std::move(queues[kTx]);
   driver_ = &driver;
-  worker().watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+  if (listener_) worker().watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+  for (Fd& socket : std::exchange(early_, {}))
+    begin(std::move(socket));
   rung(kTx);
 }
 
 void Vsock::reset() {
-  if (driver_ != nullptr) worker().forget(listener_.get());
+  if (driver_ != nullptr && listener_) worker().forget(listener_.get());
   while (!streams_.empty())
     drop(streams_.begin()->first, false);
   waiting_.clear();
@@ -61,7 +64,30 @@ void Vsock::reset() {
 
 void Vsock::accept() {
   Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!socket || streams_.size() >= kMostStreams) return;  // beyond that, callers see it closed
+  if (!socket) return;
+  begin(std::move(socket));
+  feed_guest();
+}
+
+Result<Fd> Vsock::connect() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return Error::system(errno, "make a socket pair");
+  Fd mine(ends[0]), theirs(ends[1]);
+  ::fcntl(theirs.get(), F_SETFL, O_NONBLOCK);
+  worker().run([&] {
+    if (driver_ == nullptr) {
+      early_.push_back(std::move(theirs));
+      return;
+    }
+    begin(std::move(theirs));
+    feed_guest();
+  });
+  return mine;
+}
+
+void Vsock::begin(Fd socket) {
+  if (streams_.size() >= kMostStreams) return;  // callers see it closed
   while (streams_.contains(next_port_) || next_port_ < (1u << 30))
     next_port_ = next_port_ == ~0u ? 1u << 30 : next_port_ + 1;
   const std::uint32_t port = next_port_++;
@@ -70,7 +96,6 @@ void Vsock::accept() {
   stream.port = port;
   streams_.emplace(port, std::move(stream));
   waiting_.push_back({.port = port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_REQUEST});
-  feed_guest();
 }
 
 void Vsock::rung(std::uint16_t queue) {

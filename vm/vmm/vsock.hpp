@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <linux/virtio_vsock.h>
 
@@ -24,8 +25,12 @@ class Vsock : public VirtioDevice {
   static constexpr std::uint32_t kBuffer = 256 << 10;
   static constexpr std::size_t kMostStreams = 256;
 
-  // `listener`: a listening stream socket.
+  // `listener`: a listening stream socket, or none.
   static Result<std::unique_ptr<Vsock>> create(Fd listener, std::uint32_t port);
+
+  // A stream from inside the VMM: the end that a client of the listener would have. Any thread. It
+  // waits for the guest's driver; the guest's refusal is its end of file.
+  Result<Fd> connect();
 
   std::uint16_t type() const override { return 19; }
   std::vector<std::uint16_t> queue_sizes() const override { return {256, 256, 16}; }
@@ -58,6 +63,7 @@ class Vsock : public VirtioDevice {
 
   Vsock(std::unique_ptr<Worker> worker, Fd listener, std::uint32_t port);
   void accept();
+  void begin(Fd socket);
   void serve_guest();
   void take(const virtio_vsock_hdr& header, const Chain& chain);
   void take_content(Stream& stream, const virtio_vsock_hdr& header, const Chain& chain);
@@ -76,6 +82,7 @@ class Vsock : public VirtioDevice {
   std::uint32_t next_port_ = 1 << 30;
   std::map<std::uint32_t, Stream> streams_;
   std::deque<Control> waiting_;
+  std::vector<Fd> early_;  // until there is a driver
   std::unique_ptr<Virtqueue> rx_, tx_;
   DriverLink* driver_ = nullptr;
 };

@@ -8,6 +8,7 @@
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_manifest.hpp"
+#include "cli/verbs_micro_vms.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_tenants.hpp"
@@ -44,8 +45,9 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
-                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs);
+constexpr auto kVerbs =
+    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
+           kVolumeVerbs, kMicroVmVerbs, kTenantVerbs, kManifestVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -151,6 +153,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kDebug;
     case EverydayFlags::kSystemPrune:
       return kSystemPrune;
+    case EverydayFlags::kKernelAdd:
+      return kKernelAdd;
     case EverydayFlags::kVolumeCreate:
       return kVolumeCreate;
     case EverydayFlags::kVolumeList:

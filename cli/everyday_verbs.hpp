@@ -55,6 +55,7 @@ enum class EverydayFlags : std::uint8_t {
   kCommit,
   kDebug,
   kSystemPrune,
+  kKernelAdd,
   kVolumeCreate,
   kVolumeList,
   kVolumeInspect,

@@ -263,7 +263,7 @@ class Maker {
     if (spec.find("lifecycle") != nullptr)
       fault("lifecycle: this version has no commands around a guest's life");
     if (guest.request.isolation != "container" && guest.request.isolation != "vm")
-      fault("isolation: this version has container alone");
+      fault("isolation: this version has container and vm");
   }
 
   static void add_dependencies(const Value& spec, WantedGuest& guest) {

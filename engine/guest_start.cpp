@@ -89,11 +89,9 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   facts.files_dir = fs::join(locked.path(), "files");
   making.spec = TRY(build_spec(making.config, inside.request, facts));
   making.pins = TRY(fit_to_tenant(guests, making.spec));
+  if (facts.terminal && request.client) making.spec.process->console_size = size_of_terminal();
   if (is_micro_vm(record.request)) making.vm = TRY(make_micro_vm(guests, place, making.spec));
-  if (facts.terminal) {
-    if (request.client) making.spec.process->console_size = size_of_terminal();
-    return making;
-  }
+  if (facts.terminal) return making;
   const oci::User& user = making.spec.process->user;
   making.pipes =
       TRY(make_pipes(place.dir, input_of(record, request), Uid(mapping[0].host_id + user.uid.value),

@@ -132,7 +132,7 @@ std::string guest_document(const oci::Spec& spec) {
     guest.linux.resources.emplace();
     guest.linux.resources->pids_limit = spec.linux.resources->pids_limit;
   }
-  return oci::to_json(guest, false);
+  return "{\"spec\":" + oci::to_json(guest, false) + "}";
 }
 
 }  // namespace vrun::vm

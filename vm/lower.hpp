@@ -38,7 +38,7 @@ std::uint64_t overhead_of(const MachineSize& size);
 
 // The jail.
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed);
-// For the agent: a config.json with what the guest does by itself.
+// For the agent, kRun of its protocol: a specification with what the guest does by itself.
 std::string guest_document(const oci::Spec& spec);
 
 }  // namespace vrun::vm

@@ -7,6 +7,7 @@
 #include "base/sys.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
+#include "cli/verb_images.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/run.hpp"
 #include "vm/kernel_shelf.hpp"

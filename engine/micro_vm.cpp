@@ -141,7 +141,8 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
                               const oci::Spec& guest) {
   const vm::MachineSize size = TRY(vm::size_of(guest));
   const vm::EngineFacts facts = micro_vm_facts(guests.host());
-  TRY(need_kvm(TRY(vm::choose_engine(facts))));
+  const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
+  TRY(need_kvm(choice));
   const vm::HostKernel kernel = TRY(vm::find_kernel(kernel_places(guests.places()), ""));
   const std::string helper = TRY(helper_path("vrun-kernel"));
   const std::string agent = TRY(helper_path("vrun-guest"));

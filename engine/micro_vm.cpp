@@ -1,5 +1,6 @@
 #include "engine/micro_vm.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -50,6 +51,12 @@ constexpr std::array kRefusals{
             kOwnKernel},
     Refusal{"--init", [](const R& r) { return r.init; },
             "the guest's first process reaps and hands on signals by itself"},
+    Refusal{"--sysctl net.*",
+            [](const R& r) {
+              return std::any_of(r.sysctls.begin(), r.sysctls.end(),
+                                 [](const std::string& one) { return one.starts_with("net"); });
+            },
+            kNotYet},
     Refusal{"--cpuset-mems", [](const R& r) { return !r.cpuset_mems.empty(); }, kNotYet},
     Refusal{"--platform",
             [](const R& r) { return !r.platform.empty() && r.platform != "linux/amd64"; },

@@ -22,6 +22,8 @@ namespace {
 
 using vm::FrameType;
 
+constexpr int kRetryMs = 100, kBootMs = 60000;
+
 std::optional<winsize> terminal_size() {
   winsize size{};
   if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0) return std::nullopt;
@@ -92,6 +94,9 @@ class Session {
   Session(Fd socket, const MicroVmExec& request, int& status)
       : socket_(std::move(socket)), request_(request), status_(status) {}
 
+  // Did the agent answer at all?
+  bool heard() const { return heard_; }
+
   Result<int> run() {
     TRY(send(vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}) +
              vm::encode(FrameType::kExec, document_of(request_))));
@@ -117,6 +122,7 @@ class Session {
     std::array<char, 65536> buffer{};
     const std::size_t count = TRY(sys::read(socket_.get(), buffer));
     if (count == 0) return Error(Code::kState, "the guest ended, or its agent did");
+    heard_ = true;
     reader_.feed({buffer.data(), count});
     while (!code_) {
       const std::optional<vm::Frame> frame = TRY(reader_.next());
@@ -180,7 +186,7 @@ class Session {
   const MicroVmExec& request_;
   int& status_;
   vm::FrameReader reader_;
-  bool started_ = false;
+  bool heard_ = false, started_ = false;
   std::optional<int> code_;
 };
 
@@ -188,10 +194,19 @@ class Session {
 
 Result<int> exec_in_micro_vm(const Guests& guests, const GuestRecord& record,
                              const MicroVmExec& request, int& status) {
-  Result<Fd> socket = sys::connect_stream(guests.monitor_dir(record) + "/agent");
-  if (!socket) return std::move(std::move(socket).error().during("the guest's agent"));
   ::signal(SIGPIPE, SIG_IGN);  // a guest that ends is an answer, not our end
-  return Session(*std::move(socket), request, status).run();
+  for (int waited = 0;; waited += kRetryMs) {
+    Result<Fd> socket = sys::connect_stream(guests.monitor_dir(record) + "/agent");
+    if (!socket) return std::move(std::move(socket).error().during("the guest's agent"));
+    Session session(*std::move(socket), request, status);
+    Result<int> code = session.run();
+    if (code || session.heard()) return code;
+    // Refused: the guest still boots, or it has ended.
+    const Result<Guest> guest = guests.find(record.name);
+    if (!guest || !guest->runs()) return code;
+    if (waited >= kBootMs) return std::move(std::move(code).error().during("the guest's agent"));
+    TRY(sys::poll({}, kRetryMs));
+  }
 }
 
 }  // namespace vrun::engine

@@ -190,6 +190,11 @@ class Session {
   std::optional<int> code_;
 };
 
+// The agent answers before the guest's own process runs.
+bool is_early(const Error& error, int status) {
+  return status == 125 && (error.code() == Code::kNotFound || error.code() == Code::kState);
+}
+
 }  // namespace
 
 Result<int> exec_in_micro_vm(const Guests& guests, const GuestRecord& record,
@@ -200,8 +205,8 @@ Result<int> exec_in_micro_vm(const Guests& guests, const GuestRecord& record,
     if (!socket) return std::move(std::move(socket).error().during("the guest's agent"));
     Session session(*std::move(socket), request, status);
     Result<int> code = session.run();
-    if (code || session.heard()) return code;
-    // Refused: the guest still boots, or it has ended.
+    if (code || (session.heard() && !is_early(code.error(), status))) return code;
+    // The guest still boots, or it has ended.
     const Result<Guest> guest = guests.find(record.name);
     if (!guest || !guest->runs()) return code;
     if (waited >= kBootMs) return std::move(std::move(code).error().during("the guest's agent"));

@@ -21,6 +21,7 @@
 #include "cli/verb_cron.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
+#include "cli/verb_micro_vms.hpp"
 #include "cli/verb_network.hpp"
 #include "cli/verb_registry.hpp"
 #include "cli/verb_snapshots.hpp"
@@ -103,6 +104,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
+  if (is_micro_vm_verb(name)) return everyday_micro_vm(name, call);
   if (is_volume_verb(name)) return everyday_volume(name, call);
   if (is_snapshot_verb(name)) return everyday_snapshot(name, call);
   if (is_tenant_verb(name)) return everyday_tenant(name, call);
@@ -249,17 +251,19 @@ int everyday(int argc, char** argv) {
   if (auto enough = check_descriptors(); !enough) return fail(enough.error());
   const std::size_t first = rest[0] == "help" ? 1 : 0;
   if (first == rest.size()) return show(everyday_help());
-  // "image ls" is one verb of two words.
-  const bool is_group = is_everyday_group(rest[first]);
-  if (is_group && (rest.size() == first + 1 || rest[first + 1].starts_with('-'))) {
-    return show(everyday_group_help(rest[first]));
-  }
+  // "image ls" is one verb of two words, "vm kernel ls" of three.
   std::string name(rest[first]);
-  if (is_group) name = everyday_name(name + " " + std::string(rest[first + 1]));
+  std::size_t behind = first + 1;
+  while (is_everyday_group(name)) {
+    if (behind == rest.size() || rest[behind].starts_with('-'))
+      return show(everyday_group_help(name));
+    name = everyday_name(name + " " + std::string(rest[behind++]));
+  }
   Result<const EverydayVerb*> verb = look_up(name);
   if (!verb) return fail(verb.error());
   if (first == 1) return show(everyday_help(**verb));
-  return run_verb(**verb, *globals, {rest.begin() + (is_group ? 2 : 1), rest.end()});
+  return run_verb(**verb, *globals,
+                  {rest.begin() + static_cast<std::ptrdiff_t>(behind), rest.end()});
 }
 
 }  // namespace vrun::cli

@@ -9,6 +9,7 @@
 #include "cli/verbs_guests.hpp"
 #include "cli/verbs_images.hpp"
 #include "cli/verbs_manifest.hpp"
+#include "cli/verbs_micro_vms.hpp"
 #include "cli/verbs_network.hpp"
 #include "cli/verbs_registry.hpp"
 #include "cli/verbs_snapshots.hpp"
@@ -47,9 +48,9 @@ constexpr auto joined(const std::array<EverydayVerb, kSizes>&... tables) {
   return all;
 }
 
-constexpr auto kVerbs =
-    joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs, kNetworkVerbs,
-           kVolumeVerbs, kTenantVerbs, kManifestVerbs, kSnapshotVerbs, kSystemVerbs, kCronVerbs);
+constexpr auto kVerbs = joined(kGuestVerbs, kToolVerbs, kOwnVerbs, kRegistryVerbs, kImageVerbs,
+                               kNetworkVerbs, kVolumeVerbs, kTenantVerbs, kManifestVerbs,
+                               kSnapshotVerbs, kSystemVerbs, kCronVerbs, kMicroVmVerbs);
 
 std::string flags_word(const EverydayVerb& verb) {
   return verb.flags().empty() ? "" : " [FLAGS]";
@@ -157,6 +158,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kDebug;
     case EverydayFlags::kSystemPrune:
       return kSystemPrune;
+    case EverydayFlags::kKernelAdd:
+      return kKernelAdd;
     case EverydayFlags::kVolumeCreate:
       return kVolumeCreate;
     case EverydayFlags::kVolumeList:

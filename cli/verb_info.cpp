@@ -46,6 +46,14 @@ std::string helpers_text() {
   return found.empty() ? "none" : found;
 }
 
+// Which engine, and why; why none.
+std::string micro_vms_text(const engine::HostFacts& facts) {
+  const Result<vm::EngineChoice> choice = vm::choose_engine(facts.micro_vms);
+  if (!choice) return choice.error().text();
+  const bool runs = choice->engine == vm::Engine::kKvm;
+  return runs ? "kvm: " + choice->reason : "none: " + choice->reason;
+}
+
 Result<int> print(const Rows& rows, Form form) {
   if (form == Form::kTable) {
     std::vector<std::vector<std::string>> cells;
@@ -112,6 +120,7 @@ Result<int> everyday_info(const EverydayCall& call) {
        {"controllers", join(facts.controllers, " ")},
        {"data", call.places.data},
        {"filesystem", facts.data_filesystem},
+       {"micro-vms", micro_vms_text(facts)},
        {"run", call.places.run},
        {"images", call.places.images},
        {"helpers", helpers_text()},

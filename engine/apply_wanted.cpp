@@ -259,7 +259,6 @@ class Maker {
     guest.unavailable = parse_u64(text_at(update, "maxUnavailable")).value_or(1);
     guest.rollback = text_at(update, "rollback") != "false";
     guest.up_timeout_ms = parse_milliseconds(text_at(update, "timeout"), 1000).value_or(60000);
-    if (guest.request.isolation == "vm") fault("isolation: this version has no vm");
   }
 
   static void add_dependencies(const Value& spec, WantedGuest& guest) {

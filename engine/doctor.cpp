@@ -159,17 +159,23 @@ Finding network(const HostFacts& facts) {
                 "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES");
 }
 
-Finding kvm(const HostFacts& facts) {
-  if (facts.kvm_opens && facts.cpu_virtualizes) return good("kvm", "works");
-  if (facts.kvm_opens) {
-    return {"kvm", Grade::kNote,
-            "/dev/kvm opens, but the cpu has no svm or vmx: it cannot run stock kernels",
-            "use a machine, or a virtual one with nested virtualization; guests with the host's "
-            "kernel do not need it"};
+Finding micro_vms(const HostFacts& facts) {
+  constexpr const char* kOthers = "; guests with the host's kernel do not need it";
+  const Result<vm::EngineChoice> choice = vm::choose_engine(facts.micro_vms);
+  if (!choice) {
+    return {"micro-vms", Grade::kNote, choice.error().text(), choice.error().hint() + kOthers};
   }
-  return {"kvm", Grade::kNote, facts.has_kvm_device ? "/dev/kvm does not open" : "no /dev/kvm",
-          "modprobe kvm_amd or kvm_intel, and virtualization on in the firmware; guests with the "
-          "host's kernel do not need it"};
+  if (choice->engine == vm::Engine::kQemu) {
+    return {"micro-vms", Grade::kNote, "not by KVM: " + choice->reason,
+            std::string("a machine of its own, or a virtual one with nested virtualization; QEMU's "
+                        "emulation comes with a later version") +
+                kOthers};
+  }
+  if (facts.guest_kernel.empty()) {
+    return {"micro-vms", Grade::kNote, facts.guest_kernel_failure,
+            facts.guest_kernel_remedy + kOthers};
+  }
+  return good("micro-vms", "engine kvm: " + choice->reason + "; kernel " + facts.guest_kernel);
 }
 
 Finding helpers(const HostFacts& facts) {
@@ -214,7 +220,7 @@ std::vector<Finding> judge(const HostFacts& facts) {
           simple("seccomp", facts.has_seccomp, "filters work", Grade::kFault,
                  "the kernel has no seccomp filters", "a kernel with CONFIG_SECCOMP_FILTER=y"),
           network(facts),
-          kvm(facts),
+          micro_vms(facts),
           simple("criu", facts.has_criu, "found", Grade::kNote,
                  "not found: checkpoint and restore do not work", "apt install criu"),
           helpers(facts)};

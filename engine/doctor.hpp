@@ -11,12 +11,13 @@
 
 #include "base/host.hpp"
 #include "engine/places.hpp"
+#include "vm/engine_choice.hpp"
 
 namespace vrun::engine {
 
 // Beside the program or in libexec.
-inline constexpr std::array<const char*, 4> kHelpers{"vrun-image", "vrun-net", "vrun-monitor",
-                                                     "vrun-init"};
+inline constexpr std::array<const char*, 7> kHelpers{
+    "vrun-image", "vrun-net", "vrun-monitor", "vrun-init", "vrun-vmm", "vrun-guest", "vrun-kernel"};
 
 struct HostFacts {
   unsigned kernel_major = 0, kernel_minor = 0;
@@ -43,7 +44,8 @@ struct HostFacts {
 
   bool has_nftables = false;
   bool has_seccomp = false;
-  bool has_kvm_device = false, kvm_opens = false, cpu_virtualizes = false;
+  vm::EngineFacts micro_vms;
+  std::string guest_kernel, guest_kernel_failure, guest_kernel_remedy;  // what micro-VMs boot
   bool has_criu = false;
   std::vector<std::string> missing_helpers;
 };

@@ -4,13 +4,11 @@
 #include <cstring>
 
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
@@ -27,6 +25,7 @@
 #include "engine/guest_setup.hpp"
 #include "engine/guests.hpp"
 #include "engine/id_ranges.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/rootless.hpp"
 #include "images/overlay.hpp"
 #include "network/rootless.hpp"
@@ -154,16 +153,14 @@ bool has_nftables() {
   return header.nlmsg_type != NLMSG_ERROR;
 }
 
-void look_at_kvm(HostFacts& facts) {
-  facts.has_kvm_device = sys::stat(At::cwd(), "/dev/kvm").has_value();
-  const Result<Fd> device = sys::open(At::cwd(), "/dev/kvm", O_RDWR);
-  facts.kvm_opens = device && ::ioctl(device->get(), KVM_GET_API_VERSION, 0) == KVM_API_VERSION;
-  const std::string cpus = fs::read_file(At::cwd(), "/proc/cpuinfo", 16U << 20U).value_or("");
-  for (const std::string_view line : split(cpus, '\n')) {
-    if (!line.starts_with("flags")) continue;
-    for (const std::string_view flag : split(line, ' '))
-      facts.cpu_virtualizes |= flag == "svm" || flag == "vmx";
-    break;
+void look_at_micro_vms(const Places& places, const Host& host, HostFacts& facts) {
+  facts.micro_vms = micro_vm_facts(host);
+  Result<vm::HostKernel> kernel = vm::find_kernel(kernel_places(places), "");
+  if (kernel) {
+    facts.guest_kernel = kernel->release;
+  } else {
+    facts.guest_kernel_failure = kernel.error().text();
+    facts.guest_kernel_remedy = kernel.error().hint();
   }
 }
 
@@ -217,7 +214,7 @@ HostFacts look_at_host(const Places& places, const Host& caller) {
   facts.has_nftables = has_nftables();
   facts.has_seccomp =
       sys::stat(At::cwd(), host.proc + "/sys/kernel/seccomp/actions_avail").has_value();
-  look_at_kvm(facts);
+  look_at_micro_vms(places, host, facts);
   facts.has_criu = in_path(host, "criu") || ::access("/usr/sbin/criu", X_OK) == 0;
   for (const char* name : kHelpers) {
     if (!helper_path(name)) facts.missing_helpers.emplace_back(name);

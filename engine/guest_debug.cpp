@@ -10,6 +10,7 @@
 #include "engine/guest_life.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_spec.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/rootless.hpp"
 #include "images/store.hpp"
 #include "runtime/container.hpp"
@@ -146,6 +147,7 @@ Result<int> run(const Guests& guests, const Guest& guest, Tools& tools) {
 
 Result<int> debug_guest(const Guests& guests, const GuestRecord& record,
                         const DebugRequest& request) {
+  TRY(refuse_for_micro_vm(record.request, "debug"));
   const Guest guest = TRY(guests.find(record.name));
   if (guest.status != GuestStatus::kRunning) {
     return Error(Code::kState, "guest " + quote(record.name) + " is not running (" +

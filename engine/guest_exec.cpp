@@ -10,6 +10,8 @@
 #include "engine/events.hpp"
 #include "engine/exec_streams.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/micro_vm.hpp"
+#include "engine/micro_vm_exec.hpp"
 #include "engine/tenant_policy.hpp"
 #include "process/plan.hpp"
 
@@ -59,6 +61,39 @@ Result<Stdio> stdio_of(const ExecRequest& request) {
   return stdio;
 }
 
+// An error that says by which step it came to be has that step's exit code (exit_code_of).
+Error with_status(Error error, int status) {
+  if (status == 127 || status == 126)
+    return std::move(std::move(error).step(steps::name_of(steps::Op::kFindProgram)));
+  return error;
+}
+
+Result<int> exec_by_agent(const Guests& guests, const Guest& guest, const ExecRequest& request) {
+  if (!request.pid_file.empty()) {
+    return Error(Code::kUnsupported,
+                 "--pidfile: a process of a micro-VM has no number on this host");
+  }
+  MicroVmExec exec;
+  exec.args = request.command;
+  exec.env = request.env;
+  exec.cwd = request.workdir;
+  exec.terminal = request.tty;
+  exec.input = request.interactive && !request.detach;
+  exec.detach = request.detach;
+  if (request.tty) exec.env.emplace_back("TERM=xterm");
+  if (request.privileged) exec.capabilities = process::capability_names();
+  if (!request.user.empty()) {
+    const Fd root = TRY(root_of(guest));
+    const Account account = TRY(account_in(root, request.user));
+    exec.user = account.user;
+    exec.env.insert(exec.env.begin(), "HOME=" + account.home);
+  }
+  int status = 125;
+  Result<int> code = exec_in_micro_vm(guests, guest.record, exec, status);
+  if (!code) return with_status(std::move(code).error(), status);
+  return code;
+}
+
 }  // namespace
 
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
@@ -76,6 +111,7 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
   if (request.tty && request.interactive && ::isatty(STDIN_FILENO) == 0) {
     return no_input_terminal();
   }
+  if (is_micro_vm(record.request)) return exec_by_agent(guests, guest, request);
   runtime::ExecOptions options;
   options.id = record.id;
   options.args = request.command;

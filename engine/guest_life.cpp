@@ -31,6 +31,7 @@
 #include "engine/health_check.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/monitor/protocol.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
 #include "engine/rollback.hpp"
@@ -478,6 +479,7 @@ Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
 }
 
 Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool paused) {
+  if (paused) TRY(refuse_for_micro_vm(record.request, "pause"));
   const LockedGuest locked = TRY(guests.lock(record));
   TRY(paused ? runtime::pause(guests.context(), record.id)
              : runtime::resume(guests.context(), record.id));

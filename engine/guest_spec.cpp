@@ -291,17 +291,12 @@ Result<void> check_hostname(const std::string& hostname) {
       .hint("letters, digits, '-', '_' and '.'");
 }
 
-Error later(const std::string& what) {
-  return Error(Code::kUnsupported, what + " comes with a later version");
-}
-
 }  // namespace
 
 Result<void> check_request(const RunRequest& request) {
-  if (request.isolation == "vm") return later("--isolation vm");
-  if (request.isolation != "container" && !is_system(request)) {
+  if (request.isolation != "container" && request.isolation != "vm" && !is_system(request)) {
     return Error(Code::kInvalid, "--isolation " + quote(request.isolation) + ": unknown")
-        .hint("there are: container, system");
+        .hint("there are: container, system, vm");
   }
   if (is_system(request)) TRY(check_system(request));
   TRY(images::parse_pull_policy(request.pull));

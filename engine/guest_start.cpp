@@ -21,6 +21,7 @@
 #include "engine/guest_view.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/joined_guest.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
@@ -40,6 +41,7 @@ struct Making {
   GuestPipes pipes;
   Fd root;
   std::vector<Fd> pins;  // of the host's directories in the spec
+  std::optional<MicroVm> vm;
 };
 
 oci::ConsoleSize size_of_terminal() {
@@ -94,10 +96,9 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   making.pins = TRY(fit_to_tenant(guests, record.request, making.spec));
   if (has_view(record.request, host))
     TRY(add_view(making.spec, guests.places().states(guests.tenant()) + "/" + record.id));
-  if (facts.terminal) {
-    if (request.client) making.spec.process->console_size = size_of_terminal();
-    return making;
-  }
+  if (facts.terminal && request.client) making.spec.process->console_size = size_of_terminal();
+  if (is_micro_vm(record.request)) making.vm = TRY(make_micro_vm(guests, place, making.spec));
+  if (facts.terminal) return making;
   const oci::User& user = making.spec.process->user;
   making.pipes =
       TRY(make_pipes(place.dir, input_of(record, request), Uid(mapping[0].host_id + user.uid.value),
@@ -116,7 +117,8 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
   runtime::RunOptions options;
   options.create.id = record.id;
   options.create.bundle = locked.path();
-  options.create.spec = &making.spec;
+  options.create.spec = making.vm ? &making.vm->jail : &making.spec;
+  if (making.vm) options.create.handed = making.vm->handed();
   options.create.overlay_root = &making.root;
   options.detach = true;
   options.child = &running.child;
@@ -296,6 +298,7 @@ Result<GuestRecord> keep_guest(CreatedGuest created) {
 Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
+  TRY(check_micro_vm(request));
   TRY(check_network(request));
   TRY(check_policies(request));
   TRY(check_wishes(guests, request));

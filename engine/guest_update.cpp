@@ -5,6 +5,7 @@
 #include "engine/events.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/policies.hpp"
 #include "engine/tenant_policy.hpp"
 
@@ -67,6 +68,24 @@ void apply(const Lifted& lifted, oci::Resources& resources) {
   if (lifted.pids) resources.pids_limit = -1;
 }
 
+// The group of a micro-VM has other limits than its guest, which has its memory from its start on.
+Result<void> fit_to_micro_vm(const RunRequest& before, Update& update) {
+  const auto changed = [&](std::string RunRequest::*member) {
+    return before.*member != update.request.*member;
+  };
+  for (const auto& [member, flag] : {std::pair{&RunRequest::memory, "--memory"},
+                                     {&RunRequest::memory_swap, "--memory-swap"},
+                                     {&RunRequest::memory_reservation, "--memory-reservation"},
+                                     {&RunRequest::pids_limit, "--pids-limit"}}) {
+    if (!changed(member)) continue;
+    return Error(Code::kUnsupported, std::string(flag) + ": a micro-VM that runs cannot change it")
+        .hint("vrun stop, vrun update, vrun start");
+  }
+  update.resources.memory.reset();
+  update.resources.pids_limit.reset();
+  return {};
+}
+
 }  // namespace
 
 Result<Update> plan_update(const RunRequest& now, RunRequest changes) {
@@ -100,6 +119,8 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
   Update update = TRY(plan_update(locked.guest.record.request, changes));
   TRY(check_host_cpus(update.request));
   TRY(fit_update(guests, update.resources, update.request));
+  if (is_micro_vm(record.request) && locked.guest.runs())
+    TRY(fit_to_micro_vm(locked.guest.record.request, update));
   if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));
   locked.guest.record.request = std::move(update.request);
   TRY(locked.save());

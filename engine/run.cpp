@@ -21,6 +21,7 @@
 #include "engine/guest_view.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/joined_guest.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
@@ -78,6 +79,7 @@ Result<Prepared> prepare(RunRequest request, const Guests& guests) {
 // The guest that lives and dies with this command: we are its parent, its stdio is ours, and no
 // monitor is needed.
 bool is_direct(const RunRequest& request) {
+  if (is_micro_vm(request)) return false;  // the way of those has the VMM
   const HealthRequest none;
   return request.remove && !request.detach && !request.tty.value_or(false) &&
          request.health == none && request.readiness == none && request.startup == none &&
@@ -271,6 +273,10 @@ Result<void> need_root(const Host& host) {
 
 Result<std::string> plan_guest(const RunRequest& request, const Guests& guests) {
   const Places& places = guests.places();
+  if (is_micro_vm(request)) {
+    return Error(Code::kUnsupported, "the plan of a micro-VM cannot be shown yet")
+        .hint("without --isolation vm it shows what the jail has in common with a container");
+  }
   RunRequest looking = request;
   if (looking.pull.empty()) looking.pull = "never";  // fetching would change something
   Prepared prepared = TRY(prepare(std::move(looking), guests));

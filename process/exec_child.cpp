@@ -338,7 +338,13 @@ long reset_signals(steps::Context&) {
 }
 
 long close_descriptors(steps::Context&, const steps::CloseDescriptorsArgs& args) {
-  return raw::call(__NR_close_range, args.keep_from, ~0U, CLOSE_RANGE_CLOEXEC);
+  const long closed = raw::call(__NR_close_range, args.keep_from, ~0U, CLOSE_RANGE_CLOEXEC);
+  if (closed < 0) return closed;
+  for (uint32_t i = 0; i < args.handed.count; ++i) {
+    const long kept = raw::call(__NR_fcntl, args.handed.data[i], F_SETFD, 0);
+    if (kept < 0) return kept;
+  }
+  return 0;
 }
 
 long find_program(steps::Context& context, const steps::ExecArgs& args) {

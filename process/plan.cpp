@@ -246,7 +246,8 @@ Result<void> plan_exec(const oci::Process& process, const Options& options,
   plan_rlimits(process, options, When::kAfterGate, builder, faults);
   // before the filter, which may refuse these calls
   builder.add(Op::kResetSignals);
-  builder.add(Op::kCloseDescriptors, steps::CloseDescriptorsArgs{3 + options.preserve_fds});
+  builder.add(Op::kCloseDescriptors,
+              steps::CloseDescriptorsArgs{3 + options.preserve_fds, builder.array(options.handed)});
   if (process.no_new_privileges) {
     // no_new_privs lets anyone load a filter (seccomp(2)), so it comes last: the filter then has to
     // let pass nothing but execve

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ struct Options {
   bool set_groups = true;                   // false in a user namespace where setgroups is denied
   bool cwd_before_user = true;              // try the working directory with root's rights first
   unsigned preserve_fds = 0;                // descriptors 3 .. 3+n-1 go to the guest
+  std::span<const int> handed;              // further ones that go to it under their own numbers
   std::string where = "process";            // prefix of JSON paths in messages
   bool exec = false;                        // a further process of a guest: execCPUAffinity counts
   bool in_user_namespace = false;           // new or joined: every capability is ours in there

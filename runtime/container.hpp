@@ -56,6 +56,8 @@ struct CreateOptions {
   // What the process gets as stdin, stdout and stderr; -1: what the caller has. Not with a
   // terminal.
   std::array<int, 3> stdio{-1, -1, -1};
+  // Descriptors of the caller that the process gets under the same numbers, beside all others.
+  std::vector<int> handed;
 };
 
 struct RunOptions {
@@ -95,6 +97,9 @@ struct ExecOptions {
   unsigned preserve_fds = 0;
   std::string console_socket, pidfd_socket, pid_file;
   std::array<int, 3> stdio{-1, -1, -1};  // as in CreateOptions
+  // As in RunOptions: for a caller that stays the parent of a detached process.
+  sys::Child* child = nullptr;
+  Fd* console = nullptr;
 };
 
 enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };

@@ -118,7 +118,7 @@ Result<int> console_socket(const ExecOptions& options, bool terminal, steps::Bui
     return Error(Code::kInvalid,
                  "cannot use console socket if vrun will not detach or allocate tty");
   }
-  if (terminal && options.detach && options.console_socket.empty()) {
+  if (terminal && options.detach && options.console_socket.empty() && options.console == nullptr) {
     return Error(Code::kInvalid,
                  "cannot allocate tty if vrun will detach without setting console socket");
   }
@@ -286,8 +286,12 @@ Result<int> exec(const Context& context, const ExecOptions& options) {
   Launched launched = TRY(launch_process(context, target, options, plan));
   TRY(bring_up(target, options, launched, plan));
   Fd console = std::move(launched.serving().console);
-  const sys::Child child = launched.release();
-  if (options.detach) return 0;
+  sys::Child child = launched.release();
+  if (options.detach) {
+    if (options.console != nullptr) *options.console = std::move(console);
+    if (options.child != nullptr) *options.child = std::move(child);
+    return 0;
+  }
   return TRY(foreground->wait(child.pidfd.get(), std::move(console))).code();
 }
 

@@ -136,6 +136,7 @@ process::Options process_options(const Context& context, const Input& input, con
   options.set_groups = !(plan.namespaces.new_user &&
                          namespaces::denies_setgroups(plan.namespaces.gid_mappings, context.host));
   options.preserve_fds = input.options.preserve_fds;
+  options.handed = input.options.handed;
   const oci::Linux& config = input.spec.linux;
   options.memory_policy = config.memory_policy ? &*config.memory_policy : nullptr;
   options.personality = config.personality ? &*config.personality : nullptr;
@@ -173,6 +174,8 @@ Result<void> plan_process(const Context& context, const Input& input, Plan& plan
   const oci::Process& process = *input.spec.process;
   steps::Builder& builder = plan.builder;
   const process::Options options = process_options(context, input, plan);
+  for (const int fd : input.options.handed)
+    builder.inherit_borrowed(fd);
   if (!process.terminal) add_stdio(input.options.stdio, builder);
   const process::Grantable grantable =
       TRY(process::plan_before_gate(process, options, context.host, builder));

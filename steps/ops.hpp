@@ -292,6 +292,7 @@ struct SeccompArgs {
 
 struct CloseDescriptorsArgs {
   uint32_t keep_from;  // first descriptor after stdio and the preserved ones: closed on exec
+  Span<int> handed;    // of those, the ones that the program gets all the same, by their numbers
 };
 
 struct ExecArgs {

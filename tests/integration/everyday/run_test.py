@@ -181,7 +181,7 @@ def mistakes_have_a_hint(vrun):
     vrun("run", "--rm", "--memory", "5q", "base", "true").fails("--memory '5q': not a size", "hint:", rc=125)
     vrun("run", "--rm", "--memroy", "5m", "base").fails("unknown flag '--memroy'", "--memory", rc=125)
     vrun("rum", "base").fails("unknown verb 'rum'", "did you mean run?", rc=125)
-    vrun("run", "--rm", "--isolation", "vm", "base").fails("comes with a later version", rc=125)
+    vrun("run", "--rm", "--isolation", "vm", "--privileged", "base").fails("--isolation vm with", "--privileged", rc=125)
     vrun("run").fails("usage: vrun run", rc=125)
 
 

@@ -112,7 +112,7 @@ def _verbs(vrun):
     for line in vrun("--help").out.split("\nverbs:\n")[1].split("\n\n")[0].splitlines():
         if not line.startswith("  "):
             continue
-        m = re.match(r"  ([a-z][a-z-]*(?: [a-z][a-z-]*)?)(?:  +| )\S", line)
+        m = re.match(r"  ([a-z][a-z-]*(?: [a-z][a-z-]*){0,2})(?:  +| )\S", line)
         assert m or line.startswith("   "), f"is this a verb? {line!r}"
         if m:
             found.append(m.group(1))
@@ -151,7 +151,7 @@ WORDS = {
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
 NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id"}
-NAMES_NOTHING = {"completion", "cron ls", "ps", "events", "info", "version", "doctor", "restore", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
+NAMES_NOTHING = {"vm kernel ls", "vm kernel add", "vm kernel rm", "completion", "cron ls", "ps", "events", "info", "version", "doctor", "restore", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
                  "network create", "network ls", "network prune", "volume create", "volume ls", "volume prune", "tenant ls", "metrics"}
 # These have no object, answer of their own tenant alone, or succeed for one that is not there.
 OF_OWN = {"ps", "images", "image ls", "network ls", "network prune", "events", "stats", "version", "network create", "logout", "volume ls",

@@ -21,7 +21,8 @@ HostFacts good_host() {
   facts.data_filesystem = "ext4";
   facts.data_free = 10ULL << 30U;
   facts.has_nftables = facts.has_seccomp = facts.has_criu = true;
-  facts.has_kvm_device = facts.kvm_opens = facts.cpu_virtualizes = true;
+  facts.micro_vms = {{vm::Kvm::kWorks, ""}, "/x/vrun-vmm", ""};
+  facts.guest_kernel = "6.1.0-28-cloud-amd64";
   return facts;
 }
 
@@ -106,9 +107,20 @@ constexpr Gap kGaps[] = {
     {"seccomp", Grade::kFault, "CONFIG_SECCOMP_FILTER",
      [](HostFacts& f) { f.has_seccomp = false; }},
     {"nftables", Grade::kNote, "modprobe nf_tables", [](HostFacts& f) { f.has_nftables = false; }},
-    {"kvm", Grade::kNote, "modprobe kvm",
-     [](HostFacts& f) { f.has_kvm_device = f.kvm_opens = false; }},
-    {"kvm", Grade::kNote, "nested", [](HostFacts& f) { f.cpu_virtualizes = false; }},
+    {"micro-vms", Grade::kNote, "modprobe kvm",
+     [](HostFacts& f) {
+       f.micro_vms.kvm = {vm::Kvm::kAbsent, "no /dev/kvm"};
+     }},
+    {"micro-vms", Grade::kNote, "nested",
+     [](HostFacts& f) {
+       f.micro_vms.kvm = {vm::Kvm::kEmulates, "paravirtual"};
+     }},
+    {"micro-vms", Grade::kNote, "add a kernel",
+     [](HostFacts& f) {
+       f.guest_kernel.clear();
+       f.guest_kernel_failure = "no kernel";
+       f.guest_kernel_remedy = "add a kernel";
+     }},
     {"criu", Grade::kNote, "apt install criu", [](HostFacts& f) { f.has_criu = false; }},
     {"helpers", Grade::kFault, "install", [](HostFacts& f) { f.missing_helpers = {"vrun-image"}; }},
     {"helpers", Grade::kNote, "install", [](HostFacts& f) { f.missing_helpers = {"vrun-net"}; }},

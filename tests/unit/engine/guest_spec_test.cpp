@@ -189,7 +189,9 @@ TEST(GuestSpec, what_comes_later_says_so) {
   RunRequest request;
   EXPECT_TRUE(check_request(request));
   request.isolation = "vm";
-  EXPECT_EQ(check_request(request).error().text(), "--isolation vm comes with a later version");
+  EXPECT_TRUE(check_request(request));
+  request.isolation = "jail";
+  EXPECT_EQ(check_request(request).error().hint(), "there are: container, vm");
   request = {};
   request.pull = "sometimes";
   EXPECT_EQ(check_request(request).error().code(), Code::kInvalid);

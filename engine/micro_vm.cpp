@@ -1,0 +1,184 @@
+#include "engine/micro_vm.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/helper.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "seccomp/seccomp.hpp"
+#include "vm/kernel_cache.hpp"
+#include "vm/lower.hpp"
+
+namespace vrun::engine {
+namespace {
+
+struct Refusal {
+  std::string_view flag;
+  bool (*asked)(const RunRequest&);
+  std::string_view reason;
+};
+using R = RunRequest;
+
+constexpr std::string_view kOwnKernel = "the guest has a kernel of its own";
+constexpr std::string_view kNotYet = "not built yet for micro-VMs";
+
+constexpr std::array kRefusals{
+    Refusal{"--network (other than none)", [](const R& r) { return r.network != "none"; }, kNotYet},
+    Refusal{"--publish", [](const R& r) { return !r.publish.empty() || r.publish_all; },
+            "there is no network to publish from"},
+    Refusal{"--device", [](const R& r) { return !r.devices.empty(); },
+            "the host's devices are not those of the guest's kernel"},
+    Refusal{"--privileged", [](const R& r) { return r.privileged; },
+            "there is no wall to take away: the guest's root has its whole kernel already; "
+            "--cap-add ALL gives a process every right in there"},
+    Refusal{"--userns", [](const R& r) { return !r.userns.empty() && r.userns != "private"; },
+            kOwnKernel},
+    Refusal{"--pid", [](const R& r) { return !r.pid.empty() && r.pid != "private"; }, kOwnKernel},
+    Refusal{"--ipc", [](const R& r) { return !r.ipc.empty() && r.ipc != "private"; }, kOwnKernel},
+    Refusal{"--uts", [](const R& r) { return !r.uts.empty() && r.uts != "private"; }, kOwnKernel},
+    Refusal{"--cgroupns", [](const R& r) { return !r.cgroupns.empty() && r.cgroupns != "private"; },
+            kOwnKernel},
+    Refusal{"--init", [](const R& r) { return r.init; },
+            "the guest's first process reaps and hands on signals by itself"},
+    Refusal{"--sysctl net.*",
+            [](const R& r) {
+              return std::any_of(r.sysctls.begin(), r.sysctls.end(),
+                                 [](const std::string& one) { return one.starts_with("net"); });
+            },
+            kNotYet},
+    Refusal{"--cpuset-mems", [](const R& r) { return !r.cpuset_mems.empty(); }, kNotYet},
+    Refusal{"--platform",
+            [](const R& r) { return !r.platform.empty() && r.platform != "linux/amd64"; },
+            "micro-VMs are for linux/amd64"},
+};
+
+Result<Fd> sealed_copy(const std::string& path) {
+  const Fd file = TRY(sys::open(At::cwd(), path, O_RDONLY));
+  const auto size = TRY(sys::stat(file.get())).st_size;
+  Fd copy = TRY(sys::memfd("vrun-vmm"));
+  for (off_t at = 0; at < size;) {
+    if (::sendfile(copy.get(), file.get(), &at, static_cast<std::size_t>(size - at)) <= 0)
+      return Error::system(errno, "copy " + quote(path));
+  }
+  TRY(sys::seal(copy.get()));
+  return copy;
+}
+
+Result<Fd> sealed_text(std::string_view text) {
+  Fd file = TRY(sys::memfd("vrun-guest"));
+  TRY(sys::write_all(file.get(), text));
+  TRY(sys::seal(file.get()));
+  if (::lseek(file.get(), 0, SEEK_SET) != 0) return Error::system(errno, "rewind a file");
+  return file;
+}
+
+// `agent` in the monitor's directory; by the descriptor's name, which is short enough for a socket.
+Result<Fd> listen_for_agent(const Fd& dir) {
+  static_cast<void>(sys::unlink(dir, "agent"));  // of an earlier life
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return Error::system(errno, "make the agent's socket");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = "/proc/self/fd/" + std::to_string(dir.get()) + "/agent";
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(socket.get(), 64) != 0)
+    return Error::system(errno, "listen on the agent's socket");
+  return socket;
+}
+
+Result<void> need_kvm(const vm::EngineChoice& choice) {
+  if (choice.engine == vm::Engine::kKvm) return {};
+  return Error(Code::kUnsupported,
+               "micro-VMs by QEMU's emulation are not built yet, and KVM cannot be used: " +
+                   choice.reason)
+      .hint("a host whose KVM runs stock kernels, or --isolation container; vrun doctor says more");
+}
+
+}  // namespace
+
+Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view verb) {
+  if (!is_micro_vm(request)) return {};
+  return Error(Code::kUnsupported, std::string(verb) + ": " + std::string(kNotYet));
+}
+
+Result<void> check_micro_vm(const RunRequest& request) {
+  if (!is_micro_vm(request)) return {};
+  std::string faults;
+  for (const Refusal& refusal : kRefusals) {
+    if (!refusal.asked(request)) continue;
+    faults += (faults.empty() ? "" : "; ") + std::string(refusal.flag) + ": " +
+              std::string(refusal.reason);
+  }
+  if (faults.empty()) return {};
+  const bool network = request.network != "none";
+  return Error(Code::kUnsupported, "--isolation vm with " + faults)
+      .hint(network ? "--network none is what there is today" : "leave the flags away");
+}
+
+vm::EngineFacts micro_vm_facts(const Host& host) {
+  vm::EngineFacts facts;
+  facts.kvm = vm::probe_kvm();
+  facts.vmm = helper_path("vrun-vmm").value_or("");
+  for (const std::string_view dir : split(host.variable("PATH"), ':')) {
+    const std::string program = fs::join(dir, "qemu-system-x86_64");
+    if (facts.qemu.empty() && dir.starts_with('/') && ::access(program.c_str(), X_OK) == 0)
+      facts.qemu = program;
+  }
+  return facts;
+}
+
+vm::KernelPlaces kernel_places(const Places& places) {
+  vm::KernelPlaces kernels;
+  kernels.data = places.data;
+  return kernels;
+}
+
+std::vector<int> MicroVm::handed() const {
+  return {program.get(), kvm.get(), kernel.get(), initramfs.get(), run.get(), agent.get()};
+}
+
+Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
+                              const oci::Spec& guest) {
+  const vm::MachineSize size = TRY(vm::size_of(guest));
+  const vm::EngineFacts facts = micro_vm_facts(guests.host());
+  const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
+  TRY(need_kvm(choice));
+  const vm::HostKernel kernel = TRY(vm::find_kernel(kernel_places(guests.places()), ""));
+  const std::string helper = TRY(helper_path("vrun-kernel"));
+  const std::string agent = TRY(helper_path("vrun-guest"));
+  MicroVm made;
+  vm::BootFiles files =
+      TRY(vm::boot_files({guests.places().data, kernel, agent}, vm::kernel_helper(helper)));
+  made.kernel = std::move(files.vmlinux);
+  made.initramfs = std::move(files.initramfs);
+  made.program = TRY(sealed_copy(facts.vmm));
+  made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
+  const std::string document = vm::guest_document(guest);
+  made.run = TRY(sealed_text(document));
+  TRY(fs::replace_file(place.dir, "vm.json", document));
+  made.agent = TRY(listen_for_agent(place.dir));
+  made.jail = vm::jail_of(guest, size,
+                          {.program = made.program.get(),
+                           .kvm = made.kvm.get(),
+                           .kernel = made.kernel.get(),
+                           .initramfs = made.initramfs.get(),
+                           .run = made.run.get(),
+                           .agent = made.agent.get()});
+  made.jail.linux.seccomp =
+      TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
+  return made;
+}
+
+}  // namespace vrun::engine

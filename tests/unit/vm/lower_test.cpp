@@ -1,0 +1,104 @@
+#include "vm/lower.hpp"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace vrun::vm {
+namespace {
+
+oci::Mount mount(const std::string& destination, const std::string& type) {
+  oci::Mount made;
+  made.destination = destination;
+  made.type = type;
+  made.source = type;
+  return made;
+}
+
+oci::Spec guest() {
+  oci::Spec spec;
+  spec.oci_version = "1.3.0";
+  spec.hostname = "web";
+  spec.root.path = "/";
+  spec.process.emplace();
+  spec.process->args = {"sh", "-c", "true"};
+  spec.process->terminal = true;
+  spec.process->user.uid = Uid(33);
+  spec.mounts = {mount("/proc", "proc"), mount("/sys", "sysfs"), mount("/etc/hosts", "bind"),
+                 mount("/data", "bind"), mount("/tmp", "tmpfs")};
+  spec.linux.sysctl = {{"net.ipv4.ping_group_range", "0 0"}};
+  spec.linux.resources.emplace();
+  spec.linux.resources->pids_limit = 7;
+  return spec;
+}
+
+oci::Spec with_limits(std::int64_t memory, std::int64_t quota) {
+  oci::Spec spec = guest();
+  spec.linux.resources->memory.emplace();
+  spec.linux.resources->memory->limit = memory;
+  spec.linux.resources->cpu.emplace();
+  spec.linux.resources->cpu->quota = quota;
+  spec.linux.resources->cpu->period = 100000;
+  return spec;
+}
+
+bool has(const std::vector<std::string>& list, const std::string& word) {
+  return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+TEST(Lower, size_is_that_of_the_limits) {
+  EXPECT_EQ(*size_of(guest()), (MachineSize{kDefaultMemory, 1}));
+  EXPECT_EQ(*size_of(with_limits((256 << 20) + 5, 150000)), (MachineSize{256U << 20U, 2}));
+  EXPECT_EQ(size_of(with_limits(1 << 30, 200000))->processors, 2U);
+  EXPECT_EQ(size_of(with_limits(1 << 30, 1000))->processors, 1U);
+}
+
+TEST(Lower, too_little_memory_and_too_many_processors_are_said) {
+  EXPECT_EQ(size_of(with_limits(32 << 20, 1000)).error().hint(), "--memory 64m or more");
+  EXPECT_FALSE(size_of(with_limits(1 << 30, 25'500'000)).has_value());
+}
+
+TEST(Lower, the_jail_runs_the_vmm_and_nothing_of_the_guest) {
+  const MachineSize size{256U << 20U, 2};
+  const oci::Spec jail = jail_of(guest(), size, {3, 4, 5, 6, 7, 8});
+  const oci::Process& process = *jail.process;
+  EXPECT_EQ(process.args[0], "/proc/self/fd/3");
+  for (const char* word : {"--kvm=4", "--kernel=5", "--initrd=6", "--run=7", "--agent=8",
+                           "--memory=268435456", "--processors=2", "--share=root:/"})
+    EXPECT_TRUE(has(process.args, word)) << word;
+  EXPECT_TRUE(process.terminal);
+  EXPECT_TRUE(process.no_new_privileges);
+  EXPECT_EQ(process.user.uid.value, 0U);
+  EXPECT_FALSE(has(process.capabilities->bounding, "CAP_SYS_ADMIN"));
+  EXPECT_TRUE(process.capabilities->ambient.empty());
+  ASSERT_EQ(jail.mounts.size(), 3U);
+  EXPECT_EQ(jail.mounts[2].destination, "/data");
+  EXPECT_TRUE(jail.linux.sysctl.empty());
+}
+
+TEST(Lower, the_cgroup_has_room_for_the_vmm) {
+  const MachineSize size{256U << 20U, 2};
+  oci::Spec spec = with_limits(256 << 20, 200000);
+  spec.linux.resources->memory->swap = 256 << 20;
+  const oci::Spec jail = jail_of(spec, size, {});
+  const auto overhead = static_cast<std::int64_t>(overhead_of(size));
+  EXPECT_GE(overhead, 16 << 20);
+  EXPECT_EQ(jail.linux.resources->memory->limit, (256 << 20) + overhead);
+  EXPECT_EQ(jail.linux.resources->memory->swap, (256 << 20) + overhead);
+  EXPECT_GT(*jail.linux.resources->pids_limit, 7);
+  EXPECT_EQ(jail.linux.resources->cpu->quota, 200000);
+}
+
+TEST(Lower, the_agent_learns_of_what_the_guests_kernel_does) {
+  const std::string text = guest_document(guest());
+  for (const char* part :
+       {"\"sh\"", "\"uid\":33", "\"/proc\"", "\"/tmp\"", "\"limit\":7", "\"web\""})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+  EXPECT_EQ(text.find("ping_group_range"), std::string::npos);
+  // The jail made these.
+  EXPECT_EQ(text.find("/etc/hosts"), std::string::npos);
+  EXPECT_EQ(text.find("/data"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace vrun::vm

@@ -1,0 +1,32 @@
+// Which program is the virtual machine of a guest, and why: pure, on facts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.hpp"
+#include "vm/kvm_probe.hpp"
+
+namespace vrun::vm {
+
+enum class Engine : std::uint8_t {
+  kKvm,   // our own VMM
+  kQemu,  // QEMU's emulation of a processor
+};
+const char* to_text(Engine engine);
+
+struct EngineFacts {
+  KvmFacts kvm;
+  std::string vmm;   // path of vrun-vmm; empty: not installed
+  std::string qemu;  // path of qemu-system-x86_64; empty: not installed
+};
+
+struct EngineChoice {
+  Engine engine;
+  std::string reason;  // a half sentence: "KVM runs stock kernels here"
+};
+
+// kUnsupported with what is missing and the remedy where neither can be.
+Result<EngineChoice> choose_engine(const EngineFacts& facts);
+
+}  // namespace vrun::vm

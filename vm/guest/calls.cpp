@@ -1,0 +1,99 @@
+#include "vm/guest/calls.hpp"
+
+#include <cerrno>
+#include <ctime>
+
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/fs.hpp"
+#include "base/json_writer.hpp"
+#include "base/text.hpp"
+
+namespace vrun::vm {
+namespace {
+
+Error not_booted(std::string_view call) {
+  return Error(Code::kUnsupported, std::string(call) + ": this agent did not boot the machine");
+}
+
+std::string info() {
+  utsname names{};
+  ::uname(&names);
+  timespec up{};
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  struct sysinfo system {};
+  ::sysinfo(&system);
+  return json::Writer()
+      .begin_object()
+      .member("kernel", std::string_view(names.release))
+      .member("processors", static_cast<std::int64_t>(::sysconf(_SC_NPROCESSORS_ONLN)))
+      .member("memory", static_cast<std::uint64_t>(system.totalram) * system.mem_unit)
+      .member("uptimeMilliseconds",
+              static_cast<std::int64_t>(up.tv_sec * 1000 + up.tv_nsec / 1000000))
+      .end_object()
+      .take();
+}
+
+// "MemFree:   12 kB" of proc(5), meminfo.
+std::uint64_t bytes_of(std::string_view meminfo, std::string_view name) {
+  for (const std::string_view line : split(meminfo, '\n')) {
+    if (!line.starts_with(name) || !line.substr(name.size()).starts_with(':')) continue;
+    std::string_view value = trim(line.substr(name.size() + 1));
+    if (value.ends_with(" kB")) value.remove_suffix(3);
+    return parse_u64(value).value_or(0) << 10;
+  }
+  return 0;
+}
+
+struct CpuTime {
+  std::uint64_t total = 0, idle = 0;
+};
+
+// The first line of proc(5), stat: "cpu  user nice system idle iowait ...".
+CpuTime cpu_time(std::string_view stat) {
+  CpuTime time;
+  std::size_t column = 0;
+  for (const std::string_view word : split(stat.substr(0, stat.find('\n')), ' ')) {
+    const auto ticks = parse_u64(word);
+    if (!ticks) continue;
+    if (column == 3 || column == 4) time.idle += *ticks;
+    if (column < 8) time.total += *ticks;  // guest time is in user time already
+    ++column;
+  }
+  return time;
+}
+
+Result<std::string> stats() {
+  const std::string memory = TRY(fs::read_file(At::cwd(), "/proc/meminfo", 64 << 10));
+  const std::string cpu = TRY(fs::read_file(At::cwd(), "/proc/stat", 1 << 20));
+  const CpuTime time = cpu_time(cpu);
+  json::Writer w;
+  w.begin_object().key("memory").begin_object();
+  w.member("total", bytes_of(memory, "MemTotal")).member("free", bytes_of(memory, "MemFree"));
+  w.member("available", bytes_of(memory, "MemAvailable")).end_object();
+  w.key("cpu").begin_object().member("total", time.total).member("idle", time.idle).end_object();
+  return w.end_object().take();
+}
+
+Result<std::string> set_clock(const CallRequest& request) {
+  const timespec now{.tv_sec = request.seconds, .tv_nsec = request.nanoseconds};
+  if (::clock_settime(CLOCK_REALTIME, &now) != 0) return Error::system(errno, "set the clock");
+  return std::string("{}");
+}
+
+}  // namespace
+
+Result<std::string> answer(const CallRequest& request, bool booted) {
+  if (request.call == "info") return info();
+  if (request.call == "stats") return stats();
+  if (request.call != "set-clock" && request.call != "power-off")
+    return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
+        .hint("info, stats, set-clock, power-off");
+  if (!booted) return not_booted(request.call);
+  if (request.call == "set-clock") return set_clock(request);
+  return std::string("{}");
+}
+
+}  // namespace vrun::vm

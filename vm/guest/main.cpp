@@ -1,0 +1,76 @@
+// vrun-guest: the first process and the agent of a micro-VM.
+//
+//   vrun-guest                                       as PID 1 of an initramfs
+//   vrun-guest --no-boot --listen-unix=PATH --root=DIR --state=DIR
+//                                                    the agent alone, in the machine as it is
+#include <cstdio>
+#include <span>
+#include <string_view>
+
+#include <unistd.h>
+
+#include "vm/guest/boot.hpp"
+#include "vm/guest/server.hpp"
+
+namespace vrun::vm {
+namespace {
+
+struct Flags {
+  bool boot = true;
+  std::string unix_path, root = kGuestRoot, state = "/run/vrun";
+};
+
+Result<Flags> parse(std::span<const char* const> arguments) {
+  Flags flags;
+  for (const std::string_view text : arguments) {
+    const std::size_t sign = text.find('=');
+    const std::string_view name = text.substr(0, sign);
+    const std::string value(sign == text.npos ? std::string_view() : text.substr(sign + 1));
+    if (text == "--no-boot")
+      flags.boot = false;
+    else if (name == "--listen-unix" && !value.empty())
+      flags.unix_path = value;
+    else if (name == "--root" && value.starts_with('/'))
+      flags.root = value;
+    else if (name == "--state" && value.starts_with('/'))
+      flags.state = value;
+    else
+      return Error(Code::kInvalid, "vrun-guest: no such option: " + std::string(text));
+  }
+  return flags;
+}
+
+Result<void> run(const Flags& flags) {
+  if (flags.boot) TRY(boot());
+  Settings settings;
+  settings.booted = flags.boot;
+  settings.root = flags.root;
+  settings.runtime.host = Host::current();
+  settings.runtime.root = flags.state;
+  const Fd listener = TRY(flags.unix_path.empty() ? listen_to_host() : listen_at(flags.unix_path));
+  return serve_all(settings, listener);
+}
+
+int main_with(std::span<const char* const> arguments) {
+  // Without options it has a machine to itself; the kernel hands words that it does not know on to
+  // its first process, and these are no options of ours.
+  const bool is_init = ::getpid() == 1 && (arguments.empty() || arguments[0][0] != '-');
+  Result<Flags> flags = is_init ? Flags() : parse(arguments);
+  const Result<void> ended = flags ? run(*flags) : std::move(flags).error();
+  if (!ended) {
+    // On the console of a machine the host keeps these lines for its user.
+    std::fprintf(stderr, "vrun-guest: %s\n", ended.error().text().c_str());
+    if (!ended.error().hint().empty())
+      std::fprintf(stderr, "  hint: %s\n", ended.error().hint().c_str());
+  }
+  if (is_init) power_off();
+  return ended ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace vrun::vm
+
+int main(int argc, char** argv) {
+  return vrun::vm::main_with(
+      std::span<const char* const>(argv + 1, static_cast<std::size_t>(argc - 1)));
+}

@@ -1,0 +1,181 @@
+#include "vm/guest/session.hpp"
+
+#include <csignal>
+
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "vm/agent/failure.hpp"
+#include "vm/guest/calls.hpp"
+#include "vm/guest/connection.hpp"
+#include "vm/guest/interface.hpp"
+#include "vm/guest/process.hpp"
+#include "vm/guest/request.hpp"
+
+namespace vrun::vm {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr const char* kGuest = "guest";  // the runtime's name of the one container
+constexpr seconds kForARequest{10}, kForTheLastWord{5};
+
+class Session {
+ public:
+  Session(const Settings& settings, Fd socket)
+      : settings_(settings), connection_(std::move(socket)) {}
+  After serve();
+
+ private:
+  bool shake_hands();
+  After run(const std::string& json);
+  void exec(const std::string& json);
+  After call(const std::string& json);
+  Result<Relayed> run_process(const RunRequest& request);
+  Result<Relayed> exec_process(const ExecRequest& request);
+  Result<Relayed> relay(sys::Child child, Fd console, Pipes& pipes);
+  void report(const Result<Relayed>& relayed);
+  void refuse(const Error& error);
+
+  const Settings& settings_;
+  Connection connection_;
+};
+
+After Session::serve() {
+  if (!shake_hands()) return After::kGoOn;
+  const std::optional<Frame> request = connection_.wait_for_frame(kForARequest);
+  if (!request) return After::kGoOn;
+  After after = After::kGoOn;
+  if (request->type == FrameType::kRun) {
+    after = run(request->content);
+  } else if (request->type == FrameType::kExec) {
+    exec(request->content);
+  } else if (request->type == FrameType::kCall) {
+    after = call(request->content);
+  } else {
+    refuse(Error(Code::kInvalid, "a request is wanted: kRun, kExec or kCall"));
+  }
+  connection_.finish(kForTheLastWord);
+  return after;
+}
+
+bool Session::shake_hands() {
+  connection_.send_numbers(FrameType::kHello, {kAgentVersion});
+  const std::optional<Frame> hello = connection_.wait_for_frame(kForARequest);
+  if (!hello || hello->type != FrameType::kHello) return false;
+  const auto version = number_of(*hello, 0, 1);
+  if (version == kAgentVersion) return true;
+  refuse(Error(Code::kUnsupported,
+               "the host speaks version " + std::to_string(version.value_or(0)) +
+                   " of the agent's protocol, the guest version " + std::to_string(kAgentVersion)));
+  connection_.finish(kForTheLastWord);
+  return false;
+}
+
+void Session::refuse(const Error& error) {
+  connection_.send(FrameType::kError, to_json(failure_of(error, status_of(error))));
+}
+
+void Session::report(const Result<Relayed>& relayed) {
+  if (!relayed) return refuse(relayed.error());
+  const auto value = static_cast<std::uint32_t>(relayed->exit.value);
+  if (relayed->exit.signaled)
+    connection_.send_numbers(FrameType::kExit, {128 + value, value});
+  else
+    connection_.send_numbers(FrameType::kExit, {value, 0});
+}
+
+After Session::run(const std::string& json) {
+  Result<RunRequest> request = parse_run(json);
+  if (!request) {
+    refuse(request.error());
+    return After::kGoOn;
+  }
+  const Result<Relayed> relayed = run_process(*request);
+  // The host may take the word of the end for the end of the machine.
+  if (settings_.booted) ::sync();
+  report(relayed);
+  const bool is_there = !relayed && relayed.error().code() == Code::kExists;
+  return is_there ? After::kGoOn : After::kEnd;
+}
+
+Result<Relayed> Session::run_process(const RunRequest& request) {
+  if (request.network && settings_.booted) TRY(configure(*request.network));
+  oci::Spec spec = request.spec;
+  TRY(fit_to_guest(spec, settings_.root));
+  if (!spec.process) return Error(Code::kInvalid, "config.json: process is missing");
+  sys::Child child;
+  Fd console;
+  Pipes pipes;
+  runtime::RunOptions options;
+  options.create.id = kGuest;
+  options.create.bundle = "/";
+  options.create.spec = &spec;
+  if (!spec.process->terminal) {
+    pipes = TRY(Pipes::create(spec.process->user));
+    options.create.stdio = pipes.numbers();
+  }
+  options.detach = true;
+  options.child = &child;
+  options.console = &console;
+  TRY(runtime::run(settings_.runtime, options));
+  Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
+  if (!relayed || relayed->host_gone)
+    static_cast<void>(runtime::kill(settings_.runtime, kGuest, SIGKILL, false));
+  static_cast<void>(runtime::remove(settings_.runtime, kGuest, true));
+  return relayed;
+}
+
+void Session::exec(const std::string& json) {
+  Result<ExecRequest> request = parse_exec(json);
+  if (!request) return refuse(request.error());
+  report(exec_process(*request));
+}
+
+Result<Relayed> Session::exec_process(const ExecRequest& request) {
+  sys::Child child;
+  Fd console;
+  Pipes pipes;
+  runtime::ExecOptions options = to_options(request);
+  options.id = kGuest;
+  options.child = &child;
+  options.console = &console;
+  if (!request.terminal) {
+    pipes = TRY(Pipes::create(request.user.value_or(oci::User())));
+    options.stdio = pipes.numbers();
+  }
+  TRY(runtime::exec(settings_.runtime, options));
+  if (request.terminal && request.console_size)
+    set_size(console, request.console_size->height, request.console_size->width);
+  return relay(std::move(child), std::move(console), pipes);
+}
+
+Result<Relayed> Session::relay(sys::Child child, Fd console, Pipes& pipes) {
+  for (Fd& end : pipes.theirs)
+    end.reset();
+  connection_.send_numbers(FrameType::kStarted, {static_cast<std::uint32_t>(child.pid.value)});
+  return Relay(connection_, std::move(child), std::move(console), std::move(pipes.ours)).run();
+}
+
+After Session::call(const std::string& json) {
+  Result<CallRequest> request = parse_call(json);
+  if (!request) {
+    refuse(request.error());
+    return After::kGoOn;
+  }
+  const Result<std::string> text = answer(*request, settings_.booted);
+  if (!text) {
+    refuse(text.error());
+    return After::kGoOn;
+  }
+  connection_.send(FrameType::kAnswer, *text);
+  return request->call == "power-off" ? After::kEnd : After::kGoOn;
+}
+
+}  // namespace
+
+After serve(const Settings& settings, Fd socket) {
+  return Session(settings, std::move(socket)).serve();
+}
+
+}  // namespace vrun::vm

@@ -1,0 +1,23 @@
+// One connection from its hello to its end. Runs in a process of its own, so that nothing that one
+// host connection does or waits for touches another.
+#pragma once
+
+#include <string>
+
+#include "base/fd.hpp"
+#include "runtime/container.hpp"
+
+namespace vrun::vm {
+
+struct Settings {
+  runtime::Context runtime;
+  std::string root;     // the guest's root directory as the agent sees it
+  bool booted = false;  // the machine is ours: its network, clock and power too
+};
+
+// What the agent does after a session.
+enum class After : int { kGoOn = 0, kEnd = 42 };
+
+After serve(const Settings& settings, Fd socket);
+
+}  // namespace vrun::vm

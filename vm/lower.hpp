@@ -1,0 +1,44 @@
+// From the specification of a container to that of a micro-VM: pure (decision 020).
+//
+// What keeps the guest in stays with the jail, whose process is vrun-vmm: user namespace, network
+// namespace, cgroup, root file system and volumes. What the guest's own kernel does goes to the
+// agent: who the process is, its rights and limits, the kernel's file systems, knobs, host name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.hpp"
+#include "oci/spec.hpp"
+
+namespace vrun::vm {
+
+// Descriptors that vrun-vmm gets, under these numbers.
+struct Handed {
+  int program = -1;  // vrun-vmm itself
+  int kvm = -1, kernel = -1, initramfs = -1;
+  int run = -1;    // what the guest runs: guest_document()
+  int agent = -1;  // a listening unix socket: who connects speaks to the agent
+};
+
+struct MachineSize {
+  std::uint64_t memory = 0;  // bytes the guest sees
+  std::uint32_t processors = 1;
+  bool operator==(const MachineSize&) const = default;
+};
+inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20U;
+inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20U;
+
+// From the limits of the specification: its memory limit (kDefaultMemory without one) in whole
+// MiB, its cpu quota in whole processors (1 without one). kInvalid for less than a kernel needs.
+Result<MachineSize> size_of(const oci::Spec& spec);
+
+// What the VMM needs beside the guest's memory, so that it is never the reason of an OOM kill.
+std::uint64_t overhead_of(const MachineSize& size);
+
+// The jail.
+oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed);
+// For the agent, kRun of its protocol: a specification with what the guest does by itself.
+std::string guest_document(const oci::Spec& spec);
+
+}  // namespace vrun::vm

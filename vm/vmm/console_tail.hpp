@@ -1,0 +1,23 @@
+// The last lines of a guest's console, for the error that says why it did not come up.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace vrun::vmm {
+
+class ConsoleTail {
+ public:
+  static constexpr std::size_t kMost = 4096;
+  // Any thread.
+  void add(std::string_view text);
+  // At most `lines` whole lines, the newest, without control characters; empty: none was said.
+  std::string last(std::size_t lines) const;
+
+ private:
+  mutable std::mutex lock_;
+  std::string text_;
+};
+
+}  // namespace vrun::vmm

@@ -1,0 +1,189 @@
+#include "vm/vmm/machine.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/text.hpp"
+#include "vm/vmm/acpi.hpp"
+#include "vm/vmm/cpu.hpp"
+#include "vm/vmm/layout.hpp"
+
+namespace vrun::vmm {
+namespace {
+
+// Brings a processor's thread out of the guest; its handler does nothing.
+// Nobody else sends it (signal(7)); SIGUSR1 and its like belong to the guest's process.
+constexpr int kKick = SIGSTKFLT;
+
+void install_kick() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ::sigaction(kKick, &action, nullptr);  // without SA_RESTART: KVM_RUN answers EINTR
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Machine>> Machine::create(const Fd& kvm, const Fd& memory,
+                                                 const MachineShape& shape,
+                                                 std::function<void(std::string_view)> console) {
+  Vm vm = TRY(Vm::create(kvm));
+  GuestMemory mapped = TRY(GuestMemory::map(memory, shape.memory));
+  TRY(vm.add_memory(mapped));
+  std::unique_ptr<Machine> machine(
+      new Machine(std::move(vm), std::move(mapped), shape, std::move(console)));
+  for (std::uint32_t id = 0; id < shape.processors; ++id) {
+    Vcpu vcpu = TRY(machine->vm_.add_vcpu(id));
+    TRY(prepare_processor(machine->vm_, vcpu, shape.processors));
+    machine->vcpus_.push_back(std::move(vcpu));
+  }
+  return machine;
+}
+
+Machine::Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
+                 std::function<void(std::string_view)> console)
+    : vm_(std::move(vm)),
+      memory_(std::move(memory)),
+      shape_(shape),
+      serial_(std::move(console),
+              [this] {
+                vm_.set_line(layout::kSerialLine, true);
+                vm_.set_line(layout::kSerialLine, false);
+              }),
+      rtc_([] { return static_cast<std::int64_t>(::time(nullptr)); }),
+      power_([this](End end) { end_with(end); },
+             [this] {
+               vm_.set_line(layout::kEventLine, true);
+               vm_.set_line(layout::kEventLine, false);
+             }) {
+  ports_.add(layout::kSerialPort, 8, serial_);
+  ports_.add(layout::kRtcPort, 2, rtc_);
+  ports_.add(layout::kPowerPort, Power::kPorts, power_);
+  pci_.connect(mmio_);
+}
+
+Machine::~Machine() {
+  stop();
+}
+
+Result<void> Machine::add(std::unique_ptr<VirtioDevice> device) {
+  // A driver that breaks the rules hurts its own guest only; it is told there.
+  const auto complain = [this](const std::string& why) {
+    serial_.say_from_host("vrun-vmm: " + why + "\r\n");
+  };
+  std::unique_ptr<VirtioPci> transport =
+      TRY(VirtioPci::create(std::move(device), vm_, memory_, complain));
+  TRY(pci_.add(*transport));
+  devices_.push_back(std::move(transport));
+  return {};
+}
+
+Result<void> Machine::load(const Fd& kernel, const std::string& kernel_name, const Fd* initrd,
+                           const std::string& initrd_name, const std::string& command_line) {
+  const LoadedKernel loaded = TRY(load_kernel(memory_, kernel, kernel_name));
+  TRY(write_boot_files(memory_, {.kernel = loaded,
+                                 .initrd = initrd,
+                                 .initrd_name = initrd_name,
+                                 .command_line = command_line}));
+  TRY(write_acpi_tables(memory_, shape_.processors));
+  TRY(write_boot_tables(memory_));
+  return enter_kernel(vcpus_.front(), loaded.entry);
+}
+
+Result<void> Machine::start(const Fd& ended) {
+  install_kick();
+  ended_ = ended.get();
+  for (Vcpu& vcpu : vcpus_)
+    threads_.emplace_back([this, &vcpu] { run_processor(vcpu); });
+  return {};
+}
+
+void Machine::stop() {
+  stopping_ = true;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    vcpus_[i].kick();  // closes the gap between the check and KVM_RUN
+    ::pthread_kill(threads_[i].native_handle(), kKick);
+  }
+  for (std::thread& thread : threads_)
+    thread.join();
+  threads_.clear();
+  serial_.flush();
+}
+
+void Machine::run_processor(Vcpu& vcpu) {
+  while (!stopping_) {
+    const int error = vcpu.enter();
+    if (error == EINTR || error == EAGAIN) {
+      vcpu.unkick();
+      continue;
+    }
+    if (error != 0)
+      return end_with(End::kFault, "KVM cannot run processor " + std::to_string(vcpu.id()) + ": " +
+                                       errno_text(error));
+    if (!serve_exit(vcpu)) return;
+  }
+}
+
+bool Machine::serve_exit(Vcpu& vcpu) {
+  struct kvm_run& run = vcpu.shared();
+  switch (run.exit_reason) {
+    case KVM_EXIT_IO:
+      serve_port(run);
+      return end_ == End::kNone;
+    case KVM_EXIT_MMIO:
+      serve_mmio(run);
+      return true;
+    case KVM_EXIT_INTR:
+      return true;
+    case KVM_EXIT_SHUTDOWN:  // a triple fault: how a PC is reset when all else fails
+      end_with(End::kReset);
+      return false;
+    case KVM_EXIT_SYSTEM_EVENT:
+      end_with(run.system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN ? End::kPowerOff : End::kReset);
+      return false;
+    case KVM_EXIT_INTERNAL_ERROR:
+      end_with(End::kFault, "KVM met an instruction that it cannot run (internal error " +
+                                std::to_string(run.internal.suberror) + ")");
+      return false;
+    case KVM_EXIT_FAIL_ENTRY:
+      end_with(End::kFault, "the processor refused to enter the guest (reason " +
+                                std::to_string(run.fail_entry.hardware_entry_failure_reason) + ")");
+      return false;
+    default:
+      end_with(End::kFault, "KVM stopped for reason " + std::to_string(run.exit_reason) +
+                                ", which this machine has no answer to");
+      return false;
+  }
+}
+
+void Machine::serve_port(struct kvm_run& run) {
+  auto* data = reinterpret_cast<std::uint8_t*>(&run) + run.io.data_offset;
+  for (std::uint32_t i = 0; i < run.io.count; ++i, data += run.io.size) {
+    if (run.io.direction == KVM_EXIT_IO_IN)
+      ports_.read(run.io.port, {data, run.io.size});
+    else
+      ports_.write(run.io.port, {data, run.io.size});
+  }
+}
+
+void Machine::serve_mmio(struct kvm_run& run) {
+  if (run.mmio.is_write != 0)
+    mmio_.write(run.mmio.phys_addr, {run.mmio.data, run.mmio.len});
+  else
+    mmio_.read(run.mmio.phys_addr, {run.mmio.data, run.mmio.len});
+}
+
+void Machine::end_with(End end, std::string fault) {
+  const std::lock_guard guard(lock_);
+  if (end_ != End::kNone) return;  // the first word counts
+  fault_ = std::move(fault);
+  end_ = end;
+  const std::uint64_t one = 1;
+  // Cannot fail: the counter of an eventfd that is written once is not full.
+  [[maybe_unused]] const ssize_t written = ::write(ended_, &one, sizeof one);
+}
+
+}  // namespace vrun::vmm

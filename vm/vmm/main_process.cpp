@@ -1,0 +1,280 @@
+#include "vm/vmm/main_process.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "vm/agent/frames.hpp"
+
+namespace vrun::vmm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using vm::FrameType;
+
+constexpr std::size_t kMostWaiting = 256 << 10;
+constexpr std::size_t kPipePiece = 4096;  // PIPE_BUF: a ready pipe takes as much at once (pipe(7))
+constexpr std::chrono::milliseconds kBetweenAttempts{20};
+constexpr std::size_t kLinesTold = 8;
+
+// Keys go to the guest's terminal as they are; on drop the terminal is as before.
+class RawTerminal {
+ public:
+  RawTerminal() {
+    if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
+    termios raw = before_;
+    ::cfmakeraw(&raw);
+    changed_ = ::tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+  }
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+  ~RawTerminal() {
+    if (changed_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
+  }
+
+ private:
+  termios before_{};
+  bool changed_ = false;
+};
+
+// What waits for one of our outputs.
+struct Output {
+  int fd;
+  std::uint32_t number;  // of kOutputEnd
+  std::string waiting;
+  bool gone = false;  // nobody reads it
+};
+
+class Conversation {
+ public:
+  Conversation(Vsock& vsock, const MainProcess& wishes)
+      : vsock_(vsock), wishes_(wishes), deadline_(Clock::now() + wishes.wait) {}
+  Result<Ended> run();
+
+ private:
+  Result<void> turn();
+  Result<void> connect();
+  Result<void> lost(std::string_view what) const;
+  int patience() const;
+  void take_frames();
+  void take(const vm::Frame& frame);
+  void read_agent();
+  void read_input();
+  void read_signals();
+  void send_size();
+  void write_out(Output& output);
+  void flush();
+  bool has_ended() const {
+    return ended_ && outputs_[0].waiting.empty() && outputs_[1].waiting.empty();
+  }
+
+  Vsock& vsock_;
+  const MainProcess& wishes_;
+  Clock::time_point deadline_, next_attempt_{};
+  Fd agent_;
+  vm::FrameReader reader_;
+  std::string to_agent_;
+  std::string early_;  // frames for a process that has not been asked for yet
+  std::array<Output, 2> outputs_{Output{STDOUT_FILENO, 1, {}}, Output{STDERR_FILENO, 2, {}}};
+  bool greeted_ = false, typing_ = true, agent_gone_ = false;
+  std::optional<Ended> ended_;
+  std::optional<Error> fault_;
+};
+
+Result<Ended> Conversation::run() {
+  std::optional<RawTerminal> raw;
+  if (::isatty(STDIN_FILENO) == 1) raw.emplace();
+  TRY(connect());
+  while (!has_ended())
+    TRY(turn());
+  return *std::move(ended_);
+}
+
+Result<void> Conversation::connect() {
+  agent_ = TRY(vsock_.connect());
+  ::fcntl(agent_.get(), F_SETFL, O_NONBLOCK);
+  reader_ = {};
+  agent_gone_ = false;
+  to_agent_ = vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion});
+  return {};
+}
+
+Result<void> Conversation::lost(std::string_view what) const {
+  const std::string lines = wishes_.console->last(kLinesTold);
+  return Error(Code::kState,
+               std::string(what) + (lines.empty() ? "" : "; its console's last words:\n" + lines));
+}
+
+int Conversation::patience() const {
+  if (greeted_) return -1;
+  const Clock::time_point until = agent_gone_ ? std::min(deadline_, next_attempt_) : deadline_;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+  return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+}
+
+Result<void> Conversation::turn() {
+  flush();
+  const bool room = outputs_[0].waiting.empty() && outputs_[1].waiting.empty();
+  const bool asks = typing_ && greeted_ && to_agent_.size() < kMostWaiting;
+  const short link =
+      static_cast<short>((room && !ended_ ? POLLIN : 0) | (to_agent_.empty() ? 0 : POLLOUT));
+  pollfd fds[] = {
+      {.fd = wishes_.machine_ended->get(), .events = POLLIN, .revents = 0},
+      {.fd = wishes_.signals->get(), .events = POLLIN, .revents = 0},
+      {.fd = agent_gone_ || link == 0 ? -1 : agent_.get(), .events = link, .revents = 0},
+      {.fd = asks ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+      {.fd = outputs_[0].waiting.empty() ? -1 : STDOUT_FILENO, .events = POLLOUT, .revents = 0},
+      {.fd = outputs_[1].waiting.empty() ? -1 : STDERR_FILENO, .events = POLLOUT, .revents = 0}};
+  TRY(sys::poll(fds, patience()));
+  if (fds[1].revents != 0) read_signals();
+  if (fds[2].revents != 0) read_agent();
+  if (fds[3].revents != 0) read_input();
+  if (fds[4].revents != 0) write_out(outputs_[0]);
+  if (fds[5].revents != 0) write_out(outputs_[1]);
+  take_frames();
+  if (fault_) return std::move(*fault_);
+  if (ended_) return {};
+  if (fds[0].revents != 0) return lost("the guest went off before its process had ended");
+  if (agent_gone_ && greeted_) return lost("the guest's agent is gone");
+  if (!greeted_ && Clock::now() >= deadline_)
+    return lost("the guest did not come up in " + std::to_string(wishes_.wait.count()) + " s");
+  if (agent_gone_ && Clock::now() >= next_attempt_) return connect();
+  return {};
+}
+
+void Conversation::read_agent() {
+  char buffer[64 << 10];
+  const ssize_t got = ::recv(agent_.get(), buffer, sizeof buffer, 0);
+  if (got > 0) reader_.feed({buffer, static_cast<std::size_t>(got)});
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+  agent_gone_ = true;
+  next_attempt_ = Clock::now() + kBetweenAttempts;
+}
+
+void Conversation::take_frames() {
+  while (!ended_ && !fault_) {
+    Result<std::optional<vm::Frame>> frame = reader_.next();
+    if (!frame) fault_ = std::move(frame).error();
+    if (!frame || !*frame) return;
+    take(**frame);
+  }
+}
+
+void Conversation::take(const vm::Frame& frame) {
+  switch (frame.type) {
+    case FrameType::kHello:
+      if (greeted_) return;
+      greeted_ = true;
+      to_agent_ += vm::encode(FrameType::kRun, wishes_.request);
+      send_size();
+      to_agent_ += std::exchange(early_, {});
+      return;
+    case FrameType::kOutput:
+    case FrameType::kErrors: {
+      Output& output = outputs_[frame.type == FrameType::kOutput ? 0 : 1];
+      if (!output.gone) output.waiting += frame.content;
+      return;
+    }
+    case FrameType::kExit: {
+      const auto code = vm::number_of(frame, 0, 2);
+      if (!code) {
+        fault_ = Error(Code::kInvalid, "the guest's agent sent an end that is none");
+        return;
+      }
+      ended_ = Ended{.status = static_cast<int>(*code & 0xff), .failure = {}};
+      return;
+    }
+    case FrameType::kError: {
+      Result<vm::Failure> failure = vm::parse_failure(frame.content);
+      if (!failure) {
+        fault_ = std::move(failure).error();
+        return;
+      }
+      ended_ = Ended{.status = failure->status, .failure = *std::move(failure)};
+      return;
+    }
+    default:
+      return;  // kStarted; and what a later agent may say
+  }
+}
+
+void Conversation::read_input() {
+  char buffer[vm::kMostStream];
+  const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  typing_ = got > 0;
+  to_agent_ += typing_ ? vm::encode(FrameType::kInput, {buffer, static_cast<std::size_t>(got)})
+                       : vm::encode(FrameType::kInputEnd);
+}
+
+void Conversation::read_signals() {
+  signalfd_siginfo info;
+  while (::read(wishes_.signals->get(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGWINCH) {
+      if (greeted_) send_size();
+      continue;
+    }
+    const std::string frame = vm::encode_numbers(FrameType::kSignal, {info.ssi_signo});
+    (greeted_ ? to_agent_ : early_) += frame;
+  }
+}
+
+void Conversation::send_size() {
+  winsize size{};
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) return;
+  to_agent_ += vm::encode_numbers(FrameType::kResize, {size.ws_row, size.ws_col});
+}
+
+void Conversation::write_out(Output& output) {
+  const ssize_t put =
+      ::write(output.fd, output.waiting.data(), std::min(output.waiting.size(), kPipePiece));
+  if (put > 0) output.waiting.erase(0, static_cast<std::size_t>(put));
+  if (put >= 0 || errno == EAGAIN || errno == EINTR) return;
+  output.gone = true;
+  output.waiting.clear();
+  to_agent_ += vm::encode_numbers(FrameType::kOutputEnd, {output.number});
+}
+
+void Conversation::flush() {
+  while (!to_agent_.empty() && !agent_gone_) {
+    const ssize_t put = ::send(agent_.get(), to_agent_.data(), to_agent_.size(), MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return;  // full, or the end, which reading tells
+    to_agent_.erase(0, static_cast<std::size_t>(put));
+  }
+}
+
+}  // namespace
+
+Result<Fd> take_signals() {
+  // SIGSTKFLT ends a processor's wait (machine.cpp).
+  constexpr int kOurs[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
+                           SIGTRAP, SIGABRT, SIGSYS,  SIGCHLD, SIGPIPE, SIGSTKFLT};
+  sigset_t set;
+  ::sigfillset(&set);
+  for (const int signal : kOurs)
+    ::sigdelset(&set, signal);
+  sigset_t blocked = set;
+  ::sigaddset(&blocked, SIGPIPE);  // an error of write(2) instead
+  if (::sigprocmask(SIG_BLOCK, &blocked, nullptr) != 0)
+    return Error::system(errno, "block signals");
+  Fd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return Error::system(errno, "take signals");
+  return signals;
+}
+
+Result<Ended> run_main_process(Vsock& vsock, const MainProcess& wishes) {
+  return Conversation(vsock, wishes).run();
+}
+
+}  // namespace vrun::vmm

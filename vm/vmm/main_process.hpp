@@ -1,0 +1,40 @@
+// The VMM as the guest's own process to the outside: its stdin, stdout, stderr and terminal, the
+// signals it gets and its exit status are those of that process.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "vm/agent/failure.hpp"
+#include "vm/vmm/console_tail.hpp"
+#include "vm/vmm/machine.hpp"
+#include "vm/vmm/vsock.hpp"
+
+namespace vrun::vmm {
+
+// How the guest's process ended.
+struct Ended {
+  int status = 0;                      // of the process, 128 + n for a signal
+  std::optional<vm::Failure> failure;  // the process could not be begun
+};
+
+// Blocks the signals that are the process's in this thread and those made from here on, and gives
+// them as a descriptor. To be called before there is any other thread. Blocked signals reach even
+// the first process of a pid namespace, which would else be spared them (pid_namespaces(7)).
+Result<Fd> take_signals();
+
+struct MainProcess {
+  std::string request;  // kRun
+  std::chrono::seconds wait{60};
+  const Fd* signals = nullptr;
+  const Fd* machine_ended = nullptr;
+  const ConsoleTail* console = nullptr;
+};
+
+// Waits for the agent, has it run the process and stays with it until its end. The machine runs
+// already and still does afterwards. An error tells the console's last lines where they matter.
+Result<Ended> run_main_process(Vsock& vsock, const MainProcess& wishes);
+
+}  // namespace vrun::vmm

@@ -1,0 +1,52 @@
+#include "vm/vmm/memory.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include <sys/mman.h>
+
+#include "vm/vmm/layout.hpp"
+
+namespace vrun::vmm {
+
+Result<GuestMemory> GuestMemory::map(const Fd& fd, std::uint64_t size, bool writes_back) {
+  if (size == 0 || size % layout::kPage != 0)
+    return Error(Code::kInvalid, "memory of " + std::to_string(size) + " bytes: not whole pages");
+  // MAP_NORESERVE: tenants may promise more than there is; what is used counts in the cgroup.
+  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                      (writes_back ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE, fd.get(), 0);
+  if (base == MAP_FAILED)
+    return Error::system(errno, "map " + std::to_string(size >> 20) + " MiB of guest memory");
+  // A core dump of the VMM is not the place for a tenant's memory.
+  ::madvise(base, size, MADV_DONTDUMP);
+  return GuestMemory(static_cast<std::byte*>(base), size);
+}
+
+GuestMemory::GuestMemory(std::byte* base, std::uint64_t size) : base_(base), size_(size) {
+  const std::uint64_t low = std::min(size, layout::kGap);
+  regions_.push_back({.guest = 0, .offset = 0, .size = low});
+  if (size > low)
+    regions_.push_back({.guest = layout::kHighRam, .offset = low, .size = size - low});
+}
+
+GuestMemory::GuestMemory(GuestMemory&& other) noexcept
+    : base_(std::exchange(other.base_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      regions_(std::move(other.regions_)) {}
+
+GuestMemory::~GuestMemory() {
+  if (base_ != nullptr) ::munmap(base_, size_);
+}
+
+std::byte* GuestMemory::at(std::uint64_t address, std::uint64_t count) const {
+  for (const Region& region : regions_) {
+    if (address < region.guest) continue;
+    const std::uint64_t into = address - region.guest;
+    if (into <= region.size && count <= region.size - into) return base_ + region.offset + into;
+  }
+  return nullptr;
+}
+
+}  // namespace vrun::vmm

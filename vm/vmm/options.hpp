@@ -1,0 +1,42 @@
+// What vrun-vmm is told on its command line.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+
+namespace vrun::vmm {
+
+// Files come as numbers of descriptors that were handed over, or as absolute paths.
+struct DiskOption {
+  Fd file;
+  bool read_only = false;
+};
+
+struct ShareOption {
+  std::string tag;
+  Fd directory;
+  bool read_only = false;
+};
+
+struct Options {
+  Fd kvm, memory, kernel, initrd;
+  std::string kernel_name, initrd_name, command_line;
+  std::uint64_t memory_size = 0;
+  std::uint32_t processors = 1;
+  std::vector<DiskOption> disks;
+  std::vector<ShareOption> shares;
+  Fd agent;    // listening socket for those who speak to the guest's agent
+  Fd console;  // what the serial port says, where the guest's process has stdout
+  Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
+  std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
+};
+
+// All faults at once.
+Result<Options> parse_options(std::span<const char* const> arguments);
+
+}  // namespace vrun::vmm

@@ -1,0 +1,144 @@
+#include "vm/vmm/share.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+namespace vrun::vmm {
+namespace {
+
+bool is_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
+         name.size() <= 255;
+}
+
+// File systems in which files are the kernel's, or processes.
+bool is_of_kernel(int file) {
+  static constexpr long kTypes[] = {PROC_SUPER_MAGIC,    SYSFS_MAGIC,      CGROUP_SUPER_MAGIC,
+                                    CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,    TRACEFS_MAGIC,
+                                    BPF_FS_MAGIC,        SECURITYFS_MAGIC, NSFS_MAGIC};
+  struct statfs facts {};
+  if (::fstatfs(file, &facts) != 0) return true;
+  return std::find(std::begin(kTypes), std::end(kTypes), facts.f_type) != std::end(kTypes);
+}
+
+// Facts, and the mount in which they hold: inode numbers are unique within one only.
+int look_at(int file, struct stat& facts, std::uint64_t& mount) {
+  struct statx wide {};
+  if (::statx(file, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &wide) != 0)
+    return errno;
+  mount = wide.stx_mnt_id;
+  return ::fstatat(file, "", &facts, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 ? errno : 0;
+}
+
+}  // namespace
+
+Share::Share(Fd root, Fd links) : root_(std::move(root)), links_(std::move(links)) {
+  struct stat facts {};
+  if (::fstat(root_.get(), &facts) == 0) root_device_ = facts.st_dev;
+  root_is_kernels_ = is_of_kernel(root_.get());
+}
+
+Share::Found Share::look_up(NodeId directory, const char* name) {
+  const int parent = node(directory);
+  if (parent < 0) return {.error = ENOENT};
+  if (!is_name(name)) return {.error = EINVAL};
+  if (is_closed(directory)) return {.error = ENOENT};
+  Fd file(::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return {.error = errno};
+  Found found;
+  std::uint64_t mount = 0;
+  if (found.error = look_at(file.get(), found.facts, mount); found.error != 0) return found;
+  const Key key(found.facts.st_dev, found.facts.st_ino, mount);
+  const auto [known, is_new] = known_.try_emplace(key, next_node_);
+  if (is_new) {
+    ++next_node_;
+    const bool is_kernels = is_of_kernel(file.get());
+    nodes_.emplace(known->second, Node{std::move(file), is_kernels, 0, key});
+  }
+  ++nodes_[known->second].looked_up;
+  found.node = known->second;
+  return found;
+}
+
+bool Share::is_closed(NodeId directory) const {
+  if (directory == kRootNode) return root_is_kernels_;
+  const auto found = nodes_.find(directory);
+  return found != nodes_.end() && found->second.is_kernels;
+}
+
+void Share::forget(NodeId id, std::uint64_t count) {
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) return;
+  Node& node = found->second;
+  node.looked_up -= count < node.looked_up ? count : node.looked_up;
+  if (node.looked_up > 0) return;
+  known_.erase(node.key);
+  nodes_.erase(found);
+}
+
+int Share::node(NodeId id) const {
+  if (id == kRootNode) return root_.get();
+  const auto found = nodes_.find(id);
+  return found == nodes_.end() ? -1 : found->second.file.get();
+}
+
+int Share::open_node(NodeId id, int flags) const {
+  const int file = node(id);
+  if (file < 0) return -ENOENT;
+  struct stat facts {};
+  if (::fstat(file, &facts) != 0) return -errno;
+  if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)) return -EINVAL;
+  const int opened = ::openat(links_.get(), std::to_string(file).c_str(),
+                              (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC | O_NONBLOCK);
+  return opened < 0 ? -errno : opened;
+}
+
+HandleId Share::keep(Fd file) {
+  handles_.emplace(next_handle_, std::move(file));
+  return next_handle_++;
+}
+
+HandleId Share::keep_directory(Fd directory) {
+  directories_.emplace(next_handle_, std::make_unique<DirectoryStream>(std::move(directory)));
+  return next_handle_++;
+}
+
+int Share::handle(HandleId id) const {
+  if (const DirectoryStream* stream = directory(id)) return stream->fd();
+  const auto found = handles_.find(id);
+  return found == handles_.end() ? -1 : found->second.get();
+}
+
+DirectoryStream* Share::directory(HandleId id) const {
+  const auto found = directories_.find(id);
+  return found == directories_.end() ? nullptr : found->second.get();
+}
+
+void Share::drop(HandleId id) {
+  handles_.erase(id);
+  directories_.erase(id);
+}
+
+std::uint64_t Share::inode_of(const struct stat& facts) const {
+  if (facts.st_dev == root_device_) return facts.st_ino;
+  return facts.st_ino ^ (std::uint64_t{facts.st_dev} * 0x9e3779b97f4a7c15);
+}
+
+void Share::clear() {
+  nodes_.clear();
+  known_.clear();
+  handles_.clear();
+  directories_.clear();
+}
+
+}  // namespace vrun::vmm

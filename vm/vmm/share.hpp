@@ -1,0 +1,87 @@
+// The files of a shared directory, as a guest names them.
+//
+// The server of virtio-fs (fs_server.hpp) keeps an O_PATH descriptor for each file that the guest
+// knows (a node) and one for each that it has open (a handle). A guest can reach nothing else:
+// each step of its paths is one name below a node, opened without following links; symbolic links
+// are resolved by the guest's kernel in its own tree. What lies on a file system of the host's
+// kernel (proc, sysfs, cgroup ...) is never served: /proc/self there is this process.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+
+#include <sys/stat.h>
+
+#include "base/fd.hpp"
+#include "vm/vmm/directory_stream.hpp"
+
+namespace vrun::vmm {
+
+using NodeId = std::uint64_t;
+using HandleId = std::uint64_t;
+inline constexpr NodeId kRootNode = 1;
+
+class Share {
+ public:
+  // `root`: the directory. `links`: /proc/self/fd of this process, the one way from an O_PATH
+  // descriptor to an open file (open(2), O_PATH).
+  Share(Fd root, Fd links);
+
+  struct Found {
+    NodeId node = 0;
+    struct stat facts {};
+    int error = 0;  // errno; then nothing else counts
+  };
+  // One name below a directory; the node is counted once more. EINVAL for names that are none.
+  Found look_up(NodeId directory, const char* name);
+  // The guest forgot `count` of its look-ups.
+  void forget(NodeId node, std::uint64_t count);
+
+  // The O_PATH descriptor of a node; -1: there is none.
+  int node(NodeId id) const;
+  // Opens a node's regular file or directory; negative errno otherwise. Never blocks: what is
+  // neither is refused.
+  int open_node(NodeId id, int flags) const;
+  // "12": the node's name in `links`, for calls that take paths only. Links are followed to the
+  // node itself, and no further.
+  std::string link_name(NodeId id) const { return std::to_string(node(id)); }
+  int links() const { return links_.get(); }
+
+  HandleId keep(Fd file);
+  HandleId keep_directory(Fd directory);
+  int handle(HandleId id) const;                  // of a file or directory; -1: there is none
+  DirectoryStream* directory(HandleId id) const;  // null: there is none
+  void drop(HandleId id);
+
+  // Inode numbers as the guest sees them: of one file system those of the host, of others (mounts
+  // below the root) made different from these.
+  std::uint64_t inode_of(const struct stat& facts) const;
+  std::size_t nodes() const { return nodes_.size(); }
+  // All that the guest knew is forgotten but the root.
+  void clear();
+
+ private:
+  using Key = std::tuple<dev_t, ino_t, std::uint64_t>;
+  struct Node {
+    Fd file;
+    bool is_kernels = false;  // nothing below it is served
+    std::uint64_t looked_up = 0;
+    Key key;
+  };
+  bool is_closed(NodeId directory) const;
+
+  Fd root_, links_;
+  bool root_is_kernels_ = false;
+  dev_t root_device_ = 0;
+  std::map<NodeId, Node> nodes_;
+  std::map<Key, NodeId> known_;  // so that hard links are one node
+  std::map<HandleId, Fd> handles_;
+  std::map<HandleId, std::unique_ptr<DirectoryStream>> directories_;
+  NodeId next_node_ = kRootNode + 1;
+  HandleId next_handle_ = 1;
+};
+
+}  // namespace vrun::vmm

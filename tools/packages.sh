@@ -8,6 +8,7 @@ BUILD_PACKAGES=(
   libssl-dev libsystemd-dev protobuf-compiler rapidjson-dev
   libbenchmark-dev libgmock-dev libgtest-dev
   libcurl4-openssl-dev libisal-dev libyaml-cpp-dev libzstd-dev
+  liblz4-dev liblzma-dev zlib1g-dev
   libnftables-dev
 )
 

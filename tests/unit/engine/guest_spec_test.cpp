@@ -191,7 +191,7 @@ TEST(GuestSpec, what_comes_later_says_so) {
   request.isolation = "vm";
   EXPECT_TRUE(check_request(request));
   request.isolation = "jail";
-  EXPECT_EQ(check_request(request).error().hint(), "there are: container, vm");
+  EXPECT_EQ(check_request(request).error().hint(), "there are: container, system, vm");
   request = {};
   request.pull = "sometimes";
   EXPECT_EQ(check_request(request).error().code(), Code::kInvalid);

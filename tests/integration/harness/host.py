@@ -144,6 +144,13 @@ def block_device() -> str | None:
     return None
 
 
+def _kvm():
+    """By what `vrun doctor` finds out: a paravirtual /dev/kvm opens and runs no stock kernel."""
+    vrun = Path(os.environ["RUNTIME"]).parent / "vrun"
+    told = subprocess.run([vrun, "doctor"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60).stdout
+    return any("micro-vms" in line and "engine kvm" in line for line in told.splitlines())
+
+
 FACTS = {
     "memory controller": lambda: _controller("memory"),
     "cpu controller": lambda: _controller("cpu"),
@@ -194,6 +201,7 @@ FACTS = {
     "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text(),
     "Debian root file system": lambda: (HERE.parents[1] / "build/debian-12.tar").exists(),  # tests/lab/debian
     "Debian root file system with Podman": lambda: (HERE.parents[1] / "build/debian-12-podman.tar").exists(),
+    "KVM that runs stock kernels": _kvm,
     "strace": lambda: shutil.which("strace") is not None,
     "idmapped tmpfs": lambda: kernel() >= (6, 3),  # the tests work in one
     "kernel 6.7": lambda: kernel() >= (6, 7),

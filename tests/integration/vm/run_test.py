@@ -44,5 +44,5 @@ def exec_logs_and_stop_are_those_of_a_container(kvm):
     assert kvm("exec", "g", "no-such-program").rc == 127
     kvm("stop", "g", timeout=300).ok()
     assert "got term" in kvm("logs", "g").ok().out
-    assert kvm.inspect("g")["State"]["ExitCode"] == 3
+    assert kvm.state("g")["exitCode"] == 3
     kvm("rm", "g").ok()

@@ -299,6 +299,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
   TRY(check_micro_vm(request));
+  TRY(check_micro_vm_host(guests, request));
   TRY(check_network(request));
   TRY(check_policies(request));
   TRY(check_wishes(guests, request));

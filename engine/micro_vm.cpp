@@ -127,6 +127,14 @@ Result<void> check_micro_vm(const RunRequest& request) {
       .hint(network ? "--network none is what there is today" : "leave the flags away");
 }
 
+Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request) {
+  if (!is_micro_vm(request)) return {};
+  const vm::EngineChoice choice = TRY(vm::choose_engine(micro_vm_facts(guests.host())));
+  TRY(need_kvm(choice));
+  TRY(vm::find_kernel(kernel_places(guests.places()), ""));
+  return {};
+}
+
 vm::EngineFacts micro_vm_facts(const Host& host) {
   vm::EngineFacts facts;
   facts.kvm = vm::probe_kvm();

@@ -27,6 +27,9 @@ Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view ver
 // All flags at once that a micro-VM cannot have, each with its reason; one table.
 Result<void> check_micro_vm(const RunRequest& request);
 
+// What a micro-VM needs of this host is there: an engine and a kernel.
+Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request);
+
 // What this host has for micro-VMs. Tries KVM, which takes about a millisecond.
 vm::EngineFacts micro_vm_facts(const Host& host);
 vm::KernelPlaces kernel_places(const Places& places);

@@ -202,6 +202,7 @@ FACTS = {
     "Debian root file system": lambda: (HERE.parents[1] / "build/debian-12.tar").exists(),  # tests/lab/debian
     "Debian root file system with Podman": lambda: (HERE.parents[1] / "build/debian-12-podman.tar").exists(),
     "KVM that runs stock kernels": _kvm,
+    "no KVM that runs stock kernels": lambda: not _kvm(),
     "strace": lambda: shutil.which("strace") is not None,
     "idmapped tmpfs": lambda: kernel() >= (6, 3),  # the tests work in one
     "kernel 6.7": lambda: kernel() >= (6, 7),

@@ -276,7 +276,7 @@ def a_compose_file_is_converted_and_applied(vrun):
 
 
 def kinds_that_cannot_be_made_are_refused_with_the_reason(vrun):
-    _apply(vrun, _guest(more="isolation: vm")).fails("isolation", rc=125)
+    _apply(vrun, _guest(more="isolation: vm\ninit: true")).fails("--isolation vm with --init", rc=125)
     assert _names(vrun) == []
 
 

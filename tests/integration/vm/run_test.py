@@ -24,6 +24,13 @@ def what_a_micro_vm_cannot_have_is_refused_at_once(vrun):
     assert vrun("ps", "-a", "-q").ok().out == ""
 
 
+def a_host_that_cannot_is_told_before_there_is_a_guest(vrun):
+    host.need("no KVM that runs stock kernels")
+    for verb in ("create", "run"):
+        vrun(verb, "--name", "g", *VM, "base", "true").fails("KVM", "vrun doctor", rc=125)
+    assert vrun("ps", "-a", "-q").ok().out == "" and vrun.left() == []
+
+
 def kernels_are_listed_and_what_is_none_is_refused(vrun):
     assert vrun("vm", "kernel", "ls").ok().out.startswith("KERNEL")
     vrun("vm", "kernel", "add", "/etc/passwd").fails("no kernel for x86-64")

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include <elf.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,7 +52,7 @@ Result<std::uint64_t> size_of(const Fd& file) {
   return static_cast<std::uint64_t>(TRY(sys::stat(file.get())).st_size);
 }
 
-// Puts a part of a file at a place of the guest's memory: whole pages by a private mapping.
+// Puts a part of a file at a place of the guest's memory.
 Result<void> place(const GuestMemory& memory, const Fd& file, std::uint64_t offset,
                    std::uint64_t count, std::uint64_t address, const std::string& name) {
   std::byte* to = memory.at(address, count);
@@ -61,17 +60,7 @@ Result<void> place(const GuestMemory& memory, const Fd& file, std::uint64_t offs
     return Error(Code::kInvalid, quote(name) + " does not fit into " +
                                      std::to_string(memory.size() >> 20) + " MiB of memory")
         .hint(kTooSmall);
-  // A page that is only half in the file must not show what lies behind this part.
-  const std::uint64_t whole = count & ~(layout::kPage - 1);
-  const bool mappable = address % layout::kPage == 0 && offset % layout::kPage == 0 && whole > 0;
-  if (!mappable) return read_at(file, to, count, offset, name);
-  if (offset + whole > TRY(size_of(file)))
-    return Error(Code::kInvalid, quote(name) + " is truncated");
-  if (::mmap(to, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file.get(),
-             static_cast<off_t>(offset)) == MAP_FAILED)
-    return Error::system(errno, "map " + quote(name));
-  ::madvise(to, whole, MADV_DONTDUMP);
-  return read_at(file, to + whole, count - whole, offset + whole, name);
+  return read_at(file, to, count, offset, name);
 }
 
 setup_header plain_header() {
@@ -110,6 +99,7 @@ Result<LoadedKernel> load_elf(const GuestMemory& memory, const Fd& file, const s
       return invalid(name, "needs memory up to " + std::to_string((end >> 20) + 1) +
                                " MiB, and the guest has " + std::to_string(memory.size() >> 20))
           .hint(kTooSmall);
+    memory.use_huge_pages(part.p_paddr, part.p_memsz);
     TRY(place(memory, file, part.p_offset, part.p_filesz, part.p_paddr, name));
     loaded.end = std::max(loaded.end, end);
     entry_inside = entry_inside || (loaded.entry >= part.p_paddr && loaded.entry < end);
@@ -138,6 +128,7 @@ Result<LoadedKernel> load_bzimage(const GuestMemory& memory, const Fd& file,
     return invalid(name, "needs memory up to " + std::to_string((loaded.end >> 20) + 1) +
                              " MiB, and the guest has " + std::to_string(memory.size() >> 20))
         .hint(kTooSmall);
+  memory.use_huge_pages(address, loaded.end - address);
   TRY(place(memory, file, offset, size - offset, address, name));
   loaded.header.type_of_loader = kUnknownLoader;
   loaded.entry = address + 0x200;  // boot.rst: the 64-bit entry

@@ -1,8 +1,9 @@
 // Linux kernels for guests: what a file holds, and how it gets into the guest's memory.
 //
-// An ELF (vmlinux) is mapped, not copied: its pages are shared between all guests and the page
-// cache until a guest writes them. A bzImage unpacks itself in the guest, which costs it time and
-// memory; the cache of unpacked kernels (vm/kernels) makes an ELF of it first.
+// An ELF (vmlinux) is copied into huge pages, not mapped: a kernel patches its code all over while
+// it starts, and each small page that it touches would cost a fault of the guest. A bzImage unpacks
+// itself in the guest, which costs it time and memory; the cache of unpacked kernels (vm/kernels)
+// makes an ELF of it first.
 #pragma once
 
 #include <cstdint>

@@ -31,7 +31,8 @@ Result<std::unique_ptr<Machine>> Machine::create(const Fd& kvm, const Fd& memory
                                                  const MachineShape& shape,
                                                  std::function<void(std::string_view)> console) {
   Vm vm = TRY(Vm::create(kvm));
-  GuestMemory mapped = TRY(GuestMemory::map(memory, shape.memory));
+  GuestMemory mapped =
+      TRY(memory ? GuestMemory::map(memory, shape.memory) : GuestMemory::make(shape.memory));
   TRY(vm.add_memory(mapped));
   std::unique_ptr<Machine> machine(
       new Machine(std::move(vm), std::move(mapped), shape, std::move(console)));

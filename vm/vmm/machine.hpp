@@ -34,7 +34,8 @@ struct MachineShape {
 
 class Machine {
  public:
-  // `console`: takes what the serial port says.
+  // `memory`: a file of that size as the guest's; none: memory of its own. `console`: takes what
+  // the serial port says.
   static Result<std::unique_ptr<Machine>> create(const Fd& kvm, const Fd& memory,
                                                  const MachineShape& shape,
                                                  std::function<void(std::string_view)> console);

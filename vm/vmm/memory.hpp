@@ -26,8 +26,10 @@ class GuestMemory {
     std::uint64_t size;
   };
 
-  // Maps `size` bytes (a multiple of the page size) of `fd`, a memfd of that size, as the guest's
-  // RAM; `size` above 3 GiB goes on at 4 GiB. `writes_back`: into the descriptor (MAP_SHARED), else
+  // `size` bytes (a multiple of the page size) of fresh memory as the guest's RAM; what is above
+  // 3 GiB goes on at 4 GiB. Not of a file: only such pages become huge ones on every host.
+  static Result<GuestMemory> make(std::uint64_t size);
+  // The same of `fd`, which has that size. `writes_back`: into the descriptor (MAP_SHARED), else
   // ours alone (MAP_PRIVATE: a snapshot that is restored).
   static Result<GuestMemory> map(const Fd& fd, std::uint64_t size, bool writes_back = true);
   GuestMemory(GuestMemory&& other) noexcept;
@@ -37,6 +39,10 @@ class GuestMemory {
   std::uint64_t size() const { return size_; }
   std::span<const Region> regions() const { return regions_; }
   std::byte* host(const Region& region) const { return base_ + region.offset; }
+
+  // The pages there, which the guest will use all, come as huge ones where the host has them: a
+  // fault of the guest costs far more than that of a process.
+  void use_huge_pages(std::uint64_t address, std::uint64_t count) const;
 
   // The `count` bytes at a physical address; null unless all of them are RAM of one region.
   std::byte* at(std::uint64_t address, std::uint64_t count) const;

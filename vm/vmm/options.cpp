@@ -6,8 +6,6 @@
 #include <string_view>
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/faults.hpp"
 #include "base/sys.hpp"
@@ -97,11 +95,6 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
   if (faults.empty() && (!options.kvm || !options.kernel || options.memory_size == 0))
     faults = "--kvm, --kernel and --memory are needed";
   if (!faults.empty()) return Error(Code::kInvalid, faults);
-  if (!options.memory) {
-    options.memory = TRY(sys::memfd("guest-memory"));
-    if (::ftruncate(options.memory.get(), static_cast<off_t>(options.memory_size)) != 0)
-      return Error::system(errno, "size the guest's memory");
-  }
   return options;
 }
 

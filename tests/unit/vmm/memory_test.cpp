@@ -39,9 +39,20 @@ TEST(Memory, what_is_beyond_three_gib_goes_on_at_four) {
             static_cast<std::ptrdiff_t>(layout::kGap));
 }
 
+TEST(Memory, of_its_own_is_empty_and_begins_where_a_huge_page_may) {
+  const Result<GuestMemory> memory = GuestMemory::make(3 * kMib);
+  ASSERT_TRUE(memory.has_value());
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory->at(0, 1)) % (2 * kMib), 0u);
+  EXPECT_EQ(memory->read<std::uint64_t>(3 * kMib - 8), 0u);
+  EXPECT_FALSE(memory->read<std::uint64_t>(3 * kMib - 7));
+  memory->use_huge_pages(kMib, kMib);
+  memory->use_huge_pages(2 * kMib, kMib);  // the rest of that page is no memory: nothing happens
+}
+
 TEST(Memory, half_a_page_is_refused) {
   const Fd fd = *sys::memfd("test-guest");
   EXPECT_EQ(GuestMemory::map(fd, 4095).error().code(), Code::kInvalid);
+  EXPECT_EQ(GuestMemory::make(4097).error().code(), Code::kInvalid);
   EXPECT_EQ(GuestMemory::map(fd, 0).error().code(), Code::kInvalid);
 }
 

@@ -165,17 +165,16 @@ Finding micro_vms(const HostFacts& facts) {
   if (!choice) {
     return {"micro-vms", Grade::kNote, choice.error().text(), choice.error().hint() + kOthers};
   }
-  if (choice->engine == vm::Engine::kQemu) {
-    return {"micro-vms", Grade::kNote, "not by KVM: " + choice->reason,
-            std::string("a machine of its own, or a virtual one with nested virtualization; QEMU's "
-                        "emulation comes with a later version") +
-                kOthers};
-  }
   if (facts.guest_kernel.empty()) {
     return {"micro-vms", Grade::kNote, facts.guest_kernel_failure,
             facts.guest_kernel_remedy + kOthers};
   }
-  return good("micro-vms", "engine kvm: " + choice->reason + "; kernel " + facts.guest_kernel);
+  const std::string what = std::string("engine ") + vm::to_text(choice->engine) + ": " +
+                           choice->reason + "; kernel " + facts.guest_kernel;
+  if (choice->engine == vm::Engine::kKvm) return good("micro-vms", what);
+  return {"micro-vms", Grade::kNote, what,
+          "emulation is slow: for speed a machine of its own, or a virtual one with nested "
+          "virtualization"};
 }
 
 Finding helpers(const HostFacts& facts) {

@@ -19,6 +19,7 @@
 #include "seccomp/seccomp.hpp"
 #include "vm/kernel_cache.hpp"
 #include "vm/lower.hpp"
+#include "vm/qemu_root.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -98,14 +99,6 @@ Result<Fd> listen_for_agent(const Fd& dir) {
   return socket;
 }
 
-Result<void> need_kvm(const vm::EngineChoice& choice) {
-  if (choice.engine == vm::Engine::kKvm) return {};
-  return Error(Code::kUnsupported,
-               "micro-VMs by QEMU's emulation are not built yet, and KVM cannot be used: " +
-                   choice.reason)
-      .hint("a host whose KVM runs stock kernels, or --isolation container; vrun doctor says more");
-}
-
 }  // namespace
 
 Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view verb) {
@@ -129,8 +122,7 @@ Result<void> check_micro_vm(const RunRequest& request) {
 
 Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request) {
   if (!is_micro_vm(request)) return {};
-  const vm::EngineChoice choice = TRY(vm::choose_engine(micro_vm_facts(guests.host())));
-  TRY(need_kvm(choice));
+  TRY(vm::choose_engine(micro_vm_facts(guests.host())));
   TRY(vm::find_kernel(kernel_places(guests.places()), ""));
   return {};
 }
@@ -154,7 +146,10 @@ vm::KernelPlaces kernel_places(const Places& places) {
 }
 
 std::vector<int> MicroVm::handed() const {
-  return {program.get(), kvm.get(), kernel.get(), initramfs.get(), run.get(), agent.get()};
+  std::vector<int> numbers;
+  for (const Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent})
+    if (*file) numbers.push_back(file->get());
+  return numbers;
 }
 
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
@@ -162,17 +157,20 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
   const vm::MachineSize size = TRY(vm::size_of(guest));
   const vm::EngineFacts facts = micro_vm_facts(guests.host());
   const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
-  TRY(need_kvm(choice));
   const vm::HostKernel kernel = TRY(vm::find_kernel(kernel_places(guests.places()), ""));
   const std::string helper = TRY(helper_path("vrun-kernel"));
   const std::string agent = TRY(helper_path("vrun-guest"));
   MicroVm made;
   vm::BootFiles files =
       TRY(vm::boot_files({guests.places().data, kernel, agent}, vm::kernel_helper(helper)));
-  made.kernel = std::move(files.vmlinux);
-  made.initramfs = std::move(files.initramfs);
   made.program = TRY(sealed_copy(facts.vmm));
-  made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
+  if (choice.engine == vm::Engine::kQemu) {
+    made.qemu = TRY(vm::qemu_root({guests.places().data, facts.qemu, files}));
+  } else {
+    made.kernel = std::move(files.vmlinux);
+    made.initramfs = std::move(files.initramfs);
+    made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
+  }
   const std::string document = vm::guest_document(guest);
   made.run = TRY(sealed_text(document));
   TRY(fs::replace_file(place.dir, "vm.json", document));
@@ -182,6 +180,7 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
                            .kvm = made.kvm.get(),
                            .kernel = made.kernel.get(),
                            .initramfs = made.initramfs.get(),
+                           .qemu = made.qemu.get(),
                            .run = made.run.get(),
                            .agent = made.agent.get()});
   made.jail.linux.seccomp =

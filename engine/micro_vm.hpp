@@ -37,7 +37,7 @@ vm::KernelPlaces kernel_places(const Places& places);
 // All that a start needs: open, and handed to vrun-vmm under these numbers.
 struct MicroVm {
   oci::Spec jail;
-  Fd program, kvm, kernel, initramfs, run, agent;
+  Fd program, kvm, kernel, initramfs, qemu, run, agent;
   std::vector<int> handed() const;
 };
 // `guest`: the specification that a container would have. Leaves in the monitor's directory the

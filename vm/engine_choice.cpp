@@ -24,15 +24,15 @@ const char* to_text(Engine engine) {
 }
 
 Result<EngineChoice> choose_engine(const EngineFacts& facts) {
-  const bool runs = facts.kvm.kvm == Kvm::kWorks;
-  if (runs && !facts.vmm.empty()) return EngineChoice{Engine::kKvm, "KVM runs stock kernels here"};
-  if (runs && facts.qemu.empty()) {
+  if (facts.vmm.empty()) {  // it serves QEMU's devices as well
     return Error(Code::kUnsupported, "micro-VMs: the program vrun-vmm is missing")
         .hint("install the whole package: apt install --reinstall vrun");
   }
-  const std::string why = runs ? "vrun-vmm is missing" : facts.kvm.reason;
-  if (!facts.qemu.empty()) return EngineChoice{Engine::kQemu, why};
-  return Error(Code::kUnsupported, "micro-VMs: " + why + "; and there is no qemu-system-x86_64")
+  if (facts.kvm.kvm == Kvm::kWorks)
+    return EngineChoice{Engine::kKvm, "KVM runs stock kernels here"};
+  if (!facts.qemu.empty()) return EngineChoice{Engine::kQemu, facts.kvm.reason};
+  return Error(Code::kUnsupported,
+               "micro-VMs: " + facts.kvm.reason + "; and there is no qemu-system-x86_64")
       .hint(remedy_of(facts.kvm.kvm) + "; or apt install qemu-system-x86");
 }
 

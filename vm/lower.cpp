@@ -18,6 +18,17 @@ constexpr std::int64_t kThreadsOfDevices = 64;
 constexpr std::array<std::string_view, 6> kCapabilities{
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP"};
 
+// QEMU has a root of its own; given up with all others before it runs.
+constexpr std::string_view kCapabilityOfQemu = "CAP_SYS_CHROOT";
+// An emulated processor is some twenty times slower.
+constexpr std::uint64_t kEmulationWaitSeconds = 300;
+// QEMU itself, the kernel's file that it reads, and its translated code.
+constexpr std::uint64_t kEmulationOverhead = 256 * kMiB;
+
+Engine engine_of(const Handed& handed) {
+  return handed.qemu >= 0 ? Engine::kQemu : Engine::kKvm;
+}
+
 // File systems that the guest's kernel makes by itself.
 bool is_kernels_own(const oci::Mount& mount) {
   constexpr std::array<std::string_view, 7> kTypes{"proc",   "sysfs",  "devpts", "tmpfs",
@@ -38,16 +49,20 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
   process.console_size = asked.console_size;
   process.cwd = "/";
   process.args = {"/proc/self/fd/" + std::to_string(handed.program),
-                  file("kvm", handed.kvm),
-                  file("kernel", handed.kernel),
-                  file("initrd", handed.initramfs),
                   option("memory", size.memory),
                   option("processors", size.processors),
                   "--share=root:/",
                   file("agent", handed.agent),
                   file("run", handed.run)};
+  const std::vector<std::string> engine =
+      engine_of(handed) == Engine::kQemu
+          ? std::vector{file("qemu", handed.qemu), option("agent-wait", kEmulationWaitSeconds)}
+          : std::vector{file("kvm", handed.kvm), file("kernel", handed.kernel),
+                        file("initrd", handed.initramfs)};
+  process.args.insert(process.args.end(), engine.begin(), engine.end());
   oci::Capabilities sets;
   sets.bounding.assign(kCapabilities.begin(), kCapabilities.end());
+  if (engine_of(handed) == Engine::kQemu) sets.bounding.emplace_back(kCapabilityOfQemu);
   sets.effective = sets.permitted = sets.bounding;
   process.capabilities = std::move(sets);
   process.no_new_privileges = true;
@@ -55,9 +70,9 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
   return process;
 }
 
-oci::Resources jail_resources(oci::Resources resources, const MachineSize& size) {
+oci::Resources jail_resources(oci::Resources resources, const MachineSize& size, Engine engine) {
   oci::Memory memory = resources.memory.value_or(oci::Memory{});
-  const auto overhead = static_cast<std::int64_t>(overhead_of(size));
+  const auto overhead = static_cast<std::int64_t>(overhead_of(size, engine));
   const auto limit = static_cast<std::int64_t>(size.memory);
   if (memory.swap && *memory.swap > 0) {
     // With swap: memory and swap together.
@@ -96,10 +111,11 @@ Result<MachineSize> size_of(const oci::Spec& spec) {
   return size;
 }
 
-std::uint64_t overhead_of(const MachineSize& size) {
+std::uint64_t overhead_of(const MachineSize& size, Engine engine) {
   // KVM's own tables of the guest's memory: 8 bytes a page at worst twice (shadow paging), and the
   // VMM with its buffers, the pages of files in flight.
-  return 32 * kMiB + size.memory / 128 / kMiB * kMiB + size.processors * kMiB;
+  return 32 * kMiB + size.memory / 128 / kMiB * kMiB + size.processors * kMiB +
+         (engine == Engine::kQemu ? kEmulationOverhead : 0);
 }
 
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed) {
@@ -110,7 +126,8 @@ oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& 
     return is_kernels_own(mount) && mount.type != "proc";
   });
   jail.linux.sysctl.clear();
-  jail.linux.resources = jail_resources(spec.linux.resources.value_or(oci::Resources{}), size);
+  jail.linux.resources =
+      jail_resources(spec.linux.resources.value_or(oci::Resources{}), size, engine_of(handed));
   return jail;
 }
 

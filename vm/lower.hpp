@@ -10,13 +10,15 @@
 
 #include "base/result.hpp"
 #include "oci/spec.hpp"
+#include "vm/engine_choice.hpp"
 
 namespace vrun::vm {
 
 // Descriptors that vrun-vmm gets, under these numbers.
 struct Handed {
-  int program = -1;  // vrun-vmm itself
-  int kvm = -1, kernel = -1, initramfs = -1;
+  int program = -1;                           // vrun-vmm itself
+  int kvm = -1, kernel = -1, initramfs = -1;  // for KVM
+  int qemu = -1;   // for QEMU instead of those three: its folder (qemu_root.hpp)
   int run = -1;    // what the guest runs: guest_document()
   int agent = -1;  // a listening unix socket: who connects speaks to the agent
 };
@@ -34,7 +36,7 @@ inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20U;
 Result<MachineSize> size_of(const oci::Spec& spec);
 
 // What the VMM needs beside the guest's memory, so that it is never the reason of an OOM kill.
-std::uint64_t overhead_of(const MachineSize& size);
+std::uint64_t overhead_of(const MachineSize& size, Engine engine);
 
 // The jail.
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed);

@@ -5,6 +5,8 @@
 //            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
 //            [--agent=FILE] [--run=FILE [--console=FILE] [--agent-wait=SECONDS]]
 //
+//   vrun-vmm --qemu=DIR --run=FILE --memory=BYTES [--processors=N] [--share=...] [--agent=FILE] ...
+//
 // FILE is a descriptor's number or an absolute path; --agent: a listening socket for those who
 // speak to the agent in the guest. Without --run the serial port is on stdin and stdout; exit
 // status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on stderr).
@@ -13,6 +15,8 @@
 // stdin, stdout, stderr, signals and exit status are that process's (128 + n: signal n); 125: it
 // could not be run, 126: it could not be executed, 127: it was not found. The serial port goes to
 // --console or nowhere.
+//
+// --qemu: QEMU is the machine, and this process its devices (qemu.hpp).
 #include <cstdio>
 #include <memory>
 #include <span>
@@ -29,6 +33,7 @@
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_process.hpp"
 #include "vm/vmm/options.hpp"
+#include "vm/vmm/qemu.hpp"
 #include "vm/vmm/vsock.hpp"
 
 namespace vrun::vmm {
@@ -47,6 +52,14 @@ void say(std::string_view text) {
   [[maybe_unused]] const Result<void> said = sys::write_all(STDOUT_FILENO, text);
 }
 
+Result<std::unique_ptr<VirtioDevice>> make_share(ShareOption& share) {
+  Fd links = TRY(sys::open_dir(At::cwd(), "/proc/self/fd"));
+  std::unique_ptr<VirtioDevice> fs =
+      TRY(Fs::create(share.tag, std::move(share.directory), std::move(links),
+                     {.read_only = share.read_only, .cache_seconds = 1}));
+  return fs;
+}
+
 Result<void> add_devices(Machine& machine, Options& options) {
   for (DiskOption& disk : options.disks) {
     const std::string serial = "vrun-" + std::to_string(&disk - options.disks.data());
@@ -55,10 +68,7 @@ Result<void> add_devices(Machine& machine, Options& options) {
     TRY(machine.add(std::move(block)));
   }
   for (ShareOption& share : options.shares) {
-    Fd links = TRY(sys::open_dir(At::cwd(), "/proc/self/fd"));
-    std::unique_ptr<VirtioDevice> fs =
-        TRY(Fs::create(share.tag, std::move(share.directory), std::move(links),
-                       {.read_only = share.read_only, .cache_seconds = 1}));
+    std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
     TRY(machine.add(std::move(fs)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
@@ -132,27 +142,55 @@ Result<std::string> read_request(const Fd& file) {
 }
 
 // The guest as one process.
-Result<Ended> run_process(Options& options) {
-  const Fd signals = TRY(take_signals());
-  MainProcess wishes;
-  wishes.request = TRY(read_request(options.run));
-  ConsoleTail tail;
-  std::unique_ptr<Machine> machine = TRY(make_machine(options, [&](std::string_view text) {
-    tail.add(text);
-    if (options.console) static_cast<void>(sys::write_all(options.console.get(), text));
-  }));
+Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
+                         std::function<void(std::string_view)> console) {
+  std::unique_ptr<Machine> machine = TRY(make_machine(options, std::move(console)));
   TRY(add_devices(*machine, options));
   Vsock* const vsock = TRY(add_vsock(*machine, options));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
-  wishes.wait = std::chrono::seconds(options.agent_wait_seconds);
-  wishes.signals = &signals;
   wishes.machine_ended = &ended;
-  wishes.console = &tail;
   Result<Ended> end = run_main_process(*vsock, wishes);
   machine->stop();
   return end;
+}
+
+Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
+                          std::function<void(std::string_view)> console) {
+  std::unique_ptr<Qemu> qemu = TRY(
+      Qemu::create({.root = std::move(options.qemu),
+                    .memory = options.memory_size,
+                    .processors = options.processors,
+                    .command_line = options.command_line.empty() ? "console=ttyS0 quiet panic=-1"
+                                                                 : options.command_line},
+                   std::move(console)));
+  for (ShareOption& share : options.shares) {
+    std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
+    TRY(qemu->add_fs(std::move(fs), share.tag));
+  }
+  std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
+  Vsock& kept = *vsock;
+  TRY(qemu->add_vsock(std::move(vsock)));
+  TRY(qemu->start());
+  wishes.machine_ended = &qemu->ended();
+  return run_main_process(kept, wishes);
+}
+
+Result<Ended> run_process(Options& options) {
+  const Fd signals = TRY(take_signals());
+  ConsoleTail tail;
+  MainProcess wishes;
+  wishes.request = TRY(read_request(options.run));
+  wishes.wait = std::chrono::seconds(options.agent_wait_seconds);
+  wishes.signals = &signals;
+  wishes.console = &tail;
+  const auto console = [&](std::string_view text) {
+    tail.add(text);
+    if (options.console) static_cast<void>(sys::write_all(options.console.get(), text));
+  };
+  return options.qemu ? run_by_qemu(options, wishes, console)
+                      : run_by_kvm(options, wishes, console);
 }
 
 int main_process(Options& options) {

@@ -44,6 +44,18 @@ Result<GuestMemory> GuestMemory::map(const Fd& fd, std::uint64_t size, bool writ
   return GuestMemory(TRY(map_pages(size, writes_back ? MAP_SHARED : MAP_PRIVATE, fd.get())), size);
 }
 
+Result<GuestMemory> GuestMemory::map_regions(const Fd& fd, std::uint64_t size,
+                                             std::vector<Region> regions) {
+  for (const Region& region : regions) {
+    if (region.offset > size || region.size > size - region.offset ||
+        region.guest + region.size < region.guest)
+      return Error(Code::kInvalid, "a region of the guest's memory lies outside of its file");
+  }
+  GuestMemory memory = TRY(map(fd, size));
+  memory.regions_ = std::move(regions);
+  return memory;
+}
+
 GuestMemory::GuestMemory(std::byte* base, std::uint64_t size) : base_(base), size_(size) {
   // A core dump of the VMM is not the place for a tenant's memory.
   ::madvise(base, size, MADV_DONTDUMP);

@@ -32,6 +32,10 @@ class GuestMemory {
   // The same of `fd`, which has that size. `writes_back`: into the descriptor (MAP_SHARED), else
   // ours alone (MAP_PRIVATE: a snapshot that is restored).
   static Result<GuestMemory> map(const Fd& fd, std::uint64_t size, bool writes_back = true);
+  // The same of the first `size` bytes of `fd`, of which the guest sees `regions`: another process
+  // (QEMU) made it. kInvalid for a region that is not wholly in it.
+  static Result<GuestMemory> map_regions(const Fd& fd, std::uint64_t size,
+                                         std::vector<Region> regions);
   GuestMemory(GuestMemory&& other) noexcept;
   GuestMemory& operator=(GuestMemory&&) = delete;
   ~GuestMemory();

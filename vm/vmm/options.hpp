@@ -25,6 +25,7 @@ struct ShareOption {
 
 struct Options {
   Fd kvm, memory, kernel, initrd;
+  Fd qemu;  // the folder of the QEMU that is to be the machine, instead of kvm, kernel and initrd
   std::string kernel_name, initrd_name, command_line;
   std::uint64_t memory_size = 0;
   std::uint32_t processors = 1;

@@ -144,11 +144,11 @@ def block_device() -> str | None:
     return None
 
 
-def _kvm():
+def _micro_vms(engine):
     """By what `vrun doctor` finds out: a paravirtual /dev/kvm opens and runs no stock kernel."""
     vrun = Path(os.environ["RUNTIME"]).parent / "vrun"
     told = subprocess.run([vrun, "doctor"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60).stdout
-    return any("micro-vms" in line and "engine kvm" in line for line in told.splitlines())
+    return any("micro-vms" in line and f"engine {engine}" in line for line in told.splitlines())
 
 
 FACTS = {
@@ -201,8 +201,9 @@ FACTS = {
     "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text(),
     "Debian root file system": lambda: (HERE.parents[1] / "build/debian-12.tar").exists(),  # tests/lab/debian
     "Debian root file system with Podman": lambda: (HERE.parents[1] / "build/debian-12-podman.tar").exists(),
-    "KVM that runs stock kernels": _kvm,
-    "no KVM that runs stock kernels": lambda: not _kvm(),
+    "micro-VMs": lambda: _micro_vms(""),
+    "KVM that runs stock kernels": lambda: _micro_vms("kvm"),
+    "no KVM that runs stock kernels": lambda: not _micro_vms("kvm"),
     "strace": lambda: shutil.which("strace") is not None,
     "idmapped tmpfs": lambda: kernel() >= (6, 3),  # the tests work in one
     "kernel 6.7": lambda: kernel() >= (6, 7),

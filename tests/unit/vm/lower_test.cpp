@@ -60,7 +60,8 @@ TEST(Lower, too_little_memory_and_too_many_processors_are_said) {
 
 TEST(Lower, the_jail_runs_the_vmm_and_nothing_of_the_guest) {
   const MachineSize size{256U << 20U, 2};
-  const oci::Spec jail = jail_of(guest(), size, {3, 4, 5, 6, 7, 8});
+  const oci::Spec jail = jail_of(
+      guest(), size, {.program = 3, .kvm = 4, .kernel = 5, .initramfs = 6, .run = 7, .agent = 8});
   const oci::Process& process = *jail.process;
   EXPECT_EQ(process.args[0], "/proc/self/fd/3");
   for (const char* word : {"--kvm=4", "--kernel=5", "--initrd=6", "--run=7", "--agent=8",
@@ -76,12 +77,22 @@ TEST(Lower, the_jail_runs_the_vmm_and_nothing_of_the_guest) {
   EXPECT_TRUE(jail.linux.sysctl.empty());
 }
 
+TEST(Lower, qemu_has_its_folder_and_room_instead_of_kvm) {
+  const MachineSize size{256U << 20U, 2};
+  const oci::Spec jail = jail_of(guest(), size, {.program = 3, .qemu = 4, .run = 7, .agent = 8});
+  EXPECT_TRUE(has(jail.process->args, "--qemu=4"));
+  EXPECT_TRUE(has(jail.process->capabilities->bounding, "CAP_SYS_CHROOT"));
+  for (const std::string& word : jail.process->args)
+    EXPECT_FALSE(word.starts_with("--kvm") || word.starts_with("--kernel")) << word;
+  EXPECT_GT(overhead_of(size, Engine::kQemu), overhead_of(size, Engine::kKvm));
+}
+
 TEST(Lower, the_cgroup_has_room_for_the_vmm) {
   const MachineSize size{256U << 20U, 2};
   oci::Spec spec = with_limits(256 << 20, 200000);
   spec.linux.resources->memory->swap = 256 << 20;
   const oci::Spec jail = jail_of(spec, size, {});
-  const auto overhead = static_cast<std::int64_t>(overhead_of(size));
+  const auto overhead = static_cast<std::int64_t>(overhead_of(size, Engine::kKvm));
   EXPECT_GE(overhead, 16 << 20);
   EXPECT_EQ(jail.linux.resources->memory->limit, (256 << 20) + overhead);
   EXPECT_EQ(jail.linux.resources->memory->swap, (256 << 20) + overhead);

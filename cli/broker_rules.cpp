@@ -72,6 +72,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "stats",
     "stop",
     "tag",
+    "tenant export",
     "tenant freeze",
     "tenant show",
     "tenant stop",

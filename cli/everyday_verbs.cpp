@@ -176,6 +176,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kTenantUpdate;
     case EverydayFlags::kTenantShow:
       return kTenantShow;
+    case EverydayFlags::kTenantExport:
+      return kTenantExport;
     case EverydayFlags::kTenantList:
       return kTenantList;
     case EverydayFlags::kTenantStop:

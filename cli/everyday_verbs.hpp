@@ -65,6 +65,7 @@ enum class EverydayFlags : std::uint8_t {
   kTenantCreate,
   kTenantUpdate,
   kTenantShow,
+  kTenantExport,
   kTenantList,
   kTenantStop,
   kTenantRemove,

@@ -349,10 +349,12 @@ Result<int> everyday_manifest_export(const EverydayCall& call) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < call.arguments.words().size(); ++i)
     names.push_back(call.arguments.word(i));
-  const engine::ExportedManifest made = TRY(engine::export_manifest(guests, names));
+  return print_manifest(TRY(engine::export_manifest(guests, names)), call.arguments.text("output"));
+}
+
+Result<int> print_manifest(const engine::ExportedManifest& made, const std::string& file) {
   for (const std::string& note : made.notes)
     TRY(sys::write_all(STDERR_FILENO, "not carried over: " + printable(note) + "\n"));
-  const std::string file = call.arguments.text("output");
   if (file.empty()) {
     TRY(sys::write_all(STDOUT_FILENO, made.text));
     return 0;

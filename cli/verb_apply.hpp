@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "cli/run.hpp"
+#include "engine/export_manifest.hpp"
 
 namespace vrun::cli {
 
@@ -18,5 +19,7 @@ Result<int> everyday_manifest(std::string_view verb, const EverydayCall& call);
 Result<int> everyday_manifest_diff(const EverydayCall& call);
 // `vrun export --manifest [GUEST...]`.
 Result<int> everyday_manifest_export(const EverydayCall& call);
+// To the file, or to stdout where there is none; what it does not carry is said on stderr.
+Result<int> print_manifest(const engine::ExportedManifest& made, const std::string& file);
 
 }  // namespace vrun::cli

@@ -12,6 +12,8 @@
 #include "cli/complain.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
+#include "cli/verb_apply.hpp"
+#include "engine/export_tenant.hpp"
 #include "engine/policies.hpp"
 #include "engine/tenant_admin.hpp"
 #include "engine/tenant_entry.hpp"
@@ -151,9 +153,7 @@ std::string show_words(const Tenant& tenant, const TenantState& state) {
   line("guests", std::to_string(state.guests) + ", " + std::to_string(state.running) + " running");
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.budget))
     line(one.name,
-         one.value + (is_enforced(tenant, one.name) ? "" : " (not enforced on this host)") +
-             (one.name == "max-vcpus" && one.value != "none" ? " (this version has no micro-VMs)"
-                                                             : ""));
+         one.value + (is_enforced(tenant, one.name) ? "" : " (not enforced on this host)"));
   if (!tenant.is_default() && tenants::words_of(tenant.policy).empty()) line("policy", "strict");
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.policy))
     line(one.name, one.value);
@@ -213,6 +213,13 @@ Result<int> list(const EverydayCall& call) {
   return print(TRY(document(form, writer.take())));
 }
 
+Result<int> export_all(const EverydayCall& call) {
+  const std::string& name = call.arguments.word(0);
+  const Tenant tenant = TRY(engine::tenant_store(call.places).find(name));
+  const engine::Guests guests = TRY(engine::open_tenant(call.places, name, call.host));
+  return print_manifest(TRY(engine::export_tenant(guests, tenant)), call.arguments.text("output"));
+}
+
 Result<int> freeze(const EverydayCall& call) {
   TRY(engine::freeze_tenant(call.places, call.arguments.word(0), true, call.host));
   return print(call.arguments.word(0) + "\n");
@@ -251,17 +258,12 @@ struct Row {
   Result<int> (*function)(const EverydayCall&);
 };
 constexpr std::array kFunctions{
-    Row{"tenant create", &create},
-    Row{"tenant show", &show},
-    Row{"tenant ls", &list},
-    Row{"tenant update", &update},
-    Row{"tenant freeze", &freeze},
-    Row{"tenant thaw", &thaw},
-    Row{"tenant stop", &stop},
-    Row{"tenant rm", &remove},
-    Row{"tenant usage", &tenant_usage},
-    Row{"tenant top", &tenant_top},
-    Row{"metrics", &tenant_metrics},
+    Row{"tenant create", &create},     Row{"tenant show", &show},
+    Row{"tenant ls", &list},           Row{"tenant update", &update},
+    Row{"tenant export", &export_all}, Row{"tenant freeze", &freeze},
+    Row{"tenant thaw", &thaw},         Row{"tenant stop", &stop},
+    Row{"tenant rm", &remove},         Row{"tenant usage", &tenant_usage},
+    Row{"tenant top", &tenant_top},    Row{"metrics", &tenant_metrics},
 };
 
 const Row* find_row(std::string_view verb) {

@@ -56,6 +56,9 @@ inline constexpr std::array kTenantUpdate = [] {
 inline constexpr std::array kTenantShow{
     Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
 };
+inline constexpr std::array kTenantExport{
+    Flag{"output", "o", Kind::kText, "FILE", "write to this file; default: stdout"},
+};
 inline constexpr std::array kTenantList{
     Flag{"quiet", "q", Kind::kSwitch, "", "print only the names"},
     Flag{"format", "", Kind::kText, "FORM", "table, json or yaml", "table"},
@@ -99,6 +102,17 @@ inline constexpr std::array kTenantVerbs{
                  .flag_set = EverydayFlags::kTenantShow,
                  .least = 1,
                  .most = kManyTenants},
+    EverydayVerb{.name = "tenant export",
+                 .arguments = "NAME",
+                 .summary = "write a manifest of a tenant and all that is in it",
+                 .text = "Budget, policy, admins, networks, volumes, secrets, configs and guests; "
+                         "`vrun apply` makes the same tenant of it on another host. What secrets "
+                         "and configs hold is not in it: it names the files that they are to be "
+                         "read from. `vrun guest export` carries what lies in a guest and its "
+                         "volumes.",
+                 .flag_set = EverydayFlags::kTenantExport,
+                 .least = 1,
+                 .most = 1},
     EverydayVerb{.name = "tenant ls",
                  .arguments = "",
                  .summary = "list tenants",

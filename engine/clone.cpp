@@ -225,7 +225,7 @@ Result<void> check_clone(const Guests& guests, const oci::ImageConfig& image,
 
 Result<CreatedGuest> make_guest(const Guests& guests, const oci::ImageConfig& image,
                                 GuestRecord record) {
-  const Fd admission = TRY(admit_guest(guests));
+  const Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image)));
   return CreatedGuest{std::move(record), std::move(dir)};

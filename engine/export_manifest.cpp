@@ -3,62 +3,13 @@
 #include <algorithm>
 #include <set>
 
-#include "base/json_writer.hpp"
 #include "base/text.hpp"
 #include "engine/apply_wanted.hpp"
+#include "engine/manifest_lines.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
 namespace {
-
-using json::Writer;
-
-std::string quoted(const std::string& text) {
-  Writer writer;
-  writer.value(text);
-  return writer.take();
-}
-
-// Lines of a YAML map, each "key: value" with JSON values (which are YAML).
-class Lines {
- public:
-  explicit Lines(std::string indent = "") : indent_(std::move(indent)) {}
-  void text(std::string_view key, const std::string& value) {
-    if (!value.empty()) raw(key, quoted(value));
-  }
-  void number(std::string_view key, const std::string& value) {
-    if (!value.empty()) raw(key, value);
-  }
-  void on(std::string_view key, bool value) {
-    if (value) raw(key, "true");
-  }
-  void list(std::string_view key, const std::vector<std::string>& values) {
-    if (values.empty()) return;
-    Writer writer;
-    writer.value(std::span<const std::string>(values));
-    raw(key, writer.take());
-  }
-  void pairs(std::string_view key, const std::vector<std::string>& values) {
-    Lines inner(indent_ + "  ");
-    for (const std::string& pair : values) {
-      const std::size_t sign = std::min(pair.find('='), pair.size());
-      inner.raw(quoted(pair.substr(0, sign)),
-                quoted(sign < pair.size() ? pair.substr(sign + 1) : ""));
-    }
-    group(key, inner);
-  }
-  void group(std::string_view key, const Lines& inner) {
-    if (!inner.out_.empty()) out_ += indent_ + std::string(key) + ":\n" + inner.out_;
-  }
-  void raw(std::string_view key, const std::string& value) {
-    out_ += indent_ + std::string(key) + ": " + value + "\n";
-  }
-  void block(const std::string& text) { out_ += text; }
-  const std::string& take() const { return out_; }
-
- private:
-  std::string indent_, out_;
-};
 
 Lines limits_of(const RunRequest& request) {
   Lines lines("  ");
@@ -143,8 +94,9 @@ void add_probes(const RunRequest& request, Lines& lines) {
   lines.group("lifecycle", lifecycle);
 }
 
-std::vector<std::string> own_labels(const RunRequest& request) {
-  std::vector<std::string> labels = request.labels;
+}  // namespace
+
+std::vector<std::string> own_labels(std::vector<std::string> labels) {
   std::erase_if(labels, [](const std::string& label) {
     const std::string key = label.substr(0, label.find('='));
     return key == kManifestLabel || key == kObjectLabel || key == kAppliedLabel ||
@@ -152,6 +104,8 @@ std::vector<std::string> own_labels(const RunRequest& request) {
   });
   return labels;
 }
+
+namespace {
 
 void note_unsaid(const GuestRecord& record, std::vector<std::string>& notes) {
   const RunRequest& request = record.request;
@@ -177,6 +131,15 @@ std::string network_text(const network::Network& network) {
   return "---\n" + lines.take();
 }
 
+// Without the one that every tenant has.
+Result<std::vector<network::Network>> networks_of(const Guests& guests) {
+  network::Networks networks = TRY(network::Networks::open(
+      {guests.places().data, guests.places().run}, guests.tenant(), guests.host()));
+  std::vector<network::Network> found = TRY(networks.list());
+  std::erase_if(found, [](const auto& one) { return one.name == network::kDefaultNetwork; });
+  return found;
+}
+
 }  // namespace
 
 std::string manifest_of(const GuestRecord& record, std::vector<std::string>& notes) {
@@ -185,6 +148,7 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.raw("apiVersion", "vrun/v1");
   lines.raw("kind", "Guest");
   lines.text("name", record.name);
+  if (request.isolation != "container") lines.text("isolation", request.isolation);
   lines.text("image", request.image);
   if (request.entrypoint) {
     std::vector<std::string> command;
@@ -203,7 +167,7 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.on("tty", request.tty.value_or(false));
   lines.on("stdin", request.interactive.value_or(false));
   lines.on("init", request.init);
-  lines.pairs("labels", own_labels(request));
+  lines.pairs("labels", own_labels(request.labels));
   lines.group("limits", limits_of(request));
   lines.group("security", security_of(request));
   lines.list("volumes", request.volumes);
@@ -235,6 +199,13 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   return "---\n" + lines.take();
 }
 
+Result<std::string> networks_text(const Guests& guests) {
+  std::string text;
+  for (const network::Network& network : TRY(networks_of(guests)))
+    text += network_text(network);
+  return text;
+}
+
 Result<ExportedManifest> export_manifest(const Guests& guests,
                                          const std::vector<std::string>& names) {
   std::vector<GuestRecord> records;
@@ -250,12 +221,8 @@ Result<ExportedManifest> export_manifest(const Guests& guests,
   std::set<std::string> wanted;
   for (const GuestRecord& record : records)
     wanted.insert(record.request.network);
-  network::Networks networks = TRY(network::Networks::open(
-      {guests.places().data, guests.places().run}, guests.tenant(), guests.host()));
-  for (const network::Network& network : TRY(networks.list())) {
-    if (network.name != network::kDefaultNetwork && wanted.contains(network.name))
-      made.text += network_text(network);
-  }
+  for (const network::Network& network : TRY(networks_of(guests)))
+    if (wanted.contains(network.name)) made.text += network_text(network);
   for (const GuestRecord& record : records)
     made.text += manifest_of(record, made.notes);
   return made;

@@ -19,6 +19,12 @@ struct ExportedManifest {
 Result<ExportedManifest> export_manifest(const Guests& guests,
                                          const std::vector<std::string>& names);
 
+// All networks of the tenant but its default one.
+Result<std::string> networks_text(const Guests& guests);
+
+// Without those that apply keeps for itself.
+std::vector<std::string> own_labels(std::vector<std::string> labels);
+
 // One guest's fields, as the reader reads them.
 std::string manifest_of(const GuestRecord& record, std::vector<std::string>& notes);
 

@@ -391,7 +391,7 @@ Result<void> place_upper(const Fd& tree, const Fd& guest_dir) {
 Result<GuestRecord> make_guest(const Guests& guests, const images::Image& image,
                                const Stranger& stranger, const Fd& tree, GuestRecord record) {
   const auto names = TRY(new_volumes(guests, record));
-  Fd admission = TRY(admit_guest(guests));
+  Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
   admission.reset();

@@ -315,7 +315,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   // The facts that can be wrong are looked at before there is a guest.
   const GuestFacts facts = TRY(read_facts(record, guests));
   TRY(check_guest(guests, image.config, record.request, facts));
-  const Fd admission = TRY(admit_guest(guests));
+  const Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(oci::to_json(image.config)));
   Result<void> volumes = make_volumes(guests, record);

@@ -7,6 +7,7 @@
 #include "engine/limits.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/policies.hpp"
+#include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 
 namespace vrun::engine {
@@ -119,6 +120,7 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
   Update update = TRY(plan_update(locked.guest.record.request, changes));
   TRY(check_host_cpus(update.request));
   TRY(fit_update(guests, update.resources, update.request));
+  const Fd admission = TRY(admit_change(guests, record, update.request));
   if (is_micro_vm(record.request) && locked.guest.runs())
     TRY(fit_to_micro_vm(locked.guest.record.request, update));
   if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));

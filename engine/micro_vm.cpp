@@ -16,6 +16,7 @@
 #include "base/helper.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/limits.hpp"
 #include "seccomp/seccomp.hpp"
 #include "vm/kernel_cache.hpp"
 #include "vm/lower.hpp"
@@ -118,6 +119,12 @@ Result<void> check_micro_vm(const RunRequest& request) {
   const bool network = request.network != "none";
   return Error(Code::kUnsupported, "--isolation vm with " + faults)
       .hint(network ? "--network none is what there is today" : "leave the flags away");
+}
+
+Result<std::uint32_t> processors_of(const RunRequest& request) {
+  oci::Spec spec;
+  spec.linux.resources = TRY(to_resources(request));
+  return TRY(vm::size_of(spec)).processors;
 }
 
 Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request) {

@@ -27,6 +27,9 @@ Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view ver
 // All flags at once that a micro-VM cannot have, each with its reason; one table.
 Result<void> check_micro_vm(const RunRequest& request);
 
+// How many processors its kernel sees.
+Result<std::uint32_t> processors_of(const RunRequest& request);
+
 // What a micro-VM needs of this host is there: an engine and a kernel.
 Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request);
 

@@ -114,7 +114,7 @@ Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_u
   const Places& places = guests.places();
   // Made in this order and undone in the other one: directory, ids, mount, container.
   TRY(enter_tenant(guests));
-  Fd admission = TRY(admit_guest(guests));
+  Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir guest = TRY(GuestDir::create(places.guests(guests.tenant()), record));
   admission.reset();
   TRY(write_cidfile(record));

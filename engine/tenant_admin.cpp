@@ -118,11 +118,6 @@ Result<std::vector<std::string>> settle(const TenantRequest& request, const Plac
   tenants::read_policy(request.policy, tenant.policy, faults);
   add_admins(request, tenant, faults);
   std::vector<std::string> warnings = settle_unmet(request, places, host, tenant, faults);
-  const bool asks_vcpus =
-      std::any_of(request.budget.begin(), request.budget.end(),
-                  [](const tenants::FlagText& one) { return one.flag == "max-vcpus"; });
-  if (asks_vcpus && tenant.budget.max_vcpus != 0)
-    warnings.emplace_back("--max-vcpus is kept and holds nothing: this version has no micro-VMs");
   TRY(faults.result());
   if (!request.manifest.empty()) {
     tenant.manifest = request.manifest;
@@ -330,12 +325,11 @@ Result<void> remove_belongings(const Places& places, const Tenant& tenant, const
     TRY(names.remove(one.reference));
   TRY(remove_dir_of(places.data + "/images/brought", name));
   if (!tenant.disk.empty()) TRY(tenants::unmount_disk(disk_places(places, tenant)));
-  TRY(remove_dir_of(places.data + "/guests", name));
-  TRY(remove_dir_of(places.data + "/volumes", name));
-  TRY(remove_dir_of(places.data + "/cron", name));
-  TRY(remove_dir_of(places.run + "/guests", name));
-  TRY(remove_dir_of(places.run + "/cron", name));
-  return remove_dir_of(places.run + "/monitors", name);
+  for (const char* dir : {"/guests", "/volumes", "/cron", "/secrets", "/configs", "/images/refs"})
+    TRY(remove_dir_of(places.data + dir, name));
+  for (const char* dir : {"/guests", "/cron", "/contents", "/standstills", "/apply", "/monitors"})
+    TRY(remove_dir_of(places.run + dir, name));
+  return {};
 }
 
 }  // namespace

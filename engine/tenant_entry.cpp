@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "cgroups/parents.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/micro_vm.hpp"
 #include "tenants/id_blocks.hpp"
 
 namespace vrun::engine {
@@ -28,6 +29,26 @@ Result<std::size_t> count_guests(const Guests& guests) {
   const std::vector<std::string> names = TRY(sys::list_dir(dir->get()));
   return static_cast<std::size_t>(std::count_if(
       names.begin(), names.end(), [](const std::string& name) { return !name.starts_with('.'); }));
+}
+
+// Of micro-VMs, that run or not; the one with the id `but` is left out.
+Result<void> check_processors(const Guests& guests, const tenants::Tenant& tenant,
+                              const RunRequest& request, const std::string& but) {
+  const std::uint64_t most = tenant.budget.max_vcpus;
+  if (most == 0 || !is_micro_vm(request)) return {};
+  const std::uint64_t asked = TRY(processors_of(request));
+  std::uint64_t used = 0;
+  for (const Guest& guest : TRY(guests.list())) {
+    if (is_micro_vm(guest.record.request) && guest.record.id != but)
+      used += TRY(processors_of(guest.record.request));
+  }
+  if (used + asked <= most) return {};
+  return Error(Code::kState,
+               "tenant " + quote(tenant.name) + " may have " + std::to_string(most) +
+                   " processors in its micro-VMs (max-vcpus): " + std::to_string(used) +
+                   " are there, and this one asks for " + std::to_string(asked))
+      .hint("fewer --cpus, remove another, or let root raise it: vrun tenant update " +
+            tenant.name + " --max-vcpus NUMBER");
 }
 
 // A space of several blocks: what lies between them is somebody else's.
@@ -137,17 +158,27 @@ void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& h
   resources.cpu->quota = std::min(*resources.cpu->quota, most);
 }
 
-Result<Fd> admit_guest(const Guests& guests) {
+Result<Fd> admit_guest(const Guests& guests, const RunRequest& request) {
   if (guests.tenant() == kDefaultTenant) return Fd();
   const tenants::Store store = tenant_store(guests.places());
   Fd lock = TRY(tenants::lock_admission(store, guests.tenant()));
   const tenants::Tenant tenant = TRY(store.find(guests.tenant()));  // as it is under the lock
+  TRY(check_processors(guests, tenant, request, ""));
   const std::uint64_t most = tenant.budget.max_guests;
   if (most == 0 || TRY(count_guests(guests)) < most) return lock;
   return Error(Code::kState, "tenant " + quote(tenant.name) + " has " + std::to_string(most) +
                                  " guests already, and may have no more (max-guests)")
       .hint("remove one, or let root raise it: vrun tenant update " + tenant.name +
             " --max-guests NUMBER");
+}
+
+Result<Fd> admit_change(const Guests& guests, const GuestRecord& record, const RunRequest& wanted) {
+  if (guests.tenant() == kDefaultTenant) return Fd();
+  const tenants::Store store = tenant_store(guests.places());
+  Fd lock = TRY(tenants::lock_admission(store, guests.tenant()));
+  const tenants::Tenant tenant = TRY(store.find(guests.tenant()));
+  TRY(check_processors(guests, tenant, wanted, record.id));
+  return lock;
 }
 
 Result<IdSpace> id_space_of(const Guests& guests) {

@@ -45,7 +45,9 @@ Result<void> enter_tenant(const Guests& guests);
 Result<void> join_tenant(const Guests& guests);
 
 // Held until the new guest's directory is there; kState when there may be no more.
-Result<Fd> admit_guest(const Guests& guests);
+Result<Fd> admit_guest(const Guests& guests, const RunRequest& request);
+// The same for one that is there and changes: held until its record says so.
+Result<Fd> admit_change(const Guests& guests, const GuestRecord& record, const RunRequest& wanted);
 
 // The ids that its guests may have.
 Result<IdSpace> id_space_of(const Guests& guests);

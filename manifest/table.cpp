@@ -224,7 +224,7 @@ constexpr std::array kVolume{
 };
 constexpr std::array kSecret{
     Field{"data", Type::kFileMap, "file name: content"},
-    Field{"files", Type::kFileMap, "file name: path of a file beside the manifest"},
+    Field{"files", Type::kFileMap, "file name: path of a file, from where vrun is called"},
 };
 constexpr std::array kPolicy{
     Field{"capabilities", Type::kTexts, "beyond the usual ones"},

@@ -21,9 +21,9 @@ class Vrun:
     def start(self, *args, **more):
         return subprocess.Popen([self.program, *map(str, args)], env=self.env, **more)
 
-    def __call__(self, *args, input="", env=None, timeout=120):
+    def __call__(self, *args, input="", env=None, timeout=120, cwd=None):
         done = subprocess.run([self.program, *map(str, args)], input=input, capture_output=True, text=True,
-                              timeout=timeout, env={**self.env, **(env or {})})
+                              timeout=timeout, cwd=cwd, env={**self.env, **(env or {})})
         return runtime.Result([self.program, *args], done.returncode, done.stdout, done.stderr)
 
     def sh(self, script, *flags, **more):

@@ -58,7 +58,8 @@ std::string_view hint_for_verb(std::string_view name) {
             "vrun does not build images: pull or load one, or `vrun commit` a guest"},
       Known{"buildx", "vrun does not build images: pull or load one, or `vrun commit` a guest"},
       Known{"search", "vrun does not search registries; `vrun pull NAME` fetches by name"},
-      Known{"compose", "there is no compose file in this version; one `vrun run` for each guest"},
+      Known{"compose",
+            "`vrun convert -f compose.yaml | vrun apply -f -` runs what a Compose file says"},
       Known{"swarm", "vrun runs guests on one host"},
       Known{"service", "vrun runs guests on one host; run --restart keeps one alive"},
       Known{"context", "vrun runs guests on this host; $VRUN_DATA_DIR says where they are kept"},
@@ -71,8 +72,10 @@ std::string_view hint_for_verb(std::string_view name) {
 Result<const EverydayVerb*> look_up(std::string_view name) {
   if (const EverydayVerb* verb = find_everyday_verb(name)) return verb;
   std::vector<std::string_view> names{"oci"};
-  for (const EverydayVerb& verb : everyday_verbs())
+  for (const EverydayVerb& verb : everyday_verbs()) {
     names.push_back(verb.name.view());
+    names.push_back(verb.name.view().substr(0, verb.name.view().find(' ')));  // a group: "tenant"
+  }
   Error error(Code::kInvalid, "unknown verb " + quote(name));
   if (const std::string_view known = hint_for_verb(name); !known.empty()) {
     return std::move(error).hint(known);

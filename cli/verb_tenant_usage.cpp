@@ -58,12 +58,15 @@ constexpr std::array kColumns{
     Column{"starts", "STARTS", [](const Usage& u) { return static_cast<double>(u.starts); }},
 };
 
+bool is_whole(const Column& column) {
+  return std::string_view(column.table).ends_with("-B") ||
+         std::string_view(column.json).starts_with("io") ||
+         std::string_view(column.json) == "starts";
+}
+
 std::string cell(const Column& column, const Usage& usage) {
   const double value = column.value(usage);
-  const bool whole = std::string_view(column.table).ends_with("-B") ||
-                     std::string_view(column.json).starts_with("io") ||
-                     std::string_view(column.json) == "starts";
-  return whole ? std::to_string(static_cast<std::uint64_t>(value)) : number(value);
+  return is_whole(column) ? std::to_string(static_cast<std::uint64_t>(value)) : number(value);
 }
 
 struct Row {
@@ -72,8 +75,13 @@ struct Row {
 };
 
 void write_usage(json::Writer& w, const Usage& usage) {
-  for (const Column& column : kColumns)
-    w.member(column.json, column.value(usage));
+  for (const Column& column : kColumns) {
+    const double value = column.value(usage);
+    if (is_whole(column))
+      w.member(column.json, static_cast<std::uint64_t>(value));
+    else
+      w.member(column.json, value);
+  }
 }
 
 std::string as_json(const std::string& tenant, const std::vector<Row>& guests, const Usage& all) {

@@ -181,7 +181,7 @@ class Crew {
     --running_;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
       work->state = Work::State::kDone;
-      said_(work->step->kind + " " + work->step->name);
+      if (work->step->act != Act::kNone) said_(work->step->kind + " " + work->step->name);
     } else {
       fail(*work, error_of(*work));
     }

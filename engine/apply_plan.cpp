@@ -424,7 +424,10 @@ Result<Plan> make_plan(const Guests& guests, const Wanted& wanted, const PruneRu
 Result<Plan> plan_delete(const Guests& guests, const Wanted& wanted, bool with_volumes) {
   Wanted nothing;
   nothing.manifest = wanted.manifest;
-  return Planner(guests, nothing, with_volumes).run(true);
+  Plan plan = TRY(Planner(guests, nothing, with_volumes).run(true));
+  for (PlanStep& step : plan.steps)
+    step.reasons.clear();  // it was asked for
+  return plan;
 }
 
 std::string plan_text(const Plan& plan) {

@@ -12,6 +12,7 @@
 #include "engine/guest_setup.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/micro_vm_exec.hpp"
+#include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "process/plan.hpp"
 
@@ -103,7 +104,8 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
   if (!guest.runs() || guest.record.id != record.id) return not_running(guest);
   if (guest.status == GuestStatus::kPaused) {
     return Error(Code::kState, "guest " + quote(record.name) + " is paused: nothing runs in it")
-        .hint("vrun unpause " + record.name);
+        .hint(TRY(is_frozen(guests)) ? "vrun tenant thaw " + guests.tenant()
+                                     : "vrun unpause " + record.name);
   }
   if (request.tty && request.detach) {
     return Error(Code::kInvalid, "-t and -d: nobody would see the terminal");

@@ -158,6 +158,12 @@ void fit_quota(oci::Resources& resources, std::uint64_t cpu_milli, const Host& h
   resources.cpu->quota = std::min(*resources.cpu->quota, most);
 }
 
+Result<bool> is_frozen(const Guests& guests) {
+  const Result<tenants::TenantGroup> group =
+      tenants::TenantGroup::find(guests.places().run, guests.tenant(), guests.host());
+  return group ? group->is_frozen() : false;
+}
+
 Result<Fd> admit_guest(const Guests& guests, const RunRequest& request) {
   if (guests.tenant() == kDefaultTenant) return Fd();
   const tenants::Store store = tenant_store(guests.places());

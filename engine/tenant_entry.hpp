@@ -44,6 +44,9 @@ Result<void> enter_tenant(const Guests& guests);
 // The same for what belongs to a guest that runs already, also while the tenant is frozen.
 Result<void> join_tenant(const Guests& guests);
 
+// The whole tenant stands still (`tenant freeze`).
+Result<bool> is_frozen(const Guests& guests);
+
 // Held until the new guest's directory is there; kState when there may be no more.
 Result<Fd> admit_guest(const Guests& guests, const RunRequest& request);
 // The same for one that is there and changes: held until its record says so.

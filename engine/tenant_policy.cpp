@@ -12,6 +12,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/caller_rights.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
@@ -41,6 +42,13 @@ std::string_view below(std::string_view path, const std::string& prefix) {
   return path.substr(prefix.size() + 1);
 }
 
+// What guest_spec mounts for a guest that shares a network: read-only with all that lies below.
+bool is_shared_sysfs(const oci::Mount& mount) {
+  const auto& options = mount.options;
+  return mount.source == "/sys" && mount.destination == "/sys" &&
+         std::find(options.begin(), options.end(), "rro") != options.end();
+}
+
 // vrun's own: the three files below /etc, the program of --init, secrets and configs of manifests,
 // which no guest writes, and volumes of the tenant (their whole directory: below it, what the
 // guests put there would choose).
@@ -51,11 +59,13 @@ class OwnMounts {
         volumes_(guests.places().data + "/volumes/" + guests.tenant()),
         contents_(guests.places().run + "/contents/" + guests.tenant()),
         init_(helper_path("vrun-init").value_or("")),
-        system_(is_system(request)) {}
+        system_(is_system(request)),
+        shares_network_(shares_network(request)) {}
 
   bool operator()(const oci::Mount& mount) const {
     if (mount.destination == "/dev/.vrun-init") return !init_.empty() && mount.source == init_;
     if (is_system_device(mount)) return system_;
+    if (is_shared_sysfs(mount)) return shares_network_;
     if (const auto parts = split(below(mount.source, volumes_), '/'); parts.size() == 2) {
       return is_name(parts[0]) && parts[1] == "data";
     }
@@ -70,7 +80,7 @@ class OwnMounts {
  private:
   static bool is_name(std::string_view text) { return ContainerId::parse(text).has_value(); }
   std::string guests_, volumes_, contents_, init_;
-  bool system_;
+  bool system_, shares_network_;
 };
 
 bool is_bind(const oci::Mount& mount) {

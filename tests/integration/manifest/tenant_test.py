@@ -159,3 +159,15 @@ def a_killed_apply_is_finished_by_the_next(vrun, seed):
     _apply(vrun, text).ok()
     assert len(vrun("--tenant", vrun.acme, "ps", "-q").ok().out.split()) == 20
     assert {a for a, _ in _steps(vrun, text).values()} == {"unchanged"}
+
+
+def a_group_of_a_strict_tenant_shares_its_network(vrun):
+    """The members see the host's /sys read-only, as nobody can have a fresh one: that is no mount that they asked for."""
+    group = "apiVersion: vrun/v1\nkind: Group\nname: pod\nnetwork: none\nguests:\n" + "".join(
+        f"  - {{name: {n}, image: base, args: [sleep, \"1000\"], stopSignal: KILL, limits: {{pids: 9}}}}\n" for n in "ab")
+    _apply(vrun, _text(vrun) + group).ok()
+    t = ["--tenant", vrun.acme]
+    assert vrun(*t, "exec", "pod-a", "readlink", "/proc/self/ns/net").ok().out == vrun(*t, "exec", "pod-b", "readlink", "/proc/self/ns/net").ok().out
+    vrun(*t, "exec", "pod-b", "sh", "-c", "echo x > /sys/kernel/uevent_helper").fails("")
+    for flag in ("/sys:/sys:ro", "/sys:/sys", "/sys:/mnt"):
+        vrun(*t, "create", "--network", "none", "-v", flag, "base").fails("rule mounts", rc=125)

@@ -291,6 +291,7 @@ def freeze_halts_and_thaw_lets_go_on(vrun, acme):
     time.sleep(0.5)
     assert lines() == before
     _run(vrun, acme, "true").fails(f"tenant '{acme}' is frozen", rc=125)
+    vrun("--tenant", acme, "exec", guest, "true").fails(f"vrun tenant thaw {acme}", rc=125)
     vrun("--tenant", acme, "run", "-d", *NONE, "base", "true").fails("is frozen", rc=125)
     vrun("tenant", "thaw", acme).ok()
     runtime.wait_for(lambda: lines() > before, "it goes on")

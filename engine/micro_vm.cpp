@@ -32,6 +32,7 @@ using R = RunRequest;
 
 constexpr std::string_view kOwnKernel = "the guest has a kernel of its own";
 constexpr std::string_view kNotYet = "not built yet for micro-VMs";
+constexpr const char* kReport = "vm-end";
 
 constexpr std::array kRefusals{
     Refusal{"--network (other than none)", [](const R& r) { return r.network != "none"; }, kNotYet},
@@ -83,18 +84,18 @@ Result<Fd> sealed_text(std::string_view text) {
   return file;
 }
 
-// `agent` in the monitor's directory; by the descriptor's name, which is short enough for a socket.
-Result<Fd> listen_for_agent(const Fd& dir) {
-  static_cast<void>(sys::unlink(dir, "agent"));  // of an earlier life
+// In the monitor's directory; by the descriptor's name, which is short enough for a socket.
+Result<Fd> listen_in(const Fd& dir, const std::string& name) {
+  static_cast<void>(sys::unlink(dir, name));  // of an earlier life
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return Error::system(errno, "make the agent's socket");
+  if (!socket) return Error::system(errno, "make a socket");
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string path = "/proc/self/fd/" + std::to_string(dir.get()) + "/agent";
+  const std::string path = "/proc/self/fd/" + std::to_string(dir.get()) + "/" + name;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(socket.get(), 64) != 0)
-    return Error::system(errno, "listen on the agent's socket");
+    return Error::system(errno, "listen on the socket " + quote(name));
   return socket;
 }
 
@@ -146,7 +147,8 @@ vm::KernelPlaces kernel_places(const Places& places) {
 }
 
 std::vector<int> MicroVm::handed() const {
-  return {program.get(), kvm.get(), kernel.get(), initramfs.get(), run.get(), agent.get()};
+  return {program.get(), kvm.get(),   kernel.get(),  initramfs.get(),
+          run.get(),     agent.get(), control.get(), report.get()};
 }
 
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
@@ -168,17 +170,29 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
   const std::string document = vm::guest_document(guest);
   made.run = TRY(sealed_text(document));
   TRY(fs::replace_file(place.dir, "vm.json", document));
-  made.agent = TRY(listen_for_agent(place.dir));
+  made.agent = TRY(listen_in(place.dir, "agent"));
+  made.control = TRY(listen_in(place.dir, "control"));
+  made.report = TRY(sys::open(place.dir, kReport, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   made.jail = vm::jail_of(guest, size,
                           {.program = made.program.get(),
                            .kvm = made.kvm.get(),
                            .kernel = made.kernel.get(),
                            .initramfs = made.initramfs.get(),
                            .run = made.run.get(),
-                           .agent = made.agent.get()});
+                           .agent = made.agent.get(),
+                           .control = made.control.get(),
+                           .report = made.report.get()});
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
   return made;
+}
+
+vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record) {
+  // Empty or not whole: the VMM was killed, and the exit status says so.
+  return vm::parse_report(
+             fs::read_file(At::cwd(), guests.monitor_dir(record) + "/" + kReport, vm::kMostReport)
+                 .value_or(""))
+      .value_or(vm::EndReport{});
 }
 
 }  // namespace vrun::engine

@@ -14,6 +14,10 @@ constexpr std::uint32_t kMostProcessors = 254;
 // Workers of the devices, the console, the main thread.
 constexpr std::int64_t kThreadsOfDevices = 64;
 
+// A kernel that panics goes off at once; errors only, on the port whose last lines the VMM keeps
+// for the reason of an end (kernel-parameters.txt).
+constexpr std::string_view kCommandLine = "console=ttyS0 quiet panic=-1";
+
 // What serving files for other users takes; decision 020.
 constexpr std::array<std::string_view, 6> kCapabilities{
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP"};
@@ -44,7 +48,10 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
                   option("memory", size.memory),
                   option("processors", size.processors),
                   "--share=root:/",
+                  "--command-line=" + std::string(kCommandLine),
                   file("agent", handed.agent),
+                  file("control", handed.control),
+                  file("report", handed.report),
                   file("run", handed.run)};
   oci::Capabilities sets;
   sets.bounding.assign(kCapabilities.begin(), kCapabilities.end());

@@ -17,8 +17,10 @@ namespace vrun::vm {
 struct Handed {
   int program = -1;  // vrun-vmm itself
   int kvm = -1, kernel = -1, initramfs = -1;
-  int run = -1;    // what the guest runs: guest_document()
-  int agent = -1;  // a listening unix socket: who connects speaks to the agent
+  int run = -1;      // what the guest runs: guest_document()
+  int agent = -1;    // a listening unix socket: who connects speaks to the agent
+  int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
+  int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
 };
 
 struct MachineSize {

@@ -85,6 +85,16 @@ Result<std::string> set_clock(const CallRequest& request) {
 
 }  // namespace
 
+std::uint32_t memory_kills() {
+  const Result<std::string> text = fs::read_file(At::cwd(), "/proc/vmstat", 64 << 10);
+  constexpr std::string_view kName = "oom_kill ";
+  for (const std::string_view line : split(text ? std::string_view(*text) : "", '\n')) {
+    if (line.starts_with(kName))
+      return static_cast<std::uint32_t>(parse_u64(line.substr(kName.size())).value_or(0));
+  }
+  return 0;
+}
+
 Result<std::string> answer(const CallRequest& request, bool booted) {
   if (request.call == "info") return info();
   if (request.call == "stats") return stats();

@@ -15,6 +15,9 @@ namespace vrun::vm {
 
 // The content of kAnswer. `booted`: the machine is the agent's own; otherwise the host's clock and
 // power are left alone (kUnsupported).
+// Processes that the kernel has killed for want of memory since it began (proc(5), vmstat).
+std::uint32_t memory_kills();
+
 Result<std::string> answer(const CallRequest& request, bool booted);
 
 }  // namespace vrun::vm

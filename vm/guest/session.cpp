@@ -93,7 +93,10 @@ After Session::run(const std::string& json) {
   }
   const Result<Relayed> relayed = run_process(*request);
   // The host may take the word of the end for the end of the machine.
-  if (settings_.booted) ::sync();
+  if (settings_.booted) {
+    ::sync();
+    connection_.send_numbers(FrameType::kMemoryKills, {memory_kills()});
+  }
   report(relayed);
   const bool is_there = !relayed && relayed.error().code() == Code::kExists;
   return is_there ? After::kGoOn : After::kEnd;

@@ -59,7 +59,7 @@ class Machine {
   void stop();
   // After the end.
   End end() const { return end_; }
-  const std::string& fault() const { return fault_; }  // of kFault: what the guest did
+  const std::string& fault() const { return fault_; }  // of kFault and kReset: what the guest did
 
  private:
   Machine(Vm vm, GuestMemory memory, const MachineShape& shape,

@@ -3,16 +3,20 @@
 //   vrun-vmm --kvm=FILE --kernel=FILE --memory=BYTES [--processors=N] [--initrd=FILE]
 //            [--share=TAG:DIR]... [--read-only-share=TAG:DIR]...
 //            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
-//            [--agent=FILE] [--run=FILE [--console=FILE] [--agent-wait=SECONDS]]
+//            [--agent=FILE] [--control=FILE]
+//            [--run=FILE [--console=FILE] [--report=FILE] [--agent-wait=SECONDS]]
 //
 // FILE is a descriptor's number or an absolute path; --agent: a listening socket for those who
-// speak to the agent in the guest. Without --run the serial port is on stdin and stdout; exit
+// speak to the agent in the guest; --control: one for those who change the machine (control.hpp).
+// Without --run the serial port is on stdin and stdout; exit
 // status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on stderr).
 //
 // --run: a file with the request of the guest's own process (kRun of vm/agent/frames.hpp). Then
 // stdin, stdout, stderr, signals and exit status are that process's (128 + n: signal n); 125: it
-// could not be run, 126: it could not be executed, 127: it was not found. The serial port goes to
-// --console or nowhere.
+// could not be run or the machine was lost, 126: it could not be executed, 127: it was not found.
+// --report gets what that cannot tell (vm/agent/report.hpp). The serial port goes to --console or
+// nowhere.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <span>
@@ -23,11 +27,15 @@
 
 #include "base/sys.hpp"
 #include "vm/agent/frames.hpp"
+#include "vm/agent/report.hpp"
+#include "vm/vmm/balloon.hpp"
 #include "vm/vmm/block.hpp"
+#include "vm/vmm/control.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_process.hpp"
+#include "vm/vmm/memory_calls.hpp"
 #include "vm/vmm/options.hpp"
 #include "vm/vmm/vsock.hpp"
 
@@ -40,6 +48,11 @@ int complain(const Error& error, int status = kFailed) {
   std::fprintf(stderr, "vrun-vmm: %s\n", error.text().c_str());
   if (!error.hint().empty()) std::fprintf(stderr, "  hint: %s\n", error.hint().c_str());
   return status;
+}
+
+std::string told(const Lost& lost) {
+  if (lost.console.empty()) return lost.why;
+  return lost.why + "; its console's last words:\n" + lost.console;
 }
 
 void say(std::string_view text) {
@@ -63,6 +76,22 @@ Result<void> add_devices(Machine& machine, Options& options) {
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));
+}
+
+// The machine keeps the device.
+Result<Balloon*> add_balloon(Machine& machine) {
+  std::unique_ptr<Balloon> balloon = TRY(Balloon::create(machine.memory()));
+  Balloon* const kept = balloon.get();
+  TRY(machine.add(std::move(balloon)));
+  return kept;
+}
+
+// None without --control.
+Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) {
+  if (!options.control) return std::unique_ptr<Control>();
+  std::map<std::string, Control::Call> calls;
+  add_memory_calls(calls, balloon, options.memory_size, options.processors);
+  return Control::create(std::move(options.control), std::move(calls));
 }
 
 // With an agent to speak to; the machine keeps the device.
@@ -98,6 +127,8 @@ Result<End> run(Options& options) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, say));
   TRY(add_devices(*machine, options));
   TRY(add_vsock(*machine, options));
+  Balloon* const balloon = TRY(add_balloon(*machine));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -143,22 +174,39 @@ Result<Ended> run_process(Options& options) {
   }));
   TRY(add_devices(*machine, options));
   Vsock* const vsock = TRY(add_vsock(*machine, options));
+  Balloon* const balloon = TRY(add_balloon(*machine));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
   wishes.wait = std::chrono::seconds(options.agent_wait_seconds);
   wishes.signals = &signals;
   wishes.machine_ended = &ended;
+  wishes.machine = machine.get();
   wishes.console = &tail;
   Result<Ended> end = run_main_process(*vsock, wishes);
   machine->stop();
   return end;
 }
 
+void report(const Fd& file, const Result<Ended>& ended) {
+  if (!file) return;
+  vm::EndReport report;
+  if (!ended) report.lost = ended.error().text();
+  if (ended) report.signal = ended->signal;
+  if (ended) report.memory_kills = ended->memory_kills;
+  if (ended && ended->lost) report.lost = ended->lost->why;
+  report.lost.resize(std::min(report.lost.size(), vm::kMostReport / 8));
+  // Without it the exit status is all that is known.
+  static_cast<void>(sys::write_all(file.get(), vm::to_json(report)));
+}
+
 int main_process(Options& options) {
   const Result<Ended> ended = run_process(options);
+  report(options.report, ended);
   if (!ended) return complain(ended.error(), kNotRun);
   if (ended->failure) return complain(vm::error_of(*ended->failure), ended->status);
+  if (ended->lost) return complain(Error(Code::kState, told(*ended->lost)), ended->status);
   return ended->status;
 }
 

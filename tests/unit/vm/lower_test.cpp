@@ -60,11 +60,12 @@ TEST(Lower, too_little_memory_and_too_many_processors_are_said) {
 
 TEST(Lower, the_jail_runs_the_vmm_and_nothing_of_the_guest) {
   const MachineSize size{256U << 20U, 2};
-  const oci::Spec jail = jail_of(guest(), size, {3, 4, 5, 6, 7, 8});
+  const oci::Spec jail = jail_of(guest(), size, {3, 4, 5, 6, 7, 8, 9, 10});
   const oci::Process& process = *jail.process;
   EXPECT_EQ(process.args[0], "/proc/self/fd/3");
-  for (const char* word : {"--kvm=4", "--kernel=5", "--initrd=6", "--run=7", "--agent=8",
-                           "--memory=268435456", "--processors=2", "--share=root:/"})
+  for (const char* word :
+       {"--kvm=4", "--kernel=5", "--initrd=6", "--run=7", "--agent=8", "--control=9", "--report=10",
+        "--memory=268435456", "--processors=2", "--share=root:/"})
     EXPECT_TRUE(has(process.args, word)) << word;
   EXPECT_TRUE(process.terminal);
   EXPECT_TRUE(process.no_new_privileges);

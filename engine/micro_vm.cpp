@@ -146,33 +146,38 @@ vm::KernelPlaces kernel_places(const Places& places) {
   return kernels;
 }
 
+std::vector<Fd> MicroVm::take_files() {
+  std::vector<Fd> files;
+  for (Fd* file : {&program, &kvm, &kernel, &initramfs, &run, &agent, &control, &report})
+    files.push_back(std::move(*file));
+  return files;
+}
+
 std::vector<int> MicroVm::handed() const {
   return {program.get(), kvm.get(),   kernel.get(),  initramfs.get(),
           run.get(),     agent.get(), control.get(), report.get()};
 }
 
-Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const oci::Spec& guest) {
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest) {
   const vm::MachineSize size = TRY(vm::size_of(guest));
-  const vm::EngineFacts facts = micro_vm_facts(guests.host());
+  const vm::EngineFacts facts = micro_vm_facts(on.host);
   const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
   TRY(need_kvm(choice));
-  const vm::HostKernel kernel = TRY(vm::find_kernel(kernel_places(guests.places()), ""));
+  const vm::HostKernel kernel = TRY(vm::find_kernel({.data = on.data}, on.kernel));
   const std::string helper = TRY(helper_path("vrun-kernel"));
   const std::string agent = TRY(helper_path("vrun-guest"));
   MicroVm made;
-  vm::BootFiles files =
-      TRY(vm::boot_files({guests.places().data, kernel, agent}, vm::kernel_helper(helper)));
+  vm::BootFiles files = TRY(vm::boot_files({on.data, kernel, agent}, vm::kernel_helper(helper)));
   made.kernel = std::move(files.vmlinux);
   made.initramfs = std::move(files.initramfs);
   made.program = TRY(sealed_copy(facts.vmm));
   made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
   const std::string document = vm::guest_document(guest);
   made.run = TRY(sealed_text(document));
-  TRY(fs::replace_file(place.dir, "vm.json", document));
-  made.agent = TRY(listen_in(place.dir, "agent"));
-  made.control = TRY(listen_in(place.dir, "control"));
-  made.report = TRY(sys::open(place.dir, kReport, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TRY(fs::replace_file(dir, "vm.json", document));
+  made.agent = TRY(listen_in(dir, kAgentSocket));
+  made.control = TRY(listen_in(dir, "control"));
+  made.report = TRY(sys::open(dir, kReport, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   made.jail = vm::jail_of(guest, size,
                           {.program = made.program.get(),
                            .kvm = made.kvm.get(),
@@ -185,6 +190,11 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
   return made;
+}
+
+Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
+                              const oci::Spec& guest) {
+  return make_machine({guests.host(), guests.places().data, {}}, place.dir, guest);
 }
 
 vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record) {

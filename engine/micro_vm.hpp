@@ -37,10 +37,21 @@ struct MicroVm {
   oci::Spec jail;
   Fd program, kvm, kernel, initramfs, run, agent, control, report;
   std::vector<int> handed() const;
+  std::vector<Fd> take_files();  // all of them
 };
-// `guest`: the specification that a container would have. Leaves in the monitor's directory the
-// sockets `agent` and `control`, `vm.json` (the guest's own specification, which exec starts from)
-// and `vm-end`, which gets the VMM's report.
+inline constexpr const char* kAgentSocket = "agent";
+
+// Where a machine is made. `kernel`: its name (`vm kernel ls`), empty: the default.
+struct MachineHost {
+  const Host& host;
+  std::string data;
+  std::string kernel;
+};
+// `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
+// `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which
+// gets the VMM's report.
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest);
+// The same for a guest of ours, in its monitor's directory.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
                               const oci::Spec& guest);
 

@@ -1,5 +1,6 @@
 #include "engine/micro_vm_call.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <ctime>
@@ -15,6 +16,32 @@
 
 namespace vrun::engine {
 
+struct AgentMemory {
+  std::uint64_t total = 0, available = 0;
+};
+struct AgentStats {
+  AgentMemory memory;
+  std::uint64_t processes = 0;
+};
+struct AgentProcesses {
+  std::vector<MachineProcess> processes;
+};
+constexpr auto json_fields(const AgentMemory*) {
+  return json::fields(json::field("total", &AgentMemory::total, {.required = true}),
+                      json::field("available", &AgentMemory::available, {.required = true}));
+}
+constexpr auto json_fields(const AgentStats*) {
+  return json::fields(json::field("memory", &AgentStats::memory, {.required = true}),
+                      json::field("processes", &AgentStats::processes));
+}
+constexpr auto json_fields(const MachineProcess*) {
+  return json::fields(json::field("status", &MachineProcess::status, {.required = true}),
+                      json::field("stat", &MachineProcess::stat, {.required = true}),
+                      json::field("commandLine", &MachineProcess::command_line));
+}
+constexpr auto json_fields(const AgentProcesses*) {
+  return json::fields(json::field("processes", &AgentProcesses::processes, {.required = true}));
+}
 constexpr auto json_fields(const MachineMemory*) {
   return json::fields(json::field("bytes", &MachineMemory::bytes, {.required = true}),
                       json::field("bootBytes", &MachineMemory::boot_bytes, {.required = true}),
@@ -27,7 +54,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using vm::FrameType;
 
-constexpr std::chrono::seconds kForAnAnswer{10};
+constexpr std::chrono::milliseconds kForAnAnswer{10000}, kForALook{1000};
 // How long a guest may take to find pages that it can give up, without getting any further.
 constexpr std::chrono::seconds kForProgress{10};
 constexpr int kLookMs = 50;
@@ -40,7 +67,7 @@ Result<vm::Frame> next_frame(const Fd& socket, vm::FrameReader& reader,
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
     std::array<pollfd, 1> ready{pollfd{socket.get(), POLLIN, 0}};
     if (left.count() <= 0 || TRY(sys::poll(ready, static_cast<int>(left.count()))) == 0)
-      return Error(Code::kTimeout, "no answer in " + std::to_string(kForAnAnswer.count()) + " s");
+      return Error(Code::kTimeout, "no answer in time");
     std::array<char, 16384> buffer;
     const std::size_t got = TRY(sys::read(socket.get(), buffer));
     if (got == 0) return Error(Code::kState, "the connection was closed without an answer");
@@ -48,12 +75,13 @@ Result<vm::Frame> next_frame(const Fd& socket, vm::FrameReader& reader,
   }
 }
 
-Result<std::string> call(const std::string& path, std::string_view json) {
+Result<std::string> call(const std::string& path, std::string_view json,
+                         std::chrono::milliseconds patience) {
   const Fd socket = TRY(sys::connect_stream(path));
   const std::string asked = vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}) +
                             vm::encode(FrameType::kCall, json);
   TRY(sys::send(socket.get(), asked));
-  const Clock::time_point deadline = Clock::now() + kForAnAnswer;
+  const Clock::time_point deadline = Clock::now() + patience;
   vm::FrameReader reader;
   while (true) {
     vm::Frame frame = TRY(next_frame(socket, reader, deadline));
@@ -65,8 +93,9 @@ Result<std::string> call(const std::string& path, std::string_view json) {
 }
 
 Result<std::string> call_in(const Guests& guests, const GuestRecord& record,
-                            const std::string& socket, std::string_view json) {
-  Result<std::string> answer = call(guests.monitor_dir(record) + "/" + socket, json);
+                            const std::string& socket, std::string_view json,
+                            std::chrono::milliseconds patience = kForAnAnswer) {
+  Result<std::string> answer = call(guests.monitor_dir(record) + "/" + socket, json, patience);
   if (answer) return answer;
   return std::move(std::move(answer).error().during(
       socket == "agent" ? "the guest's agent" : "the guest's virtual machine monitor"));
@@ -91,16 +120,15 @@ std::string mib(std::uint64_t bytes) {
   return std::to_string(bytes >> 20U) + " MiB";
 }
 
-// Until the guest has `bytes`, or gets no nearer. Growing is at once: the pages are the guest's
-// again when it touches them.
+// Until the guest has `bytes`, or gets no nearer.
 Result<bool> wait_for_memory(const Guests& guests, const GuestRecord& record, std::uint64_t bytes,
                              MachineMemory now) {
   Clock::time_point progress = Clock::now();
-  while (now.bytes > bytes) {
+  while (now.bytes != bytes) {
     if (Clock::now() - progress > kForProgress) return false;
     TRY(sys::poll({}, kLookMs));
     const MachineMemory next = TRY(machine_memory(guests, record));
-    if (next.bytes < now.bytes) progress = Clock::now();
+    if (next.bytes != now.bytes) progress = Clock::now();
     now = next;
   }
   return true;
@@ -137,6 +165,26 @@ Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
   return Error(Code::kState, "the guest uses too much memory to do with " + mib(bytes) +
                                  ": it came down to " + mib(reached.bytes))
       .hint("end something in it, or choose more");
+}
+
+Result<MachineUse> machine_use(const Guests& guests, const GuestRecord& record) {
+  const std::string answer =
+      TRY(call_in(guests, record, "agent", R"({"call":"stats"})", kForALook));
+  const AgentStats stats = TRY(json::read<AgentStats>(answer, "the answer of the guest's agent"));
+  const MachineMemory machine = TRY(machine_memory(guests, record));
+  const std::uint64_t free = std::min(stats.memory.available, stats.memory.total);
+  return MachineUse{.memory = std::min(stats.memory.total - free, machine.bytes),
+                    .memory_limit = machine.bytes,
+                    .processes = stats.processes};
+}
+
+Result<std::vector<MachineProcess>> machine_processes(const Guests& guests,
+                                                      const GuestRecord& record) {
+  const std::string answer = TRY(call_agent(guests, record, R"({"call":"processes"})"));
+  constexpr json::Limits kLimits{.bytes = vm::kMostContent};
+  AgentProcesses all =
+      TRY(json::read<AgentProcesses>(answer, "the answer of the guest's agent", kLimits));
+  return std::move(all.processes);
 }
 
 void set_guest_clock(const Guests& guests, const GuestRecord& record) {

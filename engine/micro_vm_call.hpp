@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 #include "engine/guests.hpp"
@@ -29,6 +30,20 @@ struct MachineMemory {
 Result<MachineMemory> machine_memory(const Guests& guests, const GuestRecord& record);
 Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
                                 std::uint64_t bytes);
+
+// What the guest uses, as its own kernel counts it; kTimeout within a second where it does not
+// answer.
+struct MachineUse {
+  std::uint64_t memory = 0, memory_limit = 0, processes = 0;
+};
+Result<MachineUse> machine_use(const Guests& guests, const GuestRecord& record);
+
+// The guest's processes: texts as in proc(5), written by the guest.
+struct MachineProcess {
+  std::string status, stat, command_line;
+};
+Result<std::vector<MachineProcess>> machine_processes(const Guests& guests,
+                                                      const GuestRecord& record);
 
 // After a pause: the guest's clock is that of the host again. Failures are of no consequence.
 void set_guest_clock(const Guests& guests, const GuestRecord& record);

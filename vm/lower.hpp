@@ -32,7 +32,8 @@ inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20U;
 inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20U;
 
 // From the limits of the specification: its memory limit (kDefaultMemory without one) in whole
-// MiB, its cpu quota in whole processors (1 without one). kInvalid for less than a kernel needs.
+// MiB, its cpu quota in whole processors (1 without one); vm.hwConfig comes before. kInvalid for
+// less than a kernel needs.
 Result<MachineSize> size_of(const oci::Spec& spec);
 
 // What the VMM needs beside the guest's memory, so that it is never the reason of an OOM kill.

@@ -17,7 +17,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr const char* kGuest = "guest";  // the runtime's name of the one container
 constexpr seconds kForARequest{10}, kForTheLastWord{5};
 
 class Session {
@@ -111,7 +110,7 @@ Result<Relayed> Session::run_process(const RunRequest& request) {
   Fd console;
   Pipes pipes;
   runtime::RunOptions options;
-  options.create.id = kGuest;
+  options.create.id = kGuestName;
   options.create.bundle = "/";
   options.create.spec = &spec;
   if (!spec.process->terminal) {
@@ -124,8 +123,8 @@ Result<Relayed> Session::run_process(const RunRequest& request) {
   TRY(runtime::run(settings_.runtime, options));
   Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
   if (!relayed || relayed->host_gone)
-    static_cast<void>(runtime::kill(settings_.runtime, kGuest, SIGKILL, false));
-  static_cast<void>(runtime::remove(settings_.runtime, kGuest, true));
+    static_cast<void>(runtime::kill(settings_.runtime, kGuestName, SIGKILL, false));
+  static_cast<void>(runtime::remove(settings_.runtime, kGuestName, true));
   return relayed;
 }
 
@@ -140,7 +139,7 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
   Fd console;
   Pipes pipes;
   runtime::ExecOptions options = to_options(request);
-  options.id = kGuest;
+  options.id = kGuestName;
   options.child = &child;
   options.console = &console;
   if (!request.terminal) {
@@ -166,7 +165,7 @@ After Session::call(const std::string& json) {
     refuse(request.error());
     return After::kGoOn;
   }
-  const Result<std::string> text = answer(*request, settings_.booted);
+  const Result<std::string> text = answer(*request, settings_);
   if (!text) {
     refuse(text.error());
     return After::kGoOn;

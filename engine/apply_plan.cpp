@@ -277,8 +277,8 @@ class Planner {
   void follow_leads() {
     const auto begins_anew = [&](const std::string& name) {
       return std::any_of(plan_.steps.begin(), plan_.steps.end(), [&](const PlanStep& step) {
-        return step.name == name && (step.act == Act::kReplace || step.act == Act::kCreate ||
-                                     step.act == Act::kStart);
+        return step.name == name &&
+               (step.act == Act::kReplace || step.act == Act::kCreate || step.act == Act::kStart);
       });
     };
     for (PlanStep& step : plan_.steps) {

@@ -45,7 +45,7 @@ std::string document_of(const MicroVmExec& request) {
   w.begin_object();
   w.member("args", std::span<const std::string>(request.args));
   w.member("env", std::span<const std::string>(request.env));
-  w.member("terminal", request.terminal);
+  w.member("terminal", request.terminal).member("endsWithHost", request.ends_with_us);
   if (!request.cwd.empty()) w.member("cwd", request.cwd);
   if (!request.capabilities.empty())
     w.member("capabilities", std::span<const std::string>(request.capabilities));

@@ -16,8 +16,9 @@ struct MicroVmExec {
   std::string cwd;
   std::optional<oci::User> user;
   bool terminal = false;
-  bool input = false;   // our stdin is its stdin; else it has none
-  bool detach = false;  // answers when it runs
+  bool input = false;         // our stdin is its stdin; else it has none
+  bool detach = false;        // answers when it runs
+  bool ends_with_us = false;  // killed when the connection is lost; else it goes on
 };
 
 // Its exit code (128 + n: by signal n). An error of the guest's side has the same code and text as

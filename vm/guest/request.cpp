@@ -35,7 +35,8 @@ constexpr auto json_fields(const ExecRequest*) {
                       json::field("consoleSize", &ExecRequest::console_size),
                       json::field("user", &ExecRequest::user),
                       json::field("capabilities", &ExecRequest::capabilities),
-                      json::field("noNewPrivileges", &ExecRequest::no_new_privileges));
+                      json::field("noNewPrivileges", &ExecRequest::no_new_privileges),
+                      json::field("endsWithHost", &ExecRequest::ends_with_host));
 }
 
 constexpr auto json_fields(const CallRequest*) {

@@ -149,7 +149,16 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
   TRY(runtime::exec(settings_.runtime, options));
   if (request.terminal && request.console_size)
     set_size(console, request.console_size->height, request.console_size->width);
-  return relay(std::move(child), std::move(console), pipes);
+  const Pid pid = child.pid;
+  Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
+  // Nobody reaps it before this session ends, so the number is still its own: with all that it
+  // started, as far as they stayed in its process group.
+  const bool abandoned = relayed && relayed->host_gone && request.ends_with_host;
+  if (abandoned) {
+    ::kill(-pid.value, SIGKILL);
+    ::kill(pid.value, SIGKILL);
+  }
+  return relayed;
 }
 
 Result<Relayed> Session::relay(sys::Child child, Fd console, Pipes& pipes) {

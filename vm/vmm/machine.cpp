@@ -58,10 +58,12 @@ Machine::Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
              [this] {
                vm_.set_line(layout::kEventLine, true);
                vm_.set_line(layout::kEventLine, false);
-             }) {
+             }),
+      keyboard_([this](End end) { end_with(end); }) {
   ports_.add(layout::kSerialPort, 8, serial_);
   ports_.add(layout::kRtcPort, 2, rtc_);
   ports_.add(layout::kPowerPort, Power::kPorts, power_);
+  ports_.add(KeyboardReset::kPort, 1, keyboard_);
   pci_.connect(mmio_, ports_);
 }
 

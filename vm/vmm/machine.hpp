@@ -78,6 +78,7 @@ class Machine {
   Serial serial_;
   Rtc rtc_;
   Power power_;
+  KeyboardReset keyboard_;
   PciBus pci_;
   std::vector<std::unique_ptr<VirtioPci>> devices_;
   std::vector<Vcpu> vcpus_;

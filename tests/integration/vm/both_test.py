@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import everyday, host, runtime
+from harness import everyday, host, micro_vms, runtime
+from harness.micro_vms import BOOT
 
-# A boot takes seconds where the processor is emulated.
-BOOT = 120
 LOOP = "while :; do sleep 0.1; done"
 
 
@@ -58,21 +57,13 @@ class Both:
         self("rm", "-f", *names).ok()
 
 
-def _needs_kvm(vrun):
-    line = next(one for one in vrun("doctor").out.splitlines() if "micro-vms" in one)
-    if "engine kvm" in line:
-        return
-    assert host.kind() != "lab", line
-    pytest.skip(line)
-
-
 @pytest.fixture(scope="module", params=["container", "vm"])
 def both(request, place):
     folder = Path(tempfile.mkdtemp(dir=place))
     folder.chmod(0o711)
     with everyday.fresh(folder, disk="900M") as vrun:
         if request.param == "vm":
-            _needs_kvm(vrun)
+            micro_vms.need_kvm(vrun)
         yield Both(vrun, request.param)
 
 

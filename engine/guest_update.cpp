@@ -93,7 +93,8 @@ Result<MachineChange> machine_change(const Guests& guests, const GuestRecord& re
   if (update.resources.cpu && change.after.processors > now.processors) {
     return Error(Code::kUnsupported, "--cpus: the machine was started with " +
                                          std::to_string(now.processors) +
-                                         " processors, and gets no more while it runs")
+                                         (now.processors == 1 ? " processor" : " processors") +
+                                         ", and gets no more while it runs")
         .hint(kWhenStopped);
   }
   return change;

@@ -383,8 +383,8 @@ def a_paused_guest_can_be_ended(both):
 def limits_change_while_it_runs(web):
     host.need("memory controller")
     limit = lambda: json.loads(web("stats", "--no-stream", "--format", "json", "web").ok().out)[0]["memoryLimit"]
-    web("update", "--memory", "128m", "web").ok()
-    assert limit() == 128 << 20 and web.vrun.inspect("web")["request"]["memory"] == "128m"
+    web("update", "--memory", "240m", "web").ok()
+    assert limit() == 240 << 20 and web.vrun.inspect("web")["request"]["memory"] == "240m"
     web("update", "--cpus", "0.5", "web").ok()
     web("update", "--memory", "256m", "web").ok()
     assert limit() == 256 << 20

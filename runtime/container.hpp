@@ -91,6 +91,7 @@ struct ExecOptions {
   std::string cwd;
   std::vector<std::string> env;  // added
   bool terminal = false;
+  std::optional<oci::ConsoleSize> console_size;  // of a terminal, before the process begins
   std::optional<Uid> uid;  // --user UID[:GID]: what is absent stays as it was
   std::optional<Gid> gid;
   std::vector<Gid> additional_gids;

@@ -81,6 +81,7 @@ runtime::ExecOptions to_options(const ExecRequest& request) {
   options.env = request.env;
   options.cwd = request.cwd;
   options.terminal = request.terminal;
+  options.console_size = request.console_size;
   options.capabilities = request.capabilities;
   options.no_new_privs = request.no_new_privileges;
   if (request.user) {

@@ -147,8 +147,6 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
     options.stdio = pipes.numbers();
   }
   TRY(runtime::exec(settings_.runtime, options));
-  if (request.terminal && request.console_size)
-    set_size(console, request.console_size->height, request.console_size->width);
   const Pid pid = child.pid;
   Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
   // Nobody reaps it before this session ends, so the number is still its own: with all that it

@@ -144,9 +144,9 @@ def exec_takes_input_and_can_be_left(web):
 def exec_gives_a_terminal_that_changes_its_size(web):
     terminal = web.terminal("exec", "-it", "web", "sh")
     terminal.expect("# ")
+    terminal.type("tty; " + _until_sized(33, 77))
     _resize(terminal, 33, 77)
-    terminal.type("tty; stty size\n")
-    terminal.expect("33 77")
+    terminal.expect("sized to 33")
     terminal.type("exit 5\n")
     assert terminal.wait() == 5
 
@@ -166,6 +166,10 @@ def ten_execs_at_once(web):
 
 # ---- terminals ----
 
+def _until_sized(rows, columns):
+    return f"while [ \"$(stty size)\" != '{rows} {columns}' ]; do sleep 0.1; done; echo sized to $(({rows}))\n"
+
+
 def _resize(terminal, rows, columns):
     fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
@@ -173,9 +177,10 @@ def _resize(terminal, rows, columns):
 def a_terminal_is_left_found_again_and_changes_its_size(both):
     terminal = both.terminal("run", *both.flags, "-it", "--name", "t", "base", "sh")
     terminal.expect("# ")
+    terminal.type("x=$((40+2)); " + _until_sized(44, 99))
     _resize(terminal, 44, 99)
-    terminal.type("x=$((40+2)); stty size; echo is $x\n")
-    terminal.expect("44 99")
+    terminal.expect("sized to 44")
+    terminal.type("echo is $x\n")
     terminal.expect("is 42")
     terminal.type("\x10\x11")
     assert terminal.wait() == 0 and both.state("t")["status"] == "running"

@@ -104,6 +104,15 @@ Result<void> remove_group(const std::string& dir) {
   return removed;
 }
 
+bool is_kernel_thread(std::string_view stat) {
+  constexpr std::uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD (linux/sched.h)
+  constexpr std::size_t kFlags = 7;                    // behind the name, which may have blanks
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == stat.npos) return false;
+  const std::vector<std::string_view> fields = split(stat.substr(name_end + 1), ' ');
+  return fields.size() > kFlags && (parse_u64(fields[kFlags]).value_or(0) & kKernelThread) != 0;
+}
+
 Tree::Tree(std::string mount, std::string path)
     : mount_(std::move(mount)), path_(std::move(path)), dir_(fs::join(mount_, path_)) {}
 
@@ -301,12 +310,34 @@ Result<void> Tree::wait_event(std::string_view line, Clock::time_point deadline)
   }
 }
 
-Result<void> Tree::freeze(bool frozen) {
+Result<void> Tree::write_freeze(bool frozen, std::chrono::milliseconds patience) {
   int dir = TRY(fd());
   TRY(fs::write_value(At::borrowed(dir), "cgroup.freeze", frozen ? "1" : "0"));
-  Result<void> waited = wait_event(frozen ? "frozen 1" : "frozen 0", Clock::now() + kPatience);
+  Result<void> waited = wait_event(frozen ? "frozen 1" : "frozen 0", Clock::now() + patience);
   if (!waited && frozen) (void)fs::write_value(At::borrowed(dir), "cgroup.freeze", "0");
   return waited;
+}
+
+// Before Linux 6.13 each KVM guest has a thread of the kernel in its group (kvm-nx-lpage-recovery),
+// and a group with one never becomes frozen. It may live in the root as all others do. A group does
+// not look again at what left it while it freezes, so the caller begins anew.
+Result<void> Tree::move_kernel_threads() const {
+  for (const Pid pid : TRY(processes())) {
+    const Result<std::string> stat =
+        fs::read_file(At::cwd(), "/proc/" + std::to_string(pid.value) + "/stat", kMaxFile);
+    if (!stat || !is_kernel_thread(*stat)) continue;
+    TRY(fs::write_value(At::cwd(), fs::join(mount_, "cgroup.procs"), std::to_string(pid.value)));
+  }
+  return {};
+}
+
+Result<void> Tree::freeze(bool frozen) {
+  constexpr std::chrono::milliseconds kFirst{300};
+  if (!frozen) return write_freeze(false, kPatience);
+  Result<void> frozen_soon = write_freeze(true, kFirst);
+  if (frozen_soon || frozen_soon.error().code() != Code::kTimeout) return frozen_soon;
+  TRY(move_kernel_threads());
+  return write_freeze(true, kPatience);
 }
 
 Result<bool> Tree::is_frozen() const {

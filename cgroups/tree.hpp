@@ -33,6 +33,9 @@ inline bool is_frozen_in(std::string_view events) {
   return events.find("frozen 1") != std::string_view::npos;
 }
 
+// The text of proc(5), stat: are the flags those of a thread of the kernel (PF_KTHREAD)?
+bool is_kernel_thread(std::string_view stat);
+
 class Tree {
  public:
   // `path` is below the mount: "/a/b".
@@ -67,6 +70,8 @@ class Tree {
 
  private:
   using Clock = std::chrono::steady_clock;
+  Result<void> write_freeze(bool frozen, std::chrono::milliseconds patience);
+  Result<void> move_kernel_threads() const;
   Result<void> make_directories();
   Result<void> make_levels();
   Result<void> check_takeover() const;

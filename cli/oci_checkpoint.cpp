@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "cli/oci.hpp"
+#include "engine/oci_machine.hpp"
 #include "runtime/checkpoint.hpp"
 
 namespace vrun::cli {
@@ -35,6 +36,10 @@ Result<runtime::CriuOptions> criu_options(const OciCall& call) {
 
 Result<int> oci_checkpoint(const OciCall& call) {
   const Arguments& given = call.arguments;
+  if (engine::is_machine(call.context, given.word(0))) {
+    return Error(Code::kUnsupported,
+                 "CRIU knows nothing of a virtual machine's memory and devices");
+  }
   const runtime::CheckpointOptions options{
       .id = given.word(0),
       .criu = TRY(criu_options(call)),

@@ -3,6 +3,7 @@
 #include "base/fs.hpp"
 #include "base/text.hpp"
 #include "cli/oci.hpp"
+#include "engine/oci_machine.hpp"
 #include "oci/reader.hpp"
 
 namespace vrun::cli {
@@ -92,6 +93,8 @@ Result<int> oci_exec(const OciCall& call) {
   options.console_socket = given.text("console-socket");
   options.pidfd_socket = given.text("pidfd-socket");
   options.pid_file = given.text("pid-file");
+  if (engine::is_machine(call.context, options.id))
+    return engine::exec_in_machine(call.context, options);
   return runtime::exec(call.context, options);
 }
 

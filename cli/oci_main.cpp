@@ -12,6 +12,7 @@
 #include "cli/help.hpp"
 #include "cli/oci.hpp"
 #include "cli/oci_verbs.hpp"
+#include "engine/oci_machine.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -69,6 +70,7 @@ Result<runtime::Context> make_context(const Arguments& globals) {
   context.root = TRY(state_root(globals, context.host));
   context.systemd_cgroup = globals.on("systemd-cgroup");
   context.rootless = globals.text("rootless");
+  context.lower = engine::lower_to_machine(context.host);
   if (context.rootless == "auto") return context;
   const auto rootless = parse_switch(context.rootless);
   if (!rootless) {

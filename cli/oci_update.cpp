@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "cli/oci.hpp"
 #include "cli/update_resources.hpp"
+#include "engine/oci_machine.hpp"
 #include "oci/reader.hpp"
 
 namespace vrun::cli {
@@ -35,6 +36,11 @@ Result<int> oci_update(const OciCall& call) {
                                        ? TRY(read_resources(given.text("resources")))
                                        : TRY(resources_of(given));
   warn_of_obsolete(given);
+  if (engine::is_machine(call.context, id) && (resources.memory || resources.pids_limit)) {
+    return Error(Code::kUnsupported,
+                 "the memory and the processes of a micro-VM are not limited by its group")
+        .hint("they are those of config.json at its start");
+  }
   TRY(runtime::update(call.context, id, resources));
   if (given.has("l3-cache-schema") || given.has("mem-bw-schema")) {
     oci::IntelRdt rdt;

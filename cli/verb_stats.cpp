@@ -18,6 +18,8 @@
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
 #include "engine/guest_network.hpp"
+#include "engine/micro_vm.hpp"
+#include "engine/micro_vm_call.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -63,6 +65,20 @@ std::optional<Traffic> traffic_of(const Guests& guests, const Guest& guest) {
   return parse_net_dev(fs::read_file(At::cwd(), path, 1U << 20U).value_or(""));
 }
 
+// Memory and processes as the guest's own kernel counts them. One that does not answer shows what
+// its group on the host has.
+void look_inside(const Guests& guests, const Guest& guest, cgroups::Stats& stats) {
+  if (!engine::is_micro_vm(guest.record.request) || guest.status != engine::GuestStatus::kRunning)
+    return;
+  const Result<engine::MachineUse> use = engine::machine_use(guests, guest.record);
+  if (!use) return;
+  if (stats.memory) stats.memory->usage = use->memory;
+  if (stats.memory) stats.memory->limit = use->memory_limit;
+  if (!stats.pids) return;
+  stats.pids->current = use->processes;
+  stats.pids->limit = parse_u64(guest.record.request.pids_limit).value_or(0);
+}
+
 Sample look(const Guests& guests, const Guest& guest) {
   Sample sample;
   sample.id = guest.record.id;
@@ -70,6 +86,7 @@ Sample look(const Guests& guests, const Guest& guest) {
   if (!guest.runs()) return sample;
   Result<cgroups::Stats> stats = runtime::stats(guests.context(), guest.record.id);
   if (!stats) return sample;  // it ended at this moment
+  look_inside(guests, guest, *stats);
   sample.stats = *std::move(stats);
   sample.at_ns = now_ns();
   sample.network = traffic_of(guests, guest);

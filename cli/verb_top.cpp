@@ -16,6 +16,8 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/micro_vm.hpp"
+#include "engine/micro_vm_call.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -25,8 +27,25 @@ using engine::Guests;
 
 constexpr std::size_t kMostText = 1U << 16U;
 
+void sort_rows(std::vector<ProcessRow>& rows) {
+  std::sort(rows.begin(), rows.end(),
+            [](const ProcessRow& a, const ProcessRow& b) { return a.outside < b.outside; });
+}
+
+// Of a micro-VM: the numbers are those of its own kernel.
+Result<std::vector<ProcessRow>> rows_inside(const Guests& guests, const Guest& guest) {
+  std::vector<ProcessRow> rows;
+  constexpr std::int64_t kTicks = 100;  // USER_HZ of x86
+  for (const engine::MachineProcess& one : TRY(engine::machine_processes(guests, guest.record))) {
+    auto row = parse_process({one.status, one.stat, one.command_line}, 0, kTicks);
+    if (row) rows.push_back(*std::move(row));
+  }
+  sort_rows(rows);
+  return rows;
+}
+
 // Processes end while we read: those are left out.
-std::vector<ProcessRow> rows_of(const std::vector<Pid>& pids, const Guest& guest) {
+std::vector<ProcessRow> rows_outside(const std::vector<Pid>& pids, const Guest& guest) {
   std::vector<ProcessRow> rows;
   for (const Pid pid : pids) {
     const std::string dir = "/proc/" + std::to_string(pid.value);
@@ -39,9 +58,15 @@ std::vector<ProcessRow> rows_of(const std::vector<Pid>& pids, const Guest& guest
                              shifted ? guest.record.outside_root() : 0, ::sysconf(_SC_CLK_TCK));
     if (row) rows.push_back(*std::move(row));
   }
-  std::sort(rows.begin(), rows.end(),
-            [](const ProcessRow& a, const ProcessRow& b) { return a.outside < b.outside; });
+  sort_rows(rows);
   return rows;
+}
+
+Result<std::vector<ProcessRow>> rows_of(const Guests& guests, const Guest& guest) {
+  const bool inside =
+      engine::is_micro_vm(guest.record.request) && guest.status == engine::GuestStatus::kRunning;
+  if (inside) return rows_inside(guests, guest);
+  return rows_outside(TRY(runtime::processes(guests.context(), guest.record.id)), guest);
 }
 
 std::string as_table(const std::vector<ProcessRow>& rows) {
@@ -107,8 +132,7 @@ Result<int> everyday_top(const EverydayCall& call) {
       return Error(Code::kState, "guest " + quote(guest.record.name) + " is not running (" +
                                      engine::to_text(guest.status) + ")");
     }
-    const std::vector<ProcessRow> rows =
-        rows_of(TRY(runtime::processes(guests.context(), guest.record.id)), guest);
+    const std::vector<ProcessRow> rows = TRY(rows_of(guests, guest));
     if (form == Form::kTable) {
       TRY(view.show(as_table(rows)));
     } else {

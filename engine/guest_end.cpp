@@ -100,6 +100,11 @@ void explain_end(const EndFacts& facts, LastExit& last) {
   }
   last.code = WEXITSTATUS(*facts.status);
   last.reason = "exited with code " + std::to_string(last.code);
+  if (!facts.machine.empty()) {
+    last.reason = facts.machine;
+    last.hint = "`vrun logs` shows the last words of its console";
+    return;
+  }
   if (facts.oom_kills == 0) return;
   last.reason += " after " + std::to_string(facts.oom_kills) + " of its processes ";
   last.reason += facts.oom_kills == 1 ? "was killed for memory" : "were killed for memory";

@@ -81,6 +81,7 @@ Result<int> exec_by_agent(const Guests& guests, const Guest& guest, const ExecRe
   exec.terminal = request.tty;
   exec.input = request.interactive && !request.detach;
   exec.detach = request.detach;
+  exec.ends_with_us = request.ends_with_us;
   if (request.tty) exec.env.emplace_back("TERM=xterm");
   if (request.privileged) exec.capabilities = process::capability_names();
   if (!request.user.empty()) {

@@ -14,7 +14,8 @@ struct ExecRequest {
   std::vector<std::string> env;  // NAME=VALUE
   std::string workdir, user;     // empty: as the guest's first process
   bool tty = false, interactive = false, detach = false, privileged = false;
-  std::string pid_file;  // where its pid outside is written; empty: nowhere
+  bool ends_with_us = false;  // of a micro-VM: killed when this process ends before it
+  std::string pid_file;       // where its pid outside is written; empty: nowhere
 };
 // Its exit code. A guest that does not run is kState.
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,

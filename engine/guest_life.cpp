@@ -31,6 +31,7 @@
 #include "engine/health_check.hpp"
 #include "engine/id_ranges.hpp"
 #include "engine/micro_vm.hpp"
+#include "engine/micro_vm_call.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/policies.hpp"
@@ -63,6 +64,16 @@ struct ProbeAction {
   std::string_view action, probe;
 };
 
+// The status is that of vrun-vmm, which exits as a shell does for a process that a signal ended.
+void add_machine_facts(const vm::EndReport& report, EndFacts& facts) {
+  facts.machine = report.lost;
+  facts.oom_kills += report.memory_kills;
+  const int signal = static_cast<int>(report.signal);
+  const bool by_signal = signal != 0 && facts.status && WIFEXITED(*facts.status) &&
+                         WEXITSTATUS(*facts.status) == 128 + signal;
+  if (by_signal) facts.status = signal;
+}
+
 EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional<int> status,
                   const ProbeAction& action) {
   EndFacts facts;
@@ -79,6 +90,7 @@ EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional
   const Result<Pid> number = runtime::init_number(guests.context(), record.id);
   if (by_filter && number) facts.syscall = killed_for(*number);
   if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
+  if (is_micro_vm(record.request)) add_machine_facts(micro_vm_end(guests, record), facts);
   facts.killers =
       fs::read_file(At::cwd(), guests.monitor_dir(record) + "/killers", 65536).value_or("");
   return facts;
@@ -479,10 +491,10 @@ Result<void> rename_guest(const Guests& guests, const GuestRecord& record,
 }
 
 Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool paused) {
-  if (paused) TRY(refuse_for_micro_vm(record.request, "pause"));
   const LockedGuest locked = TRY(guests.lock(record));
   TRY(paused ? runtime::pause(guests.context(), record.id)
              : runtime::resume(guests.context(), record.id));
+  if (!paused && is_micro_vm(record.request)) set_guest_clock(guests, record);
   note_event(guests.places(), record, paused ? "pause" : "unpause");
   return {};
 }

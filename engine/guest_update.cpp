@@ -6,14 +6,17 @@
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
 #include "engine/micro_vm.hpp"
+#include "engine/micro_vm_call.hpp"
 #include "engine/policies.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
+#include "vm/lower.hpp"
 
 namespace vrun::engine {
 namespace {
 
 constexpr const char* kNoLimit = "-1";
+constexpr const char* kWhenStopped = "vrun stop, vrun update, vrun start";
 
 void take(const std::string& from, std::string& to) {
   if (!from.empty()) to = from;
@@ -69,22 +72,48 @@ void apply(const Lifted& lifted, oci::Resources& resources) {
   if (lifted.pids) resources.pids_limit = -1;
 }
 
-// The group of a micro-VM has other limits than its guest, which has its memory from its start on.
-Result<void> fit_to_micro_vm(const RunRequest& before, Update& update) {
-  const auto changed = [&](std::string RunRequest::*member) {
-    return before.*member != update.request.*member;
-  };
-  for (const auto& [member, flag] : {std::pair{&RunRequest::memory, "--memory"},
-                                     {&RunRequest::memory_swap, "--memory-swap"},
+struct MachineChange {
+  vm::MachineSize before, after;
+};
+
+// A micro-VM has the processors and the memory of its start; it can do with less memory.
+Result<MachineChange> machine_change(const Guests& guests, const GuestRecord& record,
+                                     const Update& update) {
+  for (const auto& [member, flag] : {std::pair{&RunRequest::memory_swap, "--memory-swap"},
                                      {&RunRequest::memory_reservation, "--memory-reservation"},
                                      {&RunRequest::pids_limit, "--pids-limit"}}) {
-    if (!changed(member)) continue;
+    if (record.request.*member == update.request.*member) continue;
     return Error(Code::kUnsupported, std::string(flag) + ": a micro-VM that runs cannot change it")
-        .hint("vrun stop, vrun update, vrun start");
+        .hint(kWhenStopped);
   }
-  update.resources.memory.reset();
+  const MachineMemory now = TRY(machine_memory(guests, record));
+  oci::Spec wanted;
+  wanted.linux.resources = update.resources;
+  MachineChange change{.before = {now.boot_bytes, now.processors},
+                       .after = TRY(vm::size_of(wanted))};
+  if (update.resources.cpu && change.after.processors > now.processors) {
+    return Error(Code::kUnsupported, "--cpus: the machine was started with " +
+                                         std::to_string(now.processors) +
+                                         (now.processors == 1 ? " processor" : " processors") +
+                                         ", and gets no more while it runs")
+        .hint(kWhenStopped);
+  }
+  return change;
+}
+
+// The group's limits are higher than the guest's by what the VMM needs for the machine of the
+// start. Only our own VMM gets as far as changing the memory.
+Result<void> update_micro_vm(const Guests& guests, const GuestRecord& record, Update& update) {
+  const MachineChange change = TRY(machine_change(guests, record, update));
+  const bool memory = record.request.memory != update.request.memory;
+  if (memory) TRY(set_machine_memory(guests, record, change.after.memory));
   update.resources.pids_limit.reset();
-  return {};
+  update.resources.memory.reset();
+  if (memory) {
+    const std::uint64_t limit = change.after.memory + vm::overhead_of(change.before, vm::Engine::kKvm);
+    update.resources.memory.emplace().limit = static_cast<std::int64_t>(limit);
+  }
+  return runtime::update(guests.context(), record.id, update.resources);
 }
 
 }  // namespace
@@ -121,9 +150,12 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
   TRY(check_host_cpus(update.request));
   TRY(fit_update(guests, update.resources, update.request));
   const Fd admission = TRY(admit_change(guests, record, update.request));
-  if (is_micro_vm(record.request) && locked.guest.runs())
-    TRY(fit_to_micro_vm(locked.guest.record.request, update));
-  if (locked.guest.runs()) TRY(runtime::update(guests.context(), record.id, update.resources));
+  const GuestRecord& now = locked.guest.record;
+  if (locked.guest.runs() && is_micro_vm(now.request)) {
+    TRY(update_micro_vm(guests, now, update));
+  } else if (locked.guest.runs()) {
+    TRY(runtime::update(guests.context(), record.id, update.resources));
+  }
   locked.guest.record.request = std::move(update.request);
   TRY(locked.save());
   note_event(guests.places(), locked.guest.record, "update");

@@ -15,6 +15,7 @@
 #include "engine/guest_exec.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/health_probe.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/policies.hpp"
 
 namespace vrun::engine {
@@ -63,7 +64,9 @@ Result<int> check_by_program(const Guests& guests, const GuestRecord& record,
                              std::string_view word) {
   ExecRequest request;
   request.command = command;
-  request.pid_file = guests.monitor_dir(record) + "/" + std::string(word) + ".pid";
+  request.ends_with_us = is_micro_vm(record.request);
+  if (!request.ends_with_us)
+    request.pid_file = guests.monitor_dir(record) + "/" + std::string(word) + ".pid";
   const pid_t worker = ::fork();
   if (worker < 0) return Error::system(errno, "start a process");
   if (worker == 0) {
@@ -75,6 +78,7 @@ Result<int> check_by_program(const Guests& guests, const GuestRecord& record,
   const bool in_time = TRY(sys::poll(wanted, static_cast<int>(timeout_ms))) > 0;
   if (!in_time) {
     TRY(sys::pidfd_signal(ended.get(), SIGKILL));
+    // In a micro-VM the agent ends what belonged to the connection.
     if (const auto pid = pid_in(request.pid_file)) kill_session(guests, record, *pid);
   }
   const sys::Exit exit = TRY(sys::wait(ended.get()));

@@ -34,6 +34,12 @@ using R = RunRequest;
 
 constexpr std::string_view kOwnKernel = "the guest has a kernel of its own";
 constexpr std::string_view kNotYet = "not built yet for micro-VMs";
+constexpr const char* kReport = "vm-end";
+
+// Of health checks: by the host, in the network namespace of the guest.
+bool asks_by_network(const HealthRequest& health) {
+  return health.cmd.starts_with("tcp://") || health.cmd.starts_with("http://");
+}
 
 constexpr std::array kRefusals{
     Refusal{"--network (other than none)", [](const R& r) { return r.network != "none"; }, kNotYet},
@@ -51,6 +57,12 @@ constexpr std::array kRefusals{
     Refusal{"--uts", [](const R& r) { return !r.uts.empty() && r.uts != "private"; }, kOwnKernel},
     Refusal{"--cgroupns", [](const R& r) { return !r.cgroupns.empty() && r.cgroupns != "private"; },
             kOwnKernel},
+    Refusal{"--health-cmd tcp:// and http://",
+            [](const R& r) {
+              return asks_by_network(r.health) || asks_by_network(r.startup) ||
+                     asks_by_network(r.readiness);
+            },
+            "the guest's loopback is in there: let a program of it ask"},
     Refusal{"--init", [](const R& r) { return r.init; },
             "the guest's first process reaps and hands on signals by itself"},
     Refusal{"--sysctl net.*",
@@ -85,18 +97,18 @@ Result<Fd> sealed_text(std::string_view text) {
   return file;
 }
 
-// `agent` in the monitor's directory; by the descriptor's name, which is short enough for a socket.
-Result<Fd> listen_for_agent(const Fd& dir) {
-  static_cast<void>(sys::unlink(dir, "agent"));  // of an earlier life
+// In the monitor's directory; by the descriptor's name, which is short enough for a socket.
+Result<Fd> listen_in(const Fd& dir, const std::string& name) {
+  static_cast<void>(sys::unlink(dir, name));  // of an earlier life
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return Error::system(errno, "make the agent's socket");
+  if (!socket) return Error::system(errno, "make a socket");
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string path = "/proc/self/fd/" + std::to_string(dir.get()) + "/agent";
+  const std::string path = "/proc/self/fd/" + std::to_string(dir.get()) + "/" + name;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(socket.get(), 64) != 0)
-    return Error::system(errno, "listen on the agent's socket");
+    return Error::system(errno, "listen on the socket " + quote(name));
   return socket;
 }
 
@@ -152,27 +164,33 @@ vm::KernelPlaces kernel_places(const Places& places) {
   return kernels;
 }
 
+std::vector<Fd> MicroVm::take_files() {
+  std::vector<Fd> files;
+  for (Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report})
+    if (*file) files.push_back(std::move(*file));
+  return files;
+}
+
 std::vector<int> MicroVm::handed() const {
   std::vector<int> numbers;
-  for (const Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent})
+  for (const Fd* file :
+       {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report})
     if (*file) numbers.push_back(file->get());
   return numbers;
 }
 
-Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const oci::Spec& guest) {
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest) {
   const vm::MachineSize size = TRY(vm::size_of(guest));
-  const vm::EngineFacts facts = micro_vm_facts(guests.host());
+  const vm::EngineFacts facts = micro_vm_facts(on.host);
   const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
-  const vm::HostKernel kernel = TRY(vm::find_kernel(kernel_places(guests.places()), ""));
+  const vm::HostKernel kernel = TRY(vm::find_kernel({.data = on.data}, on.kernel));
   const std::string helper = TRY(helper_path("vrun-kernel"));
   const std::string agent = TRY(helper_path("vrun-guest"));
   MicroVm made;
-  vm::BootFiles files =
-      TRY(vm::boot_files({guests.places().data, kernel, agent}, vm::kernel_helper(helper)));
+  vm::BootFiles files = TRY(vm::boot_files({on.data, kernel, agent}, vm::kernel_helper(helper)));
   made.program = TRY(sealed_copy(facts.vmm));
   if (choice.engine == vm::Engine::kQemu) {
-    made.qemu = TRY(vm::qemu_root({guests.places().data, facts.qemu, files}));
+    made.qemu = TRY(vm::qemu_root({on.data, facts.qemu, files}));
   } else {
     made.kernel = std::move(files.vmlinux);
     made.initramfs = std::move(files.initramfs);
@@ -180,8 +198,10 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
   }
   const std::string document = vm::guest_document(guest);
   made.run = TRY(sealed_text(document));
-  TRY(fs::replace_file(place.dir, "vm.json", document));
-  made.agent = TRY(listen_for_agent(place.dir));
+  TRY(fs::replace_file(dir, "vm.json", document));
+  made.agent = TRY(listen_in(dir, kAgentSocket));
+  made.control = TRY(listen_in(dir, "control"));
+  made.report = TRY(sys::open(dir, kReport, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   made.jail = vm::jail_of(guest, size,
                           {.program = made.program.get(),
                            .kvm = made.kvm.get(),
@@ -189,10 +209,25 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
                            .initramfs = made.initramfs.get(),
                            .qemu = made.qemu.get(),
                            .run = made.run.get(),
-                           .agent = made.agent.get()});
+                           .agent = made.agent.get(),
+                           .control = made.control.get(),
+                           .report = made.report.get()});
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
   return made;
+}
+
+Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
+                              const oci::Spec& guest) {
+  return make_machine({guests.host(), guests.places().data, {}}, place.dir, guest);
+}
+
+vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record) {
+  // Empty or not whole: the VMM was killed, and the exit status says so.
+  return vm::parse_report(
+             fs::read_file(At::cwd(), guests.monitor_dir(record) + "/" + kReport, vm::kMostReport)
+                 .value_or(""))
+      .value_or(vm::EndReport{});
 }
 
 }  // namespace vrun::engine

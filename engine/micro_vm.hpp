@@ -12,6 +12,7 @@
 #include "engine/monitor_call.hpp"
 #include "engine/request.hpp"
 #include "oci/spec.hpp"
+#include "vm/agent/report.hpp"
 #include "vm/engine_choice.hpp"
 #include "vm/kernel_shelf.hpp"
 
@@ -21,7 +22,7 @@ inline bool is_micro_vm(const RunRequest& request) {
   return request.isolation == "vm";
 }
 
-// kUnsupported for what is not built for micro-VMs yet: "pause", "debug".
+// kUnsupported for what is not built for micro-VMs yet: "debug".
 Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view verb);
 
 // All flags at once that a micro-VM cannot have, each with its reason; one table.
@@ -40,12 +41,27 @@ vm::KernelPlaces kernel_places(const Places& places);
 // All that a start needs: open, and handed to vrun-vmm under these numbers.
 struct MicroVm {
   oci::Spec jail;
-  Fd program, kvm, kernel, initramfs, qemu, run, agent;
+  Fd program, kvm, kernel, initramfs, qemu, run, agent, control, report;
   std::vector<int> handed() const;
+  std::vector<Fd> take_files();  // all of them
 };
-// `guest`: the specification that a container would have. Leaves in the monitor's directory the
-// socket `agent`, and `vm.json`: the guest's own specification, which exec starts from.
+inline constexpr const char* kAgentSocket = "agent";
+
+// Where a machine is made. `kernel`: its name (`vm kernel ls`), empty: the default.
+struct MachineHost {
+  const Host& host;
+  std::string data;
+  std::string kernel;
+};
+// `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
+// `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which
+// gets the VMM's report.
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest);
+// The same for a guest of ours, in its monitor's directory.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
                               const oci::Spec& guest);
+
+// What the VMM left when it ended; empty when it could not.
+vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record);
 
 }  // namespace vrun::engine

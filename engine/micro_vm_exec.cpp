@@ -14,6 +14,7 @@
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/micro_vm.hpp"
 #include "vm/agent/failure.hpp"
 #include "vm/agent/frames.hpp"
 
@@ -44,7 +45,7 @@ std::string document_of(const MicroVmExec& request) {
   w.begin_object();
   w.member("args", std::span<const std::string>(request.args));
   w.member("env", std::span<const std::string>(request.env));
-  w.member("terminal", request.terminal);
+  w.member("terminal", request.terminal).member("endsWithHost", request.ends_with_us);
   if (!request.cwd.empty()) w.member("cwd", request.cwd);
   if (!request.capabilities.empty())
     w.member("capabilities", std::span<const std::string>(request.capabilities));
@@ -197,21 +198,29 @@ bool is_early(const Error& error, int status) {
 
 }  // namespace
 
-Result<int> exec_in_micro_vm(const Guests& guests, const GuestRecord& record,
-                             const MicroVmExec& request, int& status) {
+Result<int> exec_by_socket(const std::string& path, const std::function<bool()>& runs,
+                           const MicroVmExec& request, int& status) {
   ::signal(SIGPIPE, SIG_IGN);  // a guest that ends is an answer, not our end
   for (int waited = 0;; waited += kRetryMs) {
-    Result<Fd> socket = sys::connect_stream(guests.monitor_dir(record) + "/agent");
+    Result<Fd> socket = sys::connect_stream(path);
     if (!socket) return std::move(std::move(socket).error().during("the guest's agent"));
     Session session(*std::move(socket), request, status);
     Result<int> code = session.run();
     if (code || (session.heard() && !is_early(code.error(), status))) return code;
     // The guest still boots, or it has ended.
-    const Result<Guest> guest = guests.find(record.name);
-    if (!guest || !guest->runs()) return code;
+    if (!runs()) return code;
     if (waited >= kBootMs) return std::move(std::move(code).error().during("the guest's agent"));
     TRY(sys::poll({}, kRetryMs));
   }
+}
+
+Result<int> exec_in_micro_vm(const Guests& guests, const GuestRecord& record,
+                             const MicroVmExec& request, int& status) {
+  const auto runs = [&] {
+    const Result<Guest> guest = guests.find(record.name);
+    return guest && guest->runs();
+  };
+  return exec_by_socket(guests.monitor_dir(record) + "/" + kAgentSocket, runs, request, status);
 }
 
 }  // namespace vrun::engine

@@ -306,6 +306,36 @@ struct Linux {
   bool operator==(const Linux&) const = default;
 };
 
+// runtime-spec "Virtual-machine-specific Container Configuration".
+struct VmHypervisor {
+  std::string path;
+  std::vector<std::string> parameters;
+  bool operator==(const VmHypervisor&) const = default;
+};
+struct VmKernel {
+  std::string path;
+  std::vector<std::string> parameters;
+  std::string initrd;
+  bool operator==(const VmKernel&) const = default;
+};
+struct VmImage {
+  std::string path, format;
+  bool operator==(const VmImage&) const = default;
+};
+struct VmHardware {
+  std::string device_tree;
+  std::uint32_t vcpus = 0;
+  std::uint64_t memory = 0;  // bytes
+  bool operator==(const VmHardware&) const = default;
+};
+struct Vm {
+  std::optional<VmHypervisor> hypervisor;
+  std::optional<VmKernel> kernel;
+  std::optional<VmImage> image;
+  std::optional<VmHardware> hardware;  // hwConfig
+  bool operator==(const Vm&) const = default;
+};
+
 struct Spec {
   std::string oci_version;
   std::optional<Process> process;
@@ -316,6 +346,7 @@ struct Spec {
   Hooks hooks;
   std::map<std::string, std::string> annotations;
   Linux linux;
+  std::optional<Vm> vm;
   bool operator==(const Spec&) const = default;
 };
 

@@ -98,13 +98,38 @@ constexpr auto json_fields(const Linux*) {
       json::keyed("timeOffsets", &Linux::time_offsets, &TimeOffset::clock, {.names = kClocks}));
 }
 
+constexpr auto json_fields(const VmHypervisor*) {
+  return json::fields(json::field("path", &VmHypervisor::path, {.required = true}),
+                      json::field("parameters", &VmHypervisor::parameters));
+}
+constexpr auto json_fields(const VmKernel*) {
+  return json::fields(json::field("path", &VmKernel::path, {.required = true}),
+                      json::field("parameters", &VmKernel::parameters),
+                      json::field("initrd", &VmKernel::initrd));
+}
+constexpr auto json_fields(const VmImage*) {
+  return json::fields(json::field("path", &VmImage::path, {.required = true}),
+                      json::field("format", &VmImage::format, {.required = true}));
+}
+constexpr auto json_fields(const VmHardware*) {
+  return json::fields(json::field("deviceTree", &VmHardware::device_tree),
+                      json::field("vcpus", &VmHardware::vcpus),
+                      json::field("memory", &VmHardware::memory));
+}
+constexpr auto json_fields(const Vm*) {
+  return json::fields(json::field("hypervisor", &Vm::hypervisor),
+                      json::field("kernel", &Vm::kernel), json::field("image", &Vm::image),
+                      json::field("hwConfig", &Vm::hardware));
+}
+
 constexpr auto json_fields(const Spec*) {
   return json::fields(
       json::field("ociVersion", &Spec::oci_version, {.required = true}),
       json::field("process", &Spec::process), json::field("root", &Spec::root, {.required = true}),
       json::field("hostname", &Spec::hostname), json::field("domainname", &Spec::domainname),
       json::field("mounts", &Spec::mounts), json::field("hooks", &Spec::hooks),
-      json::field("annotations", &Spec::annotations), json::field("linux", &Spec::linux));
+      json::field("annotations", &Spec::annotations), json::field("linux", &Spec::linux),
+      json::field("vm", &Spec::vm));
 }
 
 }  // namespace vrun::oci

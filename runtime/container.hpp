@@ -22,6 +22,11 @@
 
 namespace vrun::runtime {
 
+// Puts another process into a container's place (a virtual machine's monitor): changes the
+// specification, and answers the descriptors that the process gets under their numbers. `folder`:
+// the container's state folder, for what lives as long as it does. An empty answer: a container.
+using Lowering = std::function<Result<std::vector<Fd>>(const Fd& folder, oci::Spec& spec)>;
+
 struct Context {
   std::string root;  // --root: one folder a container below it
   bool systemd_cgroup = false;
@@ -29,6 +34,7 @@ struct Context {
   std::string rootless = "auto";  // --rootless: true, false, auto
   // linux.cgroupsPath of new containers counts from this group (the one of all guests of a tenant).
   std::optional<cgroups::Location> parent_group;
+  Lowering lower = nullptr;  // of specifications from bundles
 
   // Go on where cgroups may not be written and nothing is asked of them.
   bool rootless_cgroups() const {
@@ -85,6 +91,7 @@ struct ExecOptions {
   std::string cwd;
   std::vector<std::string> env;  // added
   bool terminal = false;
+  std::optional<oci::ConsoleSize> console_size;  // of a terminal, before the process begins
   std::optional<Uid> uid;  // --user UID[:GID]: what is absent stays as it was
   std::optional<Gid> gid;
   std::vector<Gid> additional_gids;

@@ -61,6 +61,14 @@ std::optional<Uid> group_owner(const oci::Spec& spec, const cgroups::Group& grou
   return std::nullopt;
 }
 
+Result<std::vector<Fd>> lower(const Context& context, const Fd& folder, Input& input) {
+  if (!context.lower || input.options.spec != nullptr) return std::vector<Fd>();
+  std::vector<Fd> files = TRY(context.lower(folder, input.spec));
+  for (const Fd& file : files)
+    input.options.handed.push_back(file.get());
+  return files;
+}
+
 }  // namespace
 
 Record new_record(const Context& context, const Input& input, const cgroups::Group& group) {
@@ -130,6 +138,7 @@ Creation::~Creation() {
 
 Result<std::unique_ptr<Creation>> Creation::begin(const Context& context, Input input) {
   NewFolder folder = TRY(NewFolder::create(context.root, input.id));
+  const std::vector<Fd> lowered = TRY(lower(context, folder.dir(), input));
   std::unique_ptr<cgroups::Group> group = TRY(plan_group(context, input));
   Record record = new_record(context, input, *group);
   std::unique_ptr<Creation> creation(new Creation(context, std::move(input), std::move(folder),

@@ -77,7 +77,7 @@ oci::Process make_process(const Target& target, const ExecOptions& options) {
   if (!options.args.empty()) process.args = options.args;
   if (!options.process) {
     process.terminal = options.terminal;
-    process.console_size.reset();
+    process.console_size = options.console_size;
   } else if (options.terminal) {
     process.terminal = true;
   }

@@ -14,6 +14,10 @@ constexpr std::uint32_t kMostProcessors = 254;
 // Workers of the devices, the console, the main thread.
 constexpr std::int64_t kThreadsOfDevices = 64;
 
+// A kernel that panics goes off at once; errors only, on the port whose last lines the VMM keeps
+// for the reason of an end (kernel-parameters.txt).
+constexpr std::string_view kCommandLine = "console=ttyS0 quiet panic=-1";
+
 // What serving files for other users takes; decision 020.
 constexpr std::array<std::string_view, 6> kCapabilities{
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP"};
@@ -43,7 +47,16 @@ std::string file(std::string_view name, int fd) {
   return option(name, static_cast<std::uint64_t>(fd));
 }
 
-oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, const Handed& handed) {
+std::string command_line_of(const oci::Spec& spec) {
+  std::string line(kCommandLine);
+  if (!spec.vm || !spec.vm->kernel) return line;
+  for (const std::string& parameter : spec.vm->kernel->parameters)
+    line += " " + parameter;
+  return line;
+}
+
+oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, const Handed& handed,
+                         const std::string& command_line) {
   oci::Process process;
   process.terminal = asked.terminal;
   process.console_size = asked.console_size;
@@ -52,7 +65,10 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
                   option("memory", size.memory),
                   option("processors", size.processors),
                   "--share=root:/",
+                  "--command-line=" + command_line,
                   file("agent", handed.agent),
+                  file("control", handed.control),
+                  file("report", handed.report),
                   file("run", handed.run)};
   const std::vector<std::string> engine =
       engine_of(handed) == Engine::kQemu
@@ -70,6 +86,28 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
   return process;
 }
 
+// Of the kernel's own file systems the jail has what the VMM needs (/proc/self/fd, where it is
+// executed and finds its files; devpts for its terminal), and the places of the others: a root that
+// is read-only or came without them has no way to make them in the guest.
+void keep_places(std::vector<oci::Mount>& mounts) {
+  std::erase_if(mounts, [](const oci::Mount& mount) {
+    return mount.type == "mqueue" || mount.type == "cgroup" || mount.type == "cgroup2";
+  });
+  for (oci::Mount& mount : mounts) {
+    if (mount.type != "sysfs") continue;
+    mount.type = mount.source = "tmpfs";
+    mount.options = {"nosuid", "noexec", "nodev", "ro", "size=4k"};
+  }
+}
+
+oci::Mount proc_mount() {
+  oci::Mount proc;
+  proc.destination = "/proc";
+  proc.type = proc.source = "proc";
+  proc.options = {"nosuid", "noexec", "nodev"};
+  return proc;
+}
+
 oci::Resources jail_resources(oci::Resources resources, const MachineSize& size, Engine engine) {
   oci::Memory memory = resources.memory.value_or(oci::Memory{});
   const auto overhead = static_cast<std::int64_t>(overhead_of(size, engine));
@@ -85,30 +123,45 @@ oci::Resources jail_resources(oci::Resources resources, const MachineSize& size,
   return resources;
 }
 
-}  // namespace
-
-Result<MachineSize> size_of(const oci::Spec& spec) {
-  MachineSize size{.memory = kDefaultMemory, .processors = 1};
-  if (!spec.linux.resources) return size;
-  const oci::Resources& resources = *spec.linux.resources;
-  if (resources.memory && resources.memory->limit && *resources.memory->limit > 0)
-    size.memory = static_cast<std::uint64_t>(*resources.memory->limit) / kMiB * kMiB;
+// What `vm.hwConfig` says comes before the limits.
+Result<MachineSize> sized(MachineSize size, const oci::Spec& spec) {
+  if (spec.vm && spec.vm->hardware) {
+    const oci::VmHardware& hardware = *spec.vm->hardware;
+    if (hardware.memory != 0) size.memory = hardware.memory / kMiB * kMiB;
+    if (hardware.vcpus != 0) size.processors = hardware.vcpus;
+  }
   if (size.memory < kLeastMemory) {
     return Error(Code::kInvalid,
                  "a micro-VM has a kernel of its own, which needs more memory than " +
                      std::to_string(size.memory / kMiB) + " MiB")
         .hint("--memory " + std::to_string(kLeastMemory / kMiB) + "m or more");
   }
-  if (!resources.cpu || !resources.cpu->quota || *resources.cpu->quota <= 0) return size;
-  const auto quota = static_cast<std::uint64_t>(*resources.cpu->quota);
-  const std::uint64_t period = std::max<std::uint64_t>(resources.cpu->period.value_or(100000), 1);
-  const std::uint64_t whole = quota / period + (quota % period == 0 ? 0 : 1);
-  if (whole > kMostProcessors) {
+  if (size.processors > kMostProcessors) {
     return Error(Code::kInvalid, "a micro-VM has at most 254 processors")
         .hint("--cpus 254 or less");
   }
-  size.processors = static_cast<std::uint32_t>(std::max<std::uint64_t>(whole, 1));
   return size;
+}
+
+// One for each begun processor of the quota; 1 without one.
+std::uint32_t processors_of(const oci::Resources& resources) {
+  if (!resources.cpu || !resources.cpu->quota || *resources.cpu->quota <= 0) return 1;
+  const auto quota = static_cast<std::uint64_t>(*resources.cpu->quota);
+  const std::uint64_t period = std::max<std::uint64_t>(resources.cpu->period.value_or(100000), 1);
+  const std::uint64_t whole = quota / period + (quota % period == 0 ? 0 : 1);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(whole, 1, kMostProcessors + 1));
+}
+
+}  // namespace
+
+Result<MachineSize> size_of(const oci::Spec& spec) {
+  MachineSize size{.memory = kDefaultMemory, .processors = 1};
+  if (!spec.linux.resources) return sized(size, spec);
+  const oci::Resources& resources = *spec.linux.resources;
+  if (resources.memory && resources.memory->limit && *resources.memory->limit > 0)
+    size.memory = static_cast<std::uint64_t>(*resources.memory->limit) / kMiB * kMiB;
+  size.processors = processors_of(resources);
+  return sized(size, spec);
 }
 
 std::uint64_t overhead_of(const MachineSize& size, Engine engine) {
@@ -120,11 +173,12 @@ std::uint64_t overhead_of(const MachineSize& size, Engine engine) {
 
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed) {
   oci::Spec jail = spec;
-  jail.process = vmm_process(*spec.process, size, handed);
-  // The VMM is executed by /proc/self/fd, and finds its files there.
-  std::erase_if(jail.mounts, [](const oci::Mount& mount) {
-    return is_kernels_own(mount) && mount.type != "proc";
-  });
+  jail.process = vmm_process(*spec.process, size, handed, command_line_of(spec));
+  jail.vm.reset();
+  keep_places(jail.mounts);
+  const bool has_proc = std::any_of(jail.mounts.begin(), jail.mounts.end(),
+                                    [](const oci::Mount& one) { return one.type == "proc"; });
+  if (!has_proc) jail.mounts.insert(jail.mounts.begin(), proc_mount());
   jail.linux.sysctl.clear();
   jail.linux.resources =
       jail_resources(spec.linux.resources.value_or(oci::Resources{}), size, engine_of(handed));

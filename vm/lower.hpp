@@ -21,6 +21,8 @@ struct Handed {
   int qemu = -1;   // for QEMU instead of those three: its folder (qemu_root.hpp)
   int run = -1;    // what the guest runs: guest_document()
   int agent = -1;  // a listening unix socket: who connects speaks to the agent
+  int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
+  int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
 };
 
 struct MachineSize {
@@ -32,7 +34,8 @@ inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20U;
 inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20U;
 
 // From the limits of the specification: its memory limit (kDefaultMemory without one) in whole
-// MiB, its cpu quota in whole processors (1 without one). kInvalid for less than a kernel needs.
+// MiB, its cpu quota in whole processors (1 without one); vm.hwConfig comes before. kInvalid for
+// less than a kernel needs.
 Result<MachineSize> size_of(const oci::Spec& spec);
 
 // What the VMM needs beside the guest's memory, so that it is never the reason of an OOM kill.

@@ -13,6 +13,7 @@ std::size_t most_of(FrameType type) {
     case FrameType::kStarted:
     case FrameType::kSignal:
     case FrameType::kOutputEnd:
+    case FrameType::kMemoryKills:
       return 4;
     case FrameType::kResize:
     case FrameType::kExit:
@@ -35,7 +36,7 @@ std::size_t most_of(FrameType type) {
 
 bool is_type(std::uint8_t value) {
   return value >= static_cast<std::uint8_t>(FrameType::kHello) &&
-         value <= static_cast<std::uint8_t>(FrameType::kOutputEnd);
+         value <= static_cast<std::uint8_t>(FrameType::kMemoryKills);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 //   kSignal number              ->
 //   kOutputEnd stream           ->
 //                               <-      kOutput, kErrors bytes
+//                               <-      kMemoryKills count, of kRun only
 //                               <-      kExit code signal, end
 //
 // Neither side believes the other: lengths, types and their order are checked, and who breaks them
@@ -48,9 +49,10 @@ enum class FrameType : std::uint8_t {
   kSignal = 10,  // u32
   kOutput = 11,
   kErrors = 12,
-  kExit = 13,       // i32 code, i32 signal (0: none)
-  kError = 14,      // JSON: failure.hpp
-  kOutputEnd = 15,  // u32 1 or 2: the host takes no more of kOutput or kErrors
+  kExit = 13,         // i32 code, i32 signal (0: none)
+  kError = 14,        // JSON: failure.hpp
+  kOutputEnd = 15,    // u32 1 or 2: the host takes no more of kOutput or kErrors
+  kMemoryKills = 16,  // u32: processes that the guest's kernel has killed for want of memory
 };
 
 struct Frame {

@@ -1,5 +1,6 @@
 #include "vm/guest/calls.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 
@@ -10,6 +11,7 @@
 #include "base/fs.hpp"
 #include "base/json_writer.hpp"
 #include "base/text.hpp"
+#include "vm/agent/frames.hpp"
 
 namespace vrun::vm {
 namespace {
@@ -65,7 +67,45 @@ CpuTime cpu_time(std::string_view stat) {
   return time;
 }
 
-Result<std::string> stats() {
+constexpr std::size_t kMostText = 64 << 10, kMostWords = 4 << 10, kMostProcesses = kMostContent / 2;
+
+// What the host shows of each is in these lines.
+std::string shown_of(std::string_view status) {
+  std::string lines;
+  for (const std::string_view line : split(status, '\n')) {
+    for (const std::string_view name :
+         {"Name:", "State:", "Pid:", "Uid:", "NSpid:", "VmRSS:", "Threads:"}) {
+      if (line.starts_with(name)) lines.append(line).push_back('\n');
+    }
+  }
+  return lines;
+}
+
+// Processes end while we look: those are left out. So is what does not fit into an answer.
+Result<std::string> processes(const Settings& settings) {
+  json::Writer w;
+  w.begin_object().key("processes").begin_array();
+  std::size_t bytes = 0;
+  for (const Pid pid : TRY(runtime::processes(settings.runtime, kGuestName))) {
+    const std::string dir = "/proc/" + std::to_string(pid.value);
+    const Result<std::string> status = fs::read_file(At::cwd(), dir + "/status", kMostText);
+    const Result<std::string> stat = fs::read_file(At::cwd(), dir + "/stat", kMostText);
+    if (!status || !stat) continue;
+    std::string words = fs::read_file(At::cwd(), dir + "/cmdline", 4 << 20).value_or("");
+    words.resize(std::min(words.size(), kMostWords));
+    std::replace(words.begin(), words.end(), '\0', ' ');
+    words.resize(words.find_last_not_of(' ') + 1);
+    const std::string lines = shown_of(*status);
+    // A byte of the command line may take six in JSON.
+    bytes += lines.size() + stat->size() + 6 * words.size() + 100;
+    if (bytes > kMostProcesses) break;
+    w.begin_object().member("status", lines).member("stat", *stat);
+    w.member("commandLine", words).end_object();
+  }
+  return w.end_array().end_object().take();
+}
+
+Result<std::string> stats(const Settings& settings) {
   const std::string memory = TRY(fs::read_file(At::cwd(), "/proc/meminfo", 64 << 10));
   const std::string cpu = TRY(fs::read_file(At::cwd(), "/proc/stat", 1 << 20));
   const CpuTime time = cpu_time(cpu);
@@ -74,6 +114,8 @@ Result<std::string> stats() {
   w.member("total", bytes_of(memory, "MemTotal")).member("free", bytes_of(memory, "MemFree"));
   w.member("available", bytes_of(memory, "MemAvailable")).end_object();
   w.key("cpu").begin_object().member("total", time.total).member("idle", time.idle).end_object();
+  const Result<std::vector<Pid>> pids = runtime::processes(settings.runtime, kGuestName);
+  if (pids) w.member("processes", pids->size());
   return w.end_object().take();
 }
 
@@ -85,12 +127,24 @@ Result<std::string> set_clock(const CallRequest& request) {
 
 }  // namespace
 
-Result<std::string> answer(const CallRequest& request, bool booted) {
+std::uint32_t memory_kills() {
+  const Result<std::string> text = fs::read_file(At::cwd(), "/proc/vmstat", 64 << 10);
+  constexpr std::string_view kName = "oom_kill ";
+  for (const std::string_view line : split(text ? std::string_view(*text) : "", '\n')) {
+    if (line.starts_with(kName))
+      return static_cast<std::uint32_t>(parse_u64(line.substr(kName.size())).value_or(0));
+  }
+  return 0;
+}
+
+Result<std::string> answer(const CallRequest& request, const Settings& settings) {
+  const bool booted = settings.booted;
   if (request.call == "info") return info();
-  if (request.call == "stats") return stats();
+  if (request.call == "stats") return stats(settings);
+  if (request.call == "processes") return processes(settings);
   if (request.call != "set-clock" && request.call != "power-off")
     return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
-        .hint("info, stats, set-clock, power-off");
+        .hint("info, stats, processes, set-clock, power-off");
   if (!booted) return not_booted(request.call);
   if (request.call == "set-clock") return set_clock(request);
   return std::string("{}");

@@ -1,7 +1,9 @@
 // Questions and small orders of the host (kCall).
 //
 //   info          {"kernel", "processors", "memory", "uptimeMilliseconds"}
-//   stats         {"memory": {"total", "free", "available"}, "cpu": {"total", "idle"} in USER_HZ}
+//   stats         {"memory": {"total", "free", "available"}, "cpu": {"total", "idle"} in USER_HZ,
+//                 "processes" of the guest}
+//   processes     {"processes": [{"status", "stat", "commandLine"}]}: of proc(5), what is shown
 //   set-clock     the guest's time of day is {"seconds", "nanoseconds"} since 1970
 //   power-off     answered, then the machine goes off
 #pragma once
@@ -10,11 +12,15 @@
 
 #include "base/result.hpp"
 #include "vm/guest/request.hpp"
+#include "vm/guest/session.hpp"
 
 namespace vrun::vm {
 
-// The content of kAnswer. `booted`: the machine is the agent's own; otherwise the host's clock and
+// Processes that the kernel has killed for want of memory since it began (proc(5), vmstat).
+std::uint32_t memory_kills();
+
+// The content of kAnswer. Where the machine is not the agent's own (settings.booted), its clock and
 // power are left alone (kUnsupported).
-Result<std::string> answer(const CallRequest& request, bool booted);
+Result<std::string> answer(const CallRequest& request, const Settings& settings);
 
 }  // namespace vrun::vm

@@ -35,7 +35,8 @@ constexpr auto json_fields(const ExecRequest*) {
                       json::field("consoleSize", &ExecRequest::console_size),
                       json::field("user", &ExecRequest::user),
                       json::field("capabilities", &ExecRequest::capabilities),
-                      json::field("noNewPrivileges", &ExecRequest::no_new_privileges));
+                      json::field("noNewPrivileges", &ExecRequest::no_new_privileges),
+                      json::field("endsWithHost", &ExecRequest::ends_with_host));
 }
 
 constexpr auto json_fields(const CallRequest*) {
@@ -80,6 +81,7 @@ runtime::ExecOptions to_options(const ExecRequest& request) {
   options.env = request.env;
   options.cwd = request.cwd;
   options.terminal = request.terminal;
+  options.console_size = request.console_size;
   options.capabilities = request.capabilities;
   options.no_new_privs = request.no_new_privileges;
   if (request.user) {

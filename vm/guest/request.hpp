@@ -2,7 +2,8 @@
 //
 //   kRun:  {"spec": runtime-spec object, "network": {"name", "mtu", "addresses", "gateways"}}
 //   kExec: {"args", "env", "cwd", "terminal", "consoleSize", "user", "capabilities",
-//           "noNewPrivileges"}: what is absent stays as the guest's own process has it
+//           "noNewPrivileges", "endsWithHost"}: what is absent stays as the guest's own process has
+//           it
 //   kCall: {"call": name, ...}
 #pragma once
 
@@ -34,6 +35,7 @@ struct ExecRequest {
   std::vector<std::string> args, env, capabilities;
   std::string cwd;
   bool terminal = false, no_new_privileges = false;
+  bool ends_with_host = false;  // killed when the connection is lost; else it goes on
   std::optional<oci::ConsoleSize> console_size;
   std::optional<oci::User> user;
 };

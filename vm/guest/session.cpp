@@ -17,7 +17,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr const char* kGuest = "guest";  // the runtime's name of the one container
 constexpr seconds kForARequest{10}, kForTheLastWord{5};
 
 class Session {
@@ -93,7 +92,10 @@ After Session::run(const std::string& json) {
   }
   const Result<Relayed> relayed = run_process(*request);
   // The host may take the word of the end for the end of the machine.
-  if (settings_.booted) ::sync();
+  if (settings_.booted) {
+    ::sync();
+    connection_.send_numbers(FrameType::kMemoryKills, {memory_kills()});
+  }
   report(relayed);
   const bool is_there = !relayed && relayed.error().code() == Code::kExists;
   return is_there ? After::kGoOn : After::kEnd;
@@ -108,7 +110,7 @@ Result<Relayed> Session::run_process(const RunRequest& request) {
   Fd console;
   Pipes pipes;
   runtime::RunOptions options;
-  options.create.id = kGuest;
+  options.create.id = kGuestName;
   options.create.bundle = "/";
   options.create.spec = &spec;
   if (!spec.process->terminal) {
@@ -121,8 +123,8 @@ Result<Relayed> Session::run_process(const RunRequest& request) {
   TRY(runtime::run(settings_.runtime, options));
   Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
   if (!relayed || relayed->host_gone)
-    static_cast<void>(runtime::kill(settings_.runtime, kGuest, SIGKILL, false));
-  static_cast<void>(runtime::remove(settings_.runtime, kGuest, true));
+    static_cast<void>(runtime::kill(settings_.runtime, kGuestName, SIGKILL, false));
+  static_cast<void>(runtime::remove(settings_.runtime, kGuestName, true));
   return relayed;
 }
 
@@ -137,7 +139,7 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
   Fd console;
   Pipes pipes;
   runtime::ExecOptions options = to_options(request);
-  options.id = kGuest;
+  options.id = kGuestName;
   options.child = &child;
   options.console = &console;
   if (!request.terminal) {
@@ -145,9 +147,16 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
     options.stdio = pipes.numbers();
   }
   TRY(runtime::exec(settings_.runtime, options));
-  if (request.terminal && request.console_size)
-    set_size(console, request.console_size->height, request.console_size->width);
-  return relay(std::move(child), std::move(console), pipes);
+  const Pid pid = child.pid;
+  Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
+  // Nobody reaps it before this session ends, so the number is still its own: with all that it
+  // started, as far as they stayed in its process group.
+  const bool abandoned = relayed && relayed->host_gone && request.ends_with_host;
+  if (abandoned) {
+    ::kill(-pid.value, SIGKILL);
+    ::kill(pid.value, SIGKILL);
+  }
+  return relayed;
 }
 
 Result<Relayed> Session::relay(sys::Child child, Fd console, Pipes& pipes) {
@@ -163,7 +172,7 @@ After Session::call(const std::string& json) {
     refuse(request.error());
     return After::kGoOn;
   }
-  const Result<std::string> text = answer(*request, settings_.booted);
+  const Result<std::string> text = answer(*request, settings_);
   if (!text) {
     refuse(text.error());
     return After::kGoOn;

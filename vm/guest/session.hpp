@@ -9,6 +9,8 @@
 
 namespace vrun::vm {
 
+inline constexpr const char* kGuestName = "guest";  // the runtime's name of the one container
+
 struct Settings {
   runtime::Context runtime;
   std::string root;     // the guest's root directory as the agent sees it

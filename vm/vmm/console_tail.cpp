@@ -23,4 +23,13 @@ std::string ConsoleTail::last(std::size_t lines) const {
   return join(std::span(all).subspan(first), "\n");
 }
 
+std::string ConsoleTail::panic() const {
+  constexpr std::string_view kSign = "Kernel panic - not syncing: ";
+  const std::lock_guard guard(lock_);
+  const std::size_t at = text_.find(kSign);
+  if (at == text_.npos) return {};
+  const std::string_view words = std::string_view(text_).substr(at + kSign.size());
+  return printable(trim(words.substr(0, words.find('\n'))));
+}
+
 }  // namespace vrun::vmm

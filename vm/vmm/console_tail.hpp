@@ -9,11 +9,13 @@ namespace vrun::vmm {
 
 class ConsoleTail {
  public:
-  static constexpr std::size_t kMost = 4096;
+  static constexpr std::size_t kMost = 16384;  // a panic with its call trace
   // Any thread.
   void add(std::string_view text);
   // At most `lines` whole lines, the newest, without control characters; empty: none was said.
   std::string last(std::size_t lines) const;
+  // What the kernel panicked of; empty: it did not.
+  std::string panic() const;
 
  private:
   mutable std::mutex lock_;

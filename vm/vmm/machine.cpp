@@ -59,11 +59,13 @@ Machine::Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
              [this] {
                vm_.set_line(layout::kEventLine, true);
                vm_.set_line(layout::kEventLine, false);
-             }) {
+             }),
+      keyboard_([this](End end) { end_with(end); }) {
   ports_.add(layout::kSerialPort, 8, serial_);
   ports_.add(layout::kRtcPort, 2, rtc_);
   ports_.add(layout::kPowerPort, Power::kPorts, power_);
-  pci_.connect(mmio_);
+  ports_.add(KeyboardReset::kPort, 1, keyboard_);
+  pci_.connect(mmio_, ports_);
 }
 
 Machine::~Machine() {
@@ -139,8 +141,8 @@ bool Machine::serve_exit(Vcpu& vcpu) {
       return true;
     case KVM_EXIT_INTR:
       return true;
-    case KVM_EXIT_SHUTDOWN:  // a triple fault: how a PC is reset when all else fails
-      end_with(End::kReset);
+    case KVM_EXIT_SHUTDOWN:  // how a PC is reset when all else fails
+      end_with(End::kReset, "its processor met a fault while it served a fault (triple fault)");
       return false;
     case KVM_EXIT_SYSTEM_EVENT:
       end_with(run.system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN ? End::kPowerOff : End::kReset);

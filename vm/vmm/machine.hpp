@@ -60,7 +60,7 @@ class Machine {
   void stop();
   // After the end.
   End end() const { return end_; }
-  const std::string& fault() const { return fault_; }  // of kFault: what the guest did
+  const std::string& fault() const { return fault_; }  // of kFault and kReset: what the guest did
 
  private:
   Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
@@ -79,6 +79,7 @@ class Machine {
   Serial serial_;
   Rtc rtc_;
   Power power_;
+  KeyboardReset keyboard_;
   PciBus pci_;
   std::vector<std::unique_ptr<VirtioPci>> devices_;
   std::vector<Vcpu> vcpus_;

@@ -3,20 +3,24 @@
 //   vrun-vmm --kvm=FILE --kernel=FILE --memory=BYTES [--processors=N] [--initrd=FILE]
 //            [--share=TAG:DIR]... [--read-only-share=TAG:DIR]...
 //            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
-//            [--agent=FILE] [--run=FILE [--console=FILE] [--agent-wait=SECONDS]]
+//            [--agent=FILE] [--control=FILE]
+//            [--run=FILE [--console=FILE] [--report=FILE] [--agent-wait=SECONDS]]
 //
 //   vrun-vmm --qemu=DIR --run=FILE --memory=BYTES [--processors=N] [--share=...] [--agent=FILE] ...
 //
 // FILE is a descriptor's number or an absolute path; --agent: a listening socket for those who
-// speak to the agent in the guest. Without --run the serial port is on stdin and stdout; exit
+// speak to the agent in the guest; --control: one for those who change the machine (control.hpp).
+// Without --run the serial port is on stdin and stdout; exit
 // status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on stderr).
 //
 // --run: a file with the request of the guest's own process (kRun of vm/agent/frames.hpp). Then
 // stdin, stdout, stderr, signals and exit status are that process's (128 + n: signal n); 125: it
-// could not be run, 126: it could not be executed, 127: it was not found. The serial port goes to
-// --console or nowhere.
+// could not be run or the machine was lost, 126: it could not be executed, 127: it was not found.
+// --report gets what that cannot tell (vm/agent/report.hpp). The serial port goes to --console or
+// nowhere.
 //
 // --qemu: QEMU is the machine, and this process its devices (qemu.hpp).
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <span>
@@ -27,11 +31,15 @@
 
 #include "base/sys.hpp"
 #include "vm/agent/frames.hpp"
+#include "vm/agent/report.hpp"
+#include "vm/vmm/balloon.hpp"
 #include "vm/vmm/block.hpp"
+#include "vm/vmm/control.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_process.hpp"
+#include "vm/vmm/memory_calls.hpp"
 #include "vm/vmm/options.hpp"
 #include "vm/vmm/qemu.hpp"
 #include "vm/vmm/vsock.hpp"
@@ -45,6 +53,11 @@ int complain(const Error& error, int status = kFailed) {
   std::fprintf(stderr, "vrun-vmm: %s\n", error.text().c_str());
   if (!error.hint().empty()) std::fprintf(stderr, "  hint: %s\n", error.hint().c_str());
   return status;
+}
+
+std::string told(const Lost& lost) {
+  if (lost.console.empty()) return lost.why;
+  return lost.why + "; its console's last words:\n" + lost.console;
 }
 
 void say(std::string_view text) {
@@ -73,6 +86,30 @@ Result<void> add_devices(Machine& machine, Options& options) {
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));
+}
+
+// The machine keeps the device.
+Result<Balloon*> add_balloon(Machine& machine) {
+  std::unique_ptr<Balloon> balloon = TRY(Balloon::create(machine.memory()));
+  Balloon* const kept = balloon.get();
+  TRY(machine.add(std::move(balloon)));
+  return kept;
+}
+
+// None without --control.
+Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) {
+  if (!options.control) return std::unique_ptr<Control>();
+  std::map<std::string, Control::Call> calls;
+  add_memory_calls(calls, balloon, options.memory_size, options.processors);
+  return Control::create(std::move(options.control), std::move(calls));
+}
+
+// As take_calls(), where QEMU has the memory: it can be looked at.
+Result<std::unique_ptr<Control>> take_calls_of_qemu(Options& options) {
+  if (!options.control) return std::unique_ptr<Control>();
+  std::map<std::string, Control::Call> calls;
+  add_fixed_memory_calls(calls, options.memory_size, options.processors);
+  return Control::create(std::move(options.control), std::move(calls));
 }
 
 // With an agent to speak to; the machine keeps the device.
@@ -108,6 +145,8 @@ Result<End> run(Options& options) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, say));
   TRY(add_devices(*machine, options));
   TRY(add_vsock(*machine, options));
+  Balloon* const balloon = TRY(add_balloon(*machine));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -141,16 +180,31 @@ Result<std::string> read_request(const Fd& file) {
   }
 }
 
+std::string words_of(const Machine& machine) {
+  switch (machine.end()) {
+    case End::kFault:
+      return machine.fault();
+    case End::kReset:
+      return machine.fault().empty() ? "the guest was reset before its process had ended"
+                                     : "the guest was reset: " + machine.fault();
+    default:
+      return "the guest went off before its process had ended";
+  }
+}
+
 // The guest as one process.
 Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
                          std::function<void(std::string_view)> console) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, std::move(console)));
   TRY(add_devices(*machine, options));
   Vsock* const vsock = TRY(add_vsock(*machine, options));
+  Balloon* const balloon = TRY(add_balloon(*machine));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
   wishes.machine_ended = &ended;
+  wishes.how_ended = [&machine] { return words_of(*machine); };
   Result<Ended> end = run_main_process(*vsock, wishes);
   machine->stop();
   return end;
@@ -172,8 +226,10 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
   Vsock& kept = *vsock;
   TRY(qemu->add_vsock(std::move(vsock)));
+  const std::unique_ptr<Control> control = TRY(take_calls_of_qemu(options));
   TRY(qemu->start());
   wishes.machine_ended = &qemu->ended();
+  wishes.how_ended = [] { return "QEMU ended before the guest's process had"; };
   return run_main_process(kept, wishes);
 }
 
@@ -193,10 +249,24 @@ Result<Ended> run_process(Options& options) {
                       : run_by_kvm(options, wishes, console);
 }
 
+void report(const Fd& file, const Result<Ended>& ended) {
+  if (!file) return;
+  vm::EndReport report;
+  if (!ended) report.lost = ended.error().text();
+  if (ended) report.signal = ended->signal;
+  if (ended) report.memory_kills = ended->memory_kills;
+  if (ended && ended->lost) report.lost = ended->lost->why;
+  report.lost.resize(std::min(report.lost.size(), vm::kMostReport / 8));
+  // Without it the exit status is all that is known.
+  static_cast<void>(sys::write_all(file.get(), vm::to_json(report)));
+}
+
 int main_process(Options& options) {
   const Result<Ended> ended = run_process(options);
+  report(options.report, ended);
   if (!ended) return complain(ended.error(), kNotRun);
   if (ended->failure) return complain(vm::error_of(*ended->failure), ended->status);
+  if (ended->lost) return complain(Error(Code::kState, told(*ended->lost)), ended->status);
   return ended->status;
 }
 

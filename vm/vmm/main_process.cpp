@@ -25,7 +25,8 @@ using vm::FrameType;
 constexpr std::size_t kMostWaiting = 256 << 10;
 constexpr std::size_t kPipePiece = 4096;  // PIPE_BUF: a ready pipe takes as much at once (pipe(7))
 constexpr std::chrono::milliseconds kBetweenAttempts{20};
-constexpr std::size_t kLinesTold = 8;
+constexpr std::size_t kLinesTold = 12;
+constexpr int kLostStatus = 125;
 
 // Keys go to the guest's terminal as they are; on drop the terminal is as before.
 class RawTerminal {
@@ -64,7 +65,8 @@ class Conversation {
  private:
   Result<void> turn();
   Result<void> connect();
-  Result<void> lost(std::string_view what) const;
+  void lose(std::string why);
+  std::string why_it_went_off() const;
   int patience() const;
   void take_frames();
   void take(const vm::Frame& frame);
@@ -87,6 +89,7 @@ class Conversation {
   std::string early_;  // frames for a process that has not been asked for yet
   std::array<Output, 2> outputs_{Output{STDOUT_FILENO, 1, {}}, Output{STDERR_FILENO, 2, {}}};
   bool greeted_ = false, typing_ = true, agent_gone_ = false;
+  std::uint32_t memory_kills_ = 0;
   std::optional<Ended> ended_;
   std::optional<Error> fault_;
 };
@@ -109,10 +112,17 @@ Result<void> Conversation::connect() {
   return {};
 }
 
-Result<void> Conversation::lost(std::string_view what) const {
-  const std::string lines = wishes_.console->last(kLinesTold);
-  return Error(Code::kState,
-               std::string(what) + (lines.empty() ? "" : "; its console's last words:\n" + lines));
+void Conversation::lose(std::string why) {
+  ended_ = Ended{.status = kLostStatus,
+                 .memory_kills = memory_kills_,
+                 .failure = {},
+                 .lost = Lost{std::move(why), wishes_.console->last(kLinesTold)}};
+}
+
+std::string Conversation::why_it_went_off() const {
+  const std::string panic = wishes_.console->panic();
+  if (!panic.empty()) return "the guest's kernel panicked: " + panic;
+  return wishes_.how_ended();
 }
 
 int Conversation::patience() const {
@@ -144,11 +154,15 @@ Result<void> Conversation::turn() {
   take_frames();
   if (fault_) return std::move(*fault_);
   if (ended_) return {};
-  if (fds[0].revents != 0) return lost("the guest went off before its process had ended");
-  if (agent_gone_ && greeted_) return lost("the guest's agent is gone");
-  if (!greeted_ && Clock::now() >= deadline_)
-    return lost("the guest did not come up in " + std::to_string(wishes_.wait.count()) + " s");
-  if (agent_gone_ && Clock::now() >= next_attempt_) return connect();
+  if (fds[0].revents != 0) {
+    lose(why_it_went_off());
+  } else if (agent_gone_ && greeted_) {
+    lose("the guest's agent is gone");
+  } else if (!greeted_ && Clock::now() >= deadline_) {
+    lose("the guest did not come up in " + std::to_string(wishes_.wait.count()) + " s");
+  } else if (agent_gone_ && Clock::now() >= next_attempt_) {
+    return connect();
+  }
   return {};
 }
 
@@ -186,21 +200,28 @@ void Conversation::take(const vm::Frame& frame) {
       return;
     }
     case FrameType::kExit: {
-      const auto code = vm::number_of(frame, 0, 2);
-      if (!code) {
+      const auto code = vm::number_of(frame, 0, 2), signal = vm::number_of(frame, 1, 2);
+      if (!code || !signal) {
         fault_ = Error(Code::kInvalid, "the guest's agent sent an end that is none");
         return;
       }
-      ended_ = Ended{.status = static_cast<int>(*code & 0xff), .failure = {}};
+      ended_ = Ended{.status = static_cast<int>(*code & 0xff),
+                     .signal = *signal & 0x7f,
+                     .memory_kills = memory_kills_,
+                     .failure = {},
+                     .lost = {}};
       return;
     }
+    case FrameType::kMemoryKills:
+      memory_kills_ = vm::number_of(frame, 0, 1).value_or(0);
+      return;
     case FrameType::kError: {
       Result<vm::Failure> failure = vm::parse_failure(frame.content);
       if (!failure) {
         fault_ = std::move(failure).error();
         return;
       }
-      ended_ = Ended{.status = failure->status, .failure = *std::move(failure)};
+      ended_ = Ended{.status = failure->status, .failure = *std::move(failure), .lost = {}};
       return;
     }
     default:

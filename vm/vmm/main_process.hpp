@@ -3,21 +3,31 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "vm/agent/failure.hpp"
 #include "vm/vmm/console_tail.hpp"
-#include "vm/vmm/machine.hpp"
 #include "vm/vmm/vsock.hpp"
 
 namespace vrun::vmm {
 
+// The machine or its agent ended before the guest's process did.
+struct Lost {
+  std::string why;      // one line
+  std::string console;  // its last words
+};
+
 // How the guest's process ended.
 struct Ended {
-  int status = 0;                      // of the process, 128 + n for a signal
+  int status = 0;  // of the process, 128 + n for a signal
+  std::uint32_t signal = 0;
+  std::uint32_t memory_kills = 0;      // told by the guest, of its own kernel
   std::optional<vm::Failure> failure;  // the process could not be begun
+  std::optional<Lost> lost;
 };
 
 // Blocks the signals that are the process's in this thread and those made from here on, and gives
@@ -30,11 +40,12 @@ struct MainProcess {
   std::chrono::seconds wait{60};
   const Fd* signals = nullptr;
   const Fd* machine_ended = nullptr;
+  std::function<std::string()> how_ended;  // of a machine that did: one line
   const ConsoleTail* console = nullptr;
 };
 
 // Waits for the agent, has it run the process and stays with it until its end. The machine runs
-// already and still does afterwards. An error tells the console's last lines where they matter.
+// already and still does afterwards.
 Result<Ended> run_main_process(Vsock& vsock, const MainProcess& wishes);
 
 }  // namespace vrun::vmm

@@ -45,6 +45,10 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.command_line = value;
   } else if (name == "--agent") {
     options.agent = TRY(file(value, O_RDONLY));
+  } else if (name == "--control") {
+    options.control = TRY(file(value, O_RDONLY));
+  } else if (name == "--report") {
+    options.report = TRY(file(value, O_WRONLY));
   } else if (name == "--console") {
     options.console = TRY(file(value, O_WRONLY));
   } else if (name == "--run") {

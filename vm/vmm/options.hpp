@@ -32,6 +32,8 @@ struct Options {
   std::vector<DiskOption> disks;
   std::vector<ShareOption> shares;
   Fd agent;    // listening socket for those who speak to the guest's agent
+  Fd control;  // listening socket for those who change the machine
+  Fd report;   // what is to be known of the end (vm/agent/report.hpp)
   Fd console;  // what the serial port says, where the guest's process has stdout
   Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
   std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word

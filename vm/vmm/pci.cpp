@@ -101,7 +101,8 @@ Result<void> PciBus::add(PciDevice& device) {
   return {};
 }
 
-void PciBus::connect(Bus& mmio) {
+void PciBus::connect(Bus& mmio, Bus& ports) {
+  ports.add(layout::kPciPort, 8, ports_);
   mmio.add(layout::kEcam, layout::kEcamSize, config_);
   mmio.add(layout::kPciWindow, layout::kPciWindowSize, window_);
 }
@@ -121,6 +122,29 @@ void PciBus::Config::write(std::uint64_t offset, std::span<const std::uint8_t> b
   const std::lock_guard guard(bus.lock_);
   if (PciDevice* device = bus.device_in(offset))
     device->write_config(offset % kFunctionSize, bytes);
+}
+
+std::optional<std::uint64_t> PciBus::Ports::target(std::uint64_t offset) const {
+  constexpr std::uint32_t kEnable = 1u << 31, kBus = 0xff << 16;
+  if (offset < 4 || (address & kEnable) == 0 || (address & kBus) != 0) return std::nullopt;
+  const std::uint64_t function = (address >> 8) & 0xff;
+  return function * kFunctionSize + (address & 0xfc) + (offset - 4);
+}
+
+void PciBus::Ports::read(std::uint64_t offset, std::span<std::uint8_t> bytes) {
+  const std::lock_guard guard(bus.lock_);
+  if (offset == 0 && bytes.size() == 4) return put_number(bytes, address);
+  const std::optional<std::uint64_t> at = target(offset);
+  PciDevice* const device = at ? bus.device_in(*at) : nullptr;
+  if (device != nullptr) device->read_config(*at % kFunctionSize, bytes);
+}
+
+void PciBus::Ports::write(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
+  const std::lock_guard guard(bus.lock_);
+  if (offset == 0 && bytes.size() == 4) address = static_cast<std::uint32_t>(number_of(bytes));
+  const std::optional<std::uint64_t> at = target(offset);
+  PciDevice* const device = at ? bus.device_in(*at) : nullptr;
+  if (device != nullptr) device->write_config(*at % kFunctionSize, bytes);
 }
 
 PciBus::Found PciBus::device_at(std::uint64_t address) {

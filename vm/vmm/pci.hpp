@@ -1,10 +1,12 @@
-// The PCI bus: configuration space by ECAM, and the memory that devices show in their window.
+// The PCI bus: configuration space by ECAM and by ports, and the memory that devices show in their
+// window.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -58,15 +60,26 @@ class PciBus {
   PciBus();
   // In the next free slot, with its memory placed. kInvalid when 31 are taken.
   Result<void> add(PciDevice& device);
-  void connect(Bus& mmio);
+  void connect(Bus& mmio, Bus& ports);
 
  private:
-  // The two faces of the bus.
+  // The faces of the bus.
   struct Config : BusDevice {
     explicit Config(PciBus& owner) : bus(owner) {}
     void read(std::uint64_t offset, std::span<std::uint8_t> bytes) override;
     void write(std::uint64_t offset, std::span<const std::uint8_t> bytes) override;
     PciBus& bus;
+  };
+  // Configuration mechanism #1 (PCI Local Bus 3.0, section 3.2.2.3.2): Linux probes for it before
+  // it reads the ACPI tables, and complains of a PC without.
+  struct Ports : BusDevice {
+    explicit Ports(PciBus& owner) : bus(owner) {}
+    void read(std::uint64_t offset, std::span<std::uint8_t> bytes) override;
+    void write(std::uint64_t offset, std::span<const std::uint8_t> bytes) override;
+    // Where in configuration space the data port at `offset` is; none: nowhere.
+    std::optional<std::uint64_t> target(std::uint64_t offset) const;
+    PciBus& bus;
+    std::uint32_t address = 0;
   };
   struct Window : BusDevice {
     explicit Window(PciBus& owner) : bus(owner) {}
@@ -86,6 +99,7 @@ class PciBus {
   std::vector<PciDevice*> slots_;
   std::uint32_t next_memory_;
   Config config_{*this};
+  Ports ports_{*this};
   Window window_{*this};
 };
 

@@ -2,6 +2,8 @@
 //
 //   0x600  sleep control (ACPI reduced hardware)   0x601  sleep status
 //   0x602  reset                                   0x603  events: reading clears them
+//   0x64   command of a keyboard controller: of all that one can do only the reset, which is how
+//          Linux resets a PC unless it is told otherwise (reboot= of kernel-parameters.txt)
 #pragma once
 
 #include <atomic>
@@ -51,6 +53,22 @@ class Power : public BusDevice {
   std::function<void(End)> end_;
   std::function<void()> raise_;
   std::atomic<std::uint8_t> events_ = 0;
+};
+
+class KeyboardReset : public BusDevice {
+ public:
+  static constexpr std::uint16_t kPort = 0x64;
+  explicit KeyboardReset(std::function<void(End)> end) : end_(std::move(end)) {}
+
+  // The status: ready for a command.
+  void read(std::uint64_t, std::span<std::uint8_t> bytes) override { put_number(bytes, 0); }
+  void write(std::uint64_t, std::span<const std::uint8_t> bytes) override {
+    constexpr std::uint8_t kPulseReset = 0xfe;
+    if (bytes[0] == kPulseReset) end_(End::kReset);
+  }
+
+ private:
+  std::function<void(End)> end_;
 };
 
 }  // namespace vrun::vmm

@@ -4,7 +4,7 @@ import socket
 import struct
 
 HELLO, RUN, EXEC, CALL, ANSWER, STARTED, INPUT, INPUT_END, RESIZE, SIGNAL, OUTPUT, ERRORS, EXIT, ERROR, \
-    OUTPUT_END = range(1, 16)
+    OUTPUT_END, MEMORY_KILLS = range(1, 17)
 VERSION = 1
 
 

@@ -6,6 +6,7 @@
 
 #include "cgroups/legacy_stats.hpp"
 #include "cgroups/stats_parse.hpp"
+#include "cgroups/tree.hpp"
 #include "cgroups/unified_stats.hpp"
 #include "tests/unit/cgroups/temporary.hpp"
 
@@ -180,6 +181,13 @@ TEST_F(StatsFiles, v1) {
   EXPECT_EQ(stats->io->operations.size(), 1U);  // BFQ's where there are no others
   ASSERT_EQ(stats->hugetlb.size(), 1U);
   EXPECT_EQ(stats->hugetlb["1GB"].max, 6U);
+}
+
+TEST(KernelThread, is_told_by_the_flags_of_its_stat) {
+  EXPECT_TRUE(is_kernel_thread("188 (kvm-nx-lpage-recovery-186) S 2 0 0 0 -1 2129984 0 0\n"));
+  EXPECT_FALSE(is_kernel_thread("186 (a) S 2129984 b) S 2 2129984 0 0 -1 4194560 0 0\n"));
+  EXPECT_FALSE(is_kernel_thread(""));
+  EXPECT_FALSE(is_kernel_thread("188 (short) S 2"));
 }
 
 }  // namespace

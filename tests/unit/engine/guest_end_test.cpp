@@ -54,6 +54,15 @@ TEST(GuestEnd, a_machine_that_powers_off_or_reboots_ended_well) {
   EXPECT_EQ(end_of(facts).signal, 0);
 }
 
+TEST(GuestEnd, a_lost_machine_says_why) {
+  EndFacts facts = exited(125);
+  facts.machine = "the guest's kernel panicked: x";
+  const LastExit last = end_of(facts);
+  EXPECT_EQ(last.code, 125);
+  EXPECT_EQ(last.reason, facts.machine);
+  EXPECT_THAT(last.hint, HasSubstr("vrun logs"));
+}
+
 TEST(GuestEnd, another_signal_is_not_vruns) {
   EndFacts facts = killed(SIGSEGV);
   facts.killers = "15 vrun stop\n";

@@ -24,8 +24,10 @@ oci::Spec guest() {
   spec.process->args = {"sh", "-c", "true"};
   spec.process->terminal = true;
   spec.process->user.uid = Uid(33);
-  spec.mounts = {mount("/proc", "proc"), mount("/sys", "sysfs"), mount("/etc/hosts", "bind"),
-                 mount("/data", "bind"), mount("/tmp", "tmpfs")};
+  spec.mounts = {mount("/proc", "proc"),        mount("/sys", "sysfs"),
+                 mount("/etc/hosts", "bind"),   mount("/data", "bind"),
+                 mount("/tmp", "tmpfs"),        mount("/sys/fs/cgroup", "cgroup"),
+                 mount("/dev/mqueue", "mqueue")};
   spec.linux.sysctl = {{"net.ipv4.ping_group_range", "0 0"}};
   spec.linux.resources.emplace();
   spec.linux.resources->pids_limit = 7;
@@ -53,6 +55,25 @@ TEST(Lower, size_is_that_of_the_limits) {
   EXPECT_EQ(size_of(with_limits(1 << 30, 1000))->processors, 1U);
 }
 
+TEST(Lower, the_vm_object_comes_before_the_limits) {
+  oci::Spec spec = with_limits(256 << 20, 200000);
+  spec.vm.emplace().hardware.emplace() = {.device_tree = {}, .vcpus = 3, .memory = 300 << 20};
+  EXPECT_EQ(*size_of(spec), (MachineSize{300U << 20U, 3}));
+  spec.vm->hardware->vcpus = 255;
+  EXPECT_FALSE(size_of(spec).has_value());
+  spec.vm->hardware.emplace();
+  spec.vm->kernel.emplace() = {.path = "/boot/x", .parameters = {"a=b", "c"}, .initrd = {}};
+  const oci::Spec jail = jail_of(spec, *size_of(spec), {});
+  EXPECT_TRUE(has(jail.process->args, "--command-line=console=ttyS0 quiet panic=-1 a=b c"));
+  EXPECT_FALSE(jail.vm.has_value());
+}
+
+TEST(Lower, the_vmm_has_its_proc_whatever_the_specification_has) {
+  oci::Spec spec = guest();
+  std::erase_if(spec.mounts, [](const oci::Mount& one) { return one.type == "proc"; });
+  EXPECT_EQ(jail_of(spec, *size_of(spec), {}).mounts.front().destination, "/proc");
+}
+
 TEST(Lower, too_little_memory_and_too_many_processors_are_said) {
   EXPECT_EQ(size_of(with_limits(32 << 20, 1000)).error().hint(), "--memory 64m or more");
   EXPECT_FALSE(size_of(with_limits(1 << 30, 25'500'000)).has_value());
@@ -60,20 +81,30 @@ TEST(Lower, too_little_memory_and_too_many_processors_are_said) {
 
 TEST(Lower, the_jail_runs_the_vmm_and_nothing_of_the_guest) {
   const MachineSize size{256U << 20U, 2};
-  const oci::Spec jail = jail_of(
-      guest(), size, {.program = 3, .kvm = 4, .kernel = 5, .initramfs = 6, .run = 7, .agent = 8});
+  const oci::Spec jail = jail_of(guest(), size,
+                                 {.program = 3,
+                                  .kvm = 4,
+                                  .kernel = 5,
+                                  .initramfs = 6,
+                                  .run = 7,
+                                  .agent = 8,
+                                  .control = 9,
+                                  .report = 10});
   const oci::Process& process = *jail.process;
   EXPECT_EQ(process.args[0], "/proc/self/fd/3");
-  for (const char* word : {"--kvm=4", "--kernel=5", "--initrd=6", "--run=7", "--agent=8",
-                           "--memory=268435456", "--processors=2", "--share=root:/"})
+  for (const char* word :
+       {"--kvm=4", "--kernel=5", "--initrd=6", "--run=7", "--agent=8", "--control=9", "--report=10",
+        "--memory=268435456", "--processors=2", "--share=root:/"})
     EXPECT_TRUE(has(process.args, word)) << word;
   EXPECT_TRUE(process.terminal);
   EXPECT_TRUE(process.no_new_privileges);
   EXPECT_EQ(process.user.uid.value, 0U);
   EXPECT_FALSE(has(process.capabilities->bounding, "CAP_SYS_ADMIN"));
   EXPECT_TRUE(process.capabilities->ambient.empty());
-  ASSERT_EQ(jail.mounts.size(), 3U);
-  EXPECT_EQ(jail.mounts[2].destination, "/data");
+  std::string mounts;
+  for (const oci::Mount& one : jail.mounts)
+    mounts += one.type + ":" + one.destination + " ";
+  EXPECT_EQ(mounts, "proc:/proc tmpfs:/sys bind:/etc/hosts bind:/data tmpfs:/tmp ");
   EXPECT_TRUE(jail.linux.sysctl.empty());
 }
 

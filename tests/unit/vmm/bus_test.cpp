@@ -54,6 +54,19 @@ TEST(Power, sleep_and_reset_are_said_by_their_ports) {
   EXPECT_EQ(raised, 0);
 }
 
+TEST(KeyboardReset, is_ready_at_once_and_resets_by_its_one_command) {
+  End end = End::kNone;
+  KeyboardReset keyboard([&](End how) { end = how; });
+  std::array<std::uint8_t, 1> byte{0xff};
+  keyboard.read(0, byte);
+  EXPECT_EQ(byte[0], 0);
+  for (const std::uint8_t command : std::array<std::uint8_t, 3>{0xff, 0xd1, 0xfe}) {
+    EXPECT_EQ(end, End::kNone);
+    keyboard.write(0, std::array<std::uint8_t, 1>{command});
+  }
+  EXPECT_EQ(end, End::kReset);
+}
+
 TEST(Power, events_are_told_once) {
   int raised = 0;
   Power power([](End) {}, [&] { ++raised; });

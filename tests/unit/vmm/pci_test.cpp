@@ -33,7 +33,7 @@ class Card : public PciDevice {
 struct Host {
   Host() {
     EXPECT_TRUE(pci.add(card).has_value());
-    pci.connect(bus);
+    pci.connect(bus, ports);
   }
   std::uint64_t config(std::uint64_t offset, std::size_t size, std::uint64_t slot = 1) {
     std::vector<std::uint8_t> bytes(size);
@@ -46,8 +46,18 @@ struct Host {
     bus.write(layout::kEcam + kSlot + offset, bytes);
   }
   Card card;
+  std::uint64_t port(std::uint64_t number, std::size_t size) {
+    std::vector<std::uint8_t> bytes(size);
+    ports.read(number, bytes);
+    return number_of(bytes);
+  }
+  void set_port(std::uint64_t number, std::uint64_t value, std::size_t size) {
+    std::vector<std::uint8_t> bytes(size);
+    put_number(bytes, value);
+    ports.write(number, bytes);
+  }
   PciBus pci;
-  Bus bus;
+  Bus bus, ports;
 };
 
 TEST(Pci, empty_slots_and_further_functions_answer_ones) {
@@ -101,6 +111,32 @@ TEST(Pci, identity_cannot_be_written) {
   host.set_config(0, 0, 4);
   host.set_config(0xfe, 0xffff, 4);  // over the end of what there is
   EXPECT_EQ(host.config(0, 4), 0x1042'1af4u);
+}
+
+TEST(Pci, ports_show_the_same_configuration) {
+  Host host;
+  // What Linux asks first: does the address register keep its value?
+  host.set_port(0xcf8, 0x80000000, 4);
+  EXPECT_EQ(host.port(0xcf8, 4), 0x80000000u);
+  EXPECT_EQ(host.port(0xcfc, 2), 0x8086u);
+  host.set_port(0xcf8, 0x80000800, 4);
+  EXPECT_EQ(host.port(0xcfc, 4), 0x1042'1af4u);
+  EXPECT_EQ(host.port(0xcfe, 2), 0x1042u);
+  host.set_port(0xcf8, 0x80000804, 4);
+  host.set_port(0xcfc, 2, 2);
+  EXPECT_EQ(host.config(4, 2), 2u);
+}
+
+TEST(Pci, ports_answer_ones_for_what_is_not_there) {
+  Host host;
+  EXPECT_EQ(host.port(0xcfc, 4), 0xffffffffu);  // not enabled
+  for (const std::uint64_t address : {0x80010000u, 0x80001000u, 0x80000900u}) {
+    host.set_port(0xcf8, address, 4);
+    EXPECT_EQ(host.port(0xcfc, 4), 0xffffffffu) << address;
+    host.set_port(0xcfc, 0, 4);
+  }
+  host.set_port(0xcf8, 1, 1);  // no access to the address register
+  EXPECT_EQ(host.port(0xcf8, 4), 0x80000900u);
 }
 
 TEST(Pci, a_bus_has_thirty_one_devices) {

@@ -1,0 +1,27 @@
+// OCI bundles that ask for a kernel of their own: by the specification's `vm` object, or by the
+// annotation "vrun.isolation" = "vm". They have the same machine as guests of `run --isolation vm`;
+// what belongs to it lies in the container's state folder.
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "oci/spec.hpp"
+#include "runtime/container.hpp"
+
+namespace vrun::engine {
+
+inline constexpr const char* kIsolationAnnotation = "vrun.isolation";
+
+// kInvalid for an annotation that says anything but "vm" and "container".
+Result<bool> wants_machine(const oci::Spec& spec);
+
+// For runtime::Context. What of the `vm` object cannot be done is refused, all faults at once.
+runtime::Lowering lower_to_machine(const Host& host);
+
+// A container that is a micro-VM, and runs or ran.
+bool is_machine(const runtime::Context& context, const std::string& id);
+// runtime::exec for it. kUnsupported for what only a process of the host can have.
+Result<int> exec_in_machine(const runtime::Context& context, const runtime::ExecOptions& options);
+
+}  // namespace vrun::engine

@@ -73,6 +73,7 @@ void apply(const Lifted& lifted, oci::Resources& resources) {
 }
 
 struct MachineChange {
+  vm::Engine engine;
   vm::MachineSize before, after;
 };
 
@@ -89,7 +90,8 @@ Result<MachineChange> machine_change(const Guests& guests, const GuestRecord& re
   const MachineMemory now = TRY(machine_memory(guests, record));
   oci::Spec wanted;
   wanted.linux.resources = update.resources;
-  MachineChange change{.before = {now.boot_bytes, now.processors},
+  MachineChange change{.engine = now.engine,
+                       .before = {now.boot_bytes, now.processors},
                        .after = TRY(vm::size_of(wanted))};
   if (update.resources.cpu && change.after.processors > now.processors) {
     return Error(Code::kUnsupported, "--cpus: the machine was started with " +
@@ -102,7 +104,7 @@ Result<MachineChange> machine_change(const Guests& guests, const GuestRecord& re
 }
 
 // The group's limits are higher than the guest's by what the VMM needs for the machine of the
-// start. Only our own VMM gets as far as changing the memory.
+// start.
 Result<void> update_micro_vm(const Guests& guests, const GuestRecord& record, Update& update) {
   const MachineChange change = TRY(machine_change(guests, record, update));
   const bool memory = record.request.memory != update.request.memory;
@@ -110,7 +112,7 @@ Result<void> update_micro_vm(const Guests& guests, const GuestRecord& record, Up
   update.resources.pids_limit.reset();
   update.resources.memory.reset();
   if (memory) {
-    const std::uint64_t limit = change.after.memory + vm::overhead_of(change.before, vm::Engine::kKvm);
+    const std::uint64_t limit = change.after.memory + vm::overhead_of(change.before, change.engine);
     update.resources.memory.emplace().limit = static_cast<std::int64_t>(limit);
   }
   return runtime::update(guests.context(), record.id, update.resources);

@@ -43,7 +43,8 @@ constexpr auto json_fields(const AgentProcesses*) {
   return json::fields(json::field("processes", &AgentProcesses::processes, {.required = true}));
 }
 constexpr auto json_fields(const MachineMemory*) {
-  return json::fields(json::field("bytes", &MachineMemory::bytes, {.required = true}),
+  return json::fields(json::field("engine", &MachineMemory::engine),
+                      json::field("bytes", &MachineMemory::bytes, {.required = true}),
                       json::field("bootBytes", &MachineMemory::boot_bytes, {.required = true}),
                       json::field("reportedBytes", &MachineMemory::reported_bytes),
                       json::field("processors", &MachineMemory::processors, {.required = true}));

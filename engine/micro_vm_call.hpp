@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "engine/guests.hpp"
 #include "engine/request.hpp"
+#include "vm/engine_choice.hpp"
 
 namespace vrun::engine {
 
@@ -24,6 +25,7 @@ Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
 // more (kUnsupported). It has it when this returns; kState when the guest uses too much to give
 // that up, and everything is as before. Answers what the machine was started with.
 struct MachineMemory {
+  vm::Engine engine = vm::Engine::kKvm;
   std::uint64_t bytes = 0, boot_bytes = 0, reported_bytes = 0;
   std::uint32_t processors = 0;
 };

@@ -20,7 +20,7 @@ std::string remedy_of(Kvm kvm) {
 }  // namespace
 
 const char* to_text(Engine engine) {
-  return engine == Engine::kKvm ? "kvm" : "qemu";
+  return kEngineNames[static_cast<std::size_t>(engine)].data();
 }
 
 Result<EngineChoice> choose_engine(const EngineFacts& facts) {

@@ -1,8 +1,11 @@
 // Which program is the virtual machine of a guest, and why: pure, on facts.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.hpp"
 #include "vm/kvm_probe.hpp"
@@ -14,6 +17,10 @@ enum class Engine : std::uint8_t {
   kQemu,  // QEMU's emulation of a processor
 };
 const char* to_text(Engine engine);
+inline constexpr std::array<std::string_view, 2> kEngineNames{"kvm", "qemu"};
+constexpr auto json_names(const Engine*) {
+  return std::span(kEngineNames);
+}
 
 struct EngineFacts {
   KvmFacts kvm;

@@ -100,15 +100,27 @@ Result<Balloon*> add_balloon(Machine& machine) {
 Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
-  add_memory_calls(calls, balloon, options.memory_size, options.processors);
+  add_memory_calls(calls,
+                   {.engine = "kvm",
+                    .boot_bytes = options.memory_size,
+                    .processors = options.processors,
+                    .bytes = [&balloon]() -> Result<std::uint64_t> { return balloon.size(); },
+                    .reported = [&balloon] { return balloon.reported(); },
+                    .resize = [&balloon](std::uint64_t b) { return balloon.resize(b); }});
   return Control::create(std::move(options.control), std::move(calls));
 }
 
-// As take_calls(), where QEMU has the memory: it can be looked at.
-Result<std::unique_ptr<Control>> take_calls_of_qemu(Options& options) {
+// The same, where QEMU has the balloon. What its guest reported it does not tell.
+Result<std::unique_ptr<Control>> take_calls(Options& options, Qmp& monitor) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
-  add_fixed_memory_calls(calls, options.memory_size, options.processors);
+  add_memory_calls(calls,
+                   {.engine = "qemu",
+                    .boot_bytes = options.memory_size,
+                    .processors = options.processors,
+                    .bytes = [&monitor] { return monitor.memory(); },
+                    .reported = [] { return std::uint64_t{0}; },
+                    .resize = [&monitor](std::uint64_t b) { return monitor.set_memory(b); }});
   return Control::create(std::move(options.control), std::move(calls));
 }
 
@@ -226,8 +238,8 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
   Vsock& kept = *vsock;
   TRY(qemu->add_vsock(std::move(vsock)));
-  const std::unique_ptr<Control> control = TRY(take_calls_of_qemu(options));
   TRY(qemu->start());
+  const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
   wishes.machine_ended = &qemu->ended();
   wishes.how_ended = [] { return "QEMU ended before the guest's process had"; };
   return run_main_process(kept, wishes);

@@ -25,6 +25,8 @@ using vm::FrameType;
 constexpr std::size_t kMostWaiting = 256 << 10;
 constexpr std::size_t kPipePiece = 4096;  // PIPE_BUF: a ready pipe takes as much at once (pipe(7))
 constexpr std::chrono::milliseconds kBetweenAttempts{20};
+// From the end of the agent to that of its machine, where it is the machine that ends.
+constexpr std::chrono::seconds kEndOfMachine{2};
 constexpr std::size_t kLinesTold = 12;
 constexpr int kLostStatus = 125;
 
@@ -82,7 +84,7 @@ class Conversation {
 
   Vsock& vsock_;
   const MainProcess& wishes_;
-  Clock::time_point deadline_, next_attempt_{};
+  Clock::time_point deadline_, next_attempt_{}, agent_end_{};
   Fd agent_;
   vm::FrameReader reader_;
   std::string to_agent_;
@@ -126,8 +128,9 @@ std::string Conversation::why_it_went_off() const {
 }
 
 int Conversation::patience() const {
-  if (greeted_) return -1;
-  const Clock::time_point until = agent_gone_ ? std::min(deadline_, next_attempt_) : deadline_;
+  if (greeted_ && !agent_gone_) return -1;
+  Clock::time_point until = deadline_;
+  if (agent_gone_) until = greeted_ ? agent_end_ + kEndOfMachine : std::min(until, next_attempt_);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
   return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
 }
@@ -157,7 +160,7 @@ Result<void> Conversation::turn() {
   if (fds[0].revents != 0) {
     lose(why_it_went_off());
   } else if (agent_gone_ && greeted_) {
-    lose("the guest's agent is gone");
+    if (Clock::now() >= agent_end_ + kEndOfMachine) lose("the guest's agent is gone");
   } else if (!greeted_ && Clock::now() >= deadline_) {
     lose("the guest did not come up in " + std::to_string(wishes_.wait.count()) + " s");
   } else if (agent_gone_ && Clock::now() >= next_attempt_) {
@@ -172,7 +175,8 @@ void Conversation::read_agent() {
   if (got > 0) reader_.feed({buffer, static_cast<std::size_t>(got)});
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
   agent_gone_ = true;
-  next_attempt_ = Clock::now() + kBetweenAttempts;
+  agent_end_ = Clock::now();
+  next_attempt_ = agent_end_ + kBetweenAttempts;
 }
 
 void Conversation::take_frames() {

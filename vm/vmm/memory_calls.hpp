@@ -3,23 +3,28 @@
 //   {"call": "memory"}                    what there is
 //   {"call": "set-memory", "bytes": N}    the guest shall have N: it gives pages back, or gets them
 //
-// Both answer {"bytes", "bootBytes", "reportedBytes", "processors"}: what the guest has now, what
+// Both answer {"engine", "bytes", "bootBytes", "reportedBytes", "processors"}: what the guest has now, what
 // the machine has, what the guest reported as free in its life, its processors.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
-#include "vm/vmm/balloon.hpp"
 #include "vm/vmm/control.hpp"
 
 namespace vrun::vmm {
 
-void add_memory_calls(std::map<std::string, Control::Call>& calls, Balloon& balloon,
-                      std::uint64_t boot_bytes, std::uint32_t processors);
+// A machine's memory, whoever has the balloon. Called on the control's thread.
+struct MachineMemory {
+  std::string engine;  // "kvm" or "qemu"
+  std::uint64_t boot_bytes = 0;
+  std::uint32_t processors = 1;
+  std::function<Result<std::uint64_t>()> bytes;
+  std::function<std::uint64_t()> reported;
+  std::function<Result<void>(std::uint64_t)> resize;
+};
 
-// The same for a machine whose memory cannot be changed: "set-memory" is kUnsupported.
-void add_fixed_memory_calls(std::map<std::string, Control::Call>& calls, std::uint64_t boot_bytes,
-                            std::uint32_t processors);
+void add_memory_calls(std::map<std::string, Control::Call>& calls, MachineMemory memory);
 
 }  // namespace vrun::vmm

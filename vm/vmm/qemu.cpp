@@ -98,7 +98,7 @@ Result<void> Qemu::add_vsock(std::unique_ptr<VirtioDevice> vsock) {
 }
 
 // Names are those of the folder. The translation cache is bounded: it counts in the cgroup.
-std::vector<std::string> Qemu::arguments() const {
+std::vector<std::string> Qemu::arguments(const Fd& monitor) const {
   const std::string memory = std::to_string(shape_.memory);
   std::vector<std::string> words{
       "/ld.so",    "--inhibit-cache", "--library-path",  "/lib",       "/qemu",     "-L",
@@ -112,7 +112,10 @@ std::vector<std::string> Qemu::arguments() const {
       "-object",  "memory-backend-memfd,id=ram,share=on,size=" + memory,
       "-chardev", "stdio,id=console,signal=off",
       "-serial",  "chardev:console",
+      "-chardev", "socket,id=monitor,fd=" + std::to_string(monitor.get()),
+      "-mon",     "chardev=monitor,mode=control",
       "-device",  "virtio-rng-pci,disable-legacy=on",
+      "-device",  "virtio-balloon-pci-non-transitional,free-page-reporting=on",
       "-kernel",  "/vmlinux",
       "-initrd",  "/initramfs",
       "-append",  shape_.command_line};
@@ -122,17 +125,18 @@ std::vector<std::string> Qemu::arguments() const {
 }
 
 Result<void> Qemu::start() {
-  Pair in = TRY(pipe_pair()), out = TRY(pipe_pair());
-  std::vector<std::string> words = arguments();
+  Pair in = TRY(pipe_pair()), out = TRY(pipe_pair()), monitor = TRY(socket_pair());
+  std::vector<std::string> words = arguments(monitor.theirs);
   std::vector<char*> pointers;
   for (std::string& word : words)
     pointers.push_back(word.data());
   pointers.push_back(nullptr);
   const pid_t child = ::fork();
   if (child < 0) return Error::system(errno, "start QEMU");
-  if (child == 0) become(pointers.data(), in.ours, out.theirs);
+  if (child == 0) become(pointers.data(), {in.ours, out.theirs, monitor.theirs});
   process_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   if (!process_) return Error::system(errno, "watch QEMU");
+  monitor_ = std::make_unique<Qmp>(std::move(monitor.ours));
   keys_ = std::move(in.theirs);
   screen_ = std::move(out.ours);
   theirs_.clear();
@@ -144,7 +148,7 @@ Result<void> Qemu::start() {
 }
 
 // In the child, where other threads and their locks do not go on: only system calls.
-void Qemu::become(char* const* words, const Fd& in, const Fd& out) const {
+void Qemu::become(char* const* words, const Handed& handed) const {
   constexpr int kCannot = 127;
   char modules[] = "QEMU_MODULE_DIR=/modules";
   std::array<char*, 2> environment{modules, nullptr};
@@ -152,9 +156,11 @@ void Qemu::become(char* const* words, const Fd& in, const Fd& out) const {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   bool good = ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;
-  good = good && ::dup2(in.get(), STDIN_FILENO) >= 0 && ::dup2(out.get(), STDOUT_FILENO) >= 0 &&
-         ::dup2(out.get(), STDERR_FILENO) >= 0;
+  good = good && ::dup2(handed.in.get(), STDIN_FILENO) >= 0 &&
+         ::dup2(handed.out.get(), STDOUT_FILENO) >= 0 &&
+         ::dup2(handed.out.get(), STDERR_FILENO) >= 0;
   good = good && ::syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+  good = good && ::fcntl(handed.monitor.get(), F_SETFD, 0) == 0;
   for (const Fd& socket : theirs_)
     good = good && ::fcntl(socket.get(), F_SETFD, 0) == 0;
   good = good && ::fchdir(shape_.root.get()) == 0 && ::chroot(".") == 0 && drop_capabilities();

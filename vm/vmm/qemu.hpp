@@ -3,7 +3,7 @@
 //
 // QEMU's process has no path but its own folder, which holds the program, its libraries, firmware,
 // the kernel and the initramfs (vm/qemu_root.hpp): it changes its root to that, gives up all
-// capabilities and keeps nothing open but its devices' sockets and its console.
+// capabilities and keeps nothing open but its devices' sockets, its console and its monitor.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "vm/vmm/qmp.hpp"
 #include "vm/vmm/vhost_user.hpp"
 #include "vm/vmm/worker.hpp"
 
@@ -43,6 +44,8 @@ class Qemu {
   // Needs CAP_SYS_CHROOT. From here on ended() tells of its end by being readable.
   Result<void> start();
   const Fd& ended() const { return process_; }
+  // Of a QEMU that was started.
+  Qmp& monitor() { return *monitor_; }
   // Types on the serial port.
   void type(std::string_view text);
 
@@ -50,8 +53,11 @@ class Qemu {
   Qemu(QemuShape shape, std::unique_ptr<Worker> worker,
        std::function<void(std::string_view)> console);
   Result<int> add(std::unique_ptr<VirtioDevice> device, std::size_t queues);
-  std::vector<std::string> arguments() const;
-  [[noreturn]] void become(char* const* words, const Fd& in, const Fd& out) const;
+  std::vector<std::string> arguments(const Fd& monitor) const;
+  struct Handed {
+    const Fd &in, &out, &monitor;
+  };
+  [[noreturn]] void become(char* const* words, const Handed& handed) const;
   void read_console();
 
   QemuShape shape_;
@@ -60,6 +66,7 @@ class Qemu {
   std::vector<std::unique_ptr<VhostUser>> devices_;
   std::vector<std::string> device_arguments_;
   std::vector<Fd> theirs_;  // QEMU's ends of the devices' sockets
+  std::unique_ptr<Qmp> monitor_;
   Fd keys_, screen_, process_;
 };
 

@@ -2,27 +2,29 @@
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from . import host, leaks
+from . import leaks
 
 BOOT = 120  # seconds that a boot may take where the processor is emulated
 FLAGS = ["--isolation", "vm", "--network", "none"]
 
 
-def need_kvm(vrun):
-    """Skips where KVM does not run stock kernels; in the lab it does."""
-    line = next(one for one in vrun("doctor").out.splitlines() if "micro-vms" in one)
-    if "engine kvm" in line:
-        return
-    assert host.kind() != "lab", line
-    pytest.skip(line)
-
-
 def groups(vrun, name):
     """The guest's folders in the trees of cgroups."""
-    id = vrun.inspect(name)["id"]
+    return groups_of(vrun.inspect(name)["id"])
+
+
+def groups_of(id):
     return [Path(p) for p in subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", f"*{id}*"], capture_output=True, text=True).stdout.split()]
+
+
+def memory_file(folders, v2_name):
+    """The file of the memory controller in one of the folders, whichever version has it."""
+    v1_name = {"memory.max": "memory.limit_in_bytes", "memory.current": "memory.usage_in_bytes"}[v2_name]
+    return next(folder / name for folder in folders for name in (v2_name, v1_name) if (folder / name).exists())
+
+
+def memory_limit(vrun, name):
+    return int(memory_file(groups(vrun, name), "memory.max").read_text())
 
 
 def monitors_of_machines():

@@ -63,7 +63,7 @@ def both(request, place):
     folder.chmod(0o711)
     with everyday.fresh(folder, disk="900M") as vrun:
         if request.param == "vm":
-            micro_vms.need_kvm(vrun)
+            host.need("micro-VMs")
         yield Both(vrun, request.param)
 
 

@@ -337,7 +337,7 @@ TEST(Document, counts_the_faults_that_it_does_not_show) {
 }
 
 TEST(Document, accepts_unknown_members) {
-  EXPECT_EQ(fault_with(R"("windows":{"layerFolders":1},"vm":[],"x":{"y":[{}]})"), "accepted");
+  EXPECT_EQ(fault_with(R"("windows":{"layerFolders":1},"vms":[],"x":{"y":[{}]})"), "accepted");
   EXPECT_EQ(process_fault(R"("commandLine":"x","user":{"uid":0,"gid":0,"username":"n"})"),
             "accepted");
 }

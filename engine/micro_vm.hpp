@@ -25,7 +25,7 @@ inline bool is_micro_vm(const RunRequest& request) {
 Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view verb);
 
 // All flags at once that a micro-VM cannot have, each with its reason; one table.
-Result<void> check_micro_vm(const RunRequest& request);
+Result<void> check_micro_vm(const RunRequest& request, bool rootless);
 
 // What this host has for micro-VMs. Tries KVM, which takes about a millisecond.
 vm::EngineFacts micro_vm_facts(const Host& host);
@@ -35,11 +35,16 @@ vm::KernelPlaces kernel_places(const Places& places);
 struct MicroVm {
   oci::Spec jail;
   Fd program, kvm, kernel, initramfs, run, agent;
+  Fd cards, send_cards;  // the two ends of what network cards go by; empty without a network
   std::vector<int> handed() const;
 };
 // `guest`: the specification that a container would have. Leaves in the monitor's directory the
 // socket `agent`, and `vm.json`: the guest's own specification, which exec starts from.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const oci::Spec& guest);
+                              const RunRequest& request, const oci::Spec& guest);
+// When the sandbox is there and joined to its networks (attach_network()): says what the guest
+// runs, and sends it a card for each interface. The VMM waits for it.
+Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
+                               const oci::Spec& guest, const Fd& netns, MicroVm& made);
 
 }  // namespace vrun::engine

@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "base/json_writer.hpp"
 #include "oci/documents.hpp"
 
 namespace vrun::vm {
@@ -46,6 +47,7 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
                   "--share=root:/",
                   file("agent", handed.agent),
                   file("run", handed.run)};
+  if (handed.cards >= 0) process.args.push_back(file("cards", handed.cards));
   oci::Capabilities sets;
   sets.bounding.assign(kCapabilities.begin(), kCapabilities.end());
   sets.effective = sets.permitted = sets.bounding;
@@ -53,6 +55,17 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
   process.no_new_privileges = true;
   process.oom_score_adj = asked.oom_score_adj;
   return process;
+}
+
+std::string text_of(std::span<const GuestCard> cards) {
+  json::Writer w;
+  w.begin_array();
+  for (const GuestCard& card : cards) {
+    w.begin_object().member("name", card.name).member("mac", card.mac);
+    w.member("addresses", std::span<const std::string>(card.addresses));
+    w.member("gateways", std::span<const std::string>(card.gateways)).end_object();
+  }
+  return w.end_array().take();
 }
 
 oci::Resources jail_resources(oci::Resources resources, const MachineSize& size) {
@@ -114,7 +127,7 @@ oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& 
   return jail;
 }
 
-std::string guest_document(const oci::Spec& spec) {
+std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards) {
   oci::Spec guest;
   guest.oci_version = spec.oci_version;
   guest.hostname = spec.hostname;
@@ -125,8 +138,6 @@ std::string guest_document(const oci::Spec& spec) {
     if (is_kernels_own(mount)) guest.mounts.push_back(mount);
   }
   guest.linux.sysctl = spec.linux.sysctl;
-  // The network is that of the whole guest, which has none yet; ours only lets programs ping.
-  std::erase_if(guest.linux.sysctl, [](const auto& one) { return one.first.starts_with("net."); });
   guest.linux.seccomp = spec.linux.seccomp;
   guest.linux.masked_paths = spec.linux.masked_paths;
   guest.linux.readonly_paths = spec.linux.readonly_paths;
@@ -134,7 +145,7 @@ std::string guest_document(const oci::Spec& spec) {
     guest.linux.resources.emplace();
     guest.linux.resources->pids_limit = spec.linux.resources->pids_limit;
   }
-  return "{\"spec\":" + oci::to_json(guest, false) + "}";
+  return "{\"spec\":" + oci::to_json(guest, false) + ",\"networks\":" + text_of(cards) + "}";
 }
 
 }  // namespace vrun::vm

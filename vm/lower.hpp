@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "oci/spec.hpp"
@@ -19,6 +21,7 @@ struct Handed {
   int kvm = -1, kernel = -1, initramfs = -1;
   int run = -1;    // what the guest runs: guest_document()
   int agent = -1;  // a listening unix socket: who connects speaks to the agent
+  int cards = -1;  // what network cards come by (vm/agent/cards.hpp); -1: there are none
 };
 
 struct MachineSize {
@@ -38,7 +41,13 @@ std::uint64_t overhead_of(const MachineSize& size);
 
 // The jail.
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed);
+// A network card as the guest is to have it.
+struct GuestCard {
+  std::string name, mac;
+  std::vector<std::string> addresses;  // "10.0.0.2/24"
+  std::vector<std::string> gateways;   // of the default routes
+};
 // For the agent, kRun of its protocol: a specification with what the guest does by itself.
-std::string guest_document(const oci::Spec& spec);
+std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
 
 }  // namespace vrun::vm

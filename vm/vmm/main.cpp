@@ -3,11 +3,13 @@
 //   vrun-vmm --kvm=FILE --kernel=FILE --memory=BYTES [--processors=N] [--initrd=FILE]
 //            [--share=TAG:DIR]... [--read-only-share=TAG:DIR]...
 //            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
-//            [--agent=FILE] [--run=FILE [--console=FILE] [--agent-wait=SECONDS]]
+//            [--cards=FILE] [--agent=FILE] [--run=FILE [--console=FILE] [--agent-wait=SECONDS]]
 //
 // FILE is a descriptor's number or an absolute path; --agent: a listening socket for those who
-// speak to the agent in the guest. Without --run the serial port is on stdin and stdout; exit
-// status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on stderr).
+// speak to the agent in the guest; --cards: a socket that network cards come by, each with its tap,
+// until the other end closes (vm/agent/cards.hpp). Without --run the serial port is on stdin and
+// stdout; exit status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on
+// stderr).
 //
 // --run: a file with the request of the guest's own process (kRun of vm/agent/frames.hpp). Then
 // stdin, stdout, stderr, signals and exit status are that process's (128 + n: signal n); 125: it
@@ -28,6 +30,7 @@
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_process.hpp"
+#include "vm/vmm/net_cards.hpp"
 #include "vm/vmm/options.hpp"
 #include "vm/vmm/vsock.hpp"
 
@@ -60,6 +63,10 @@ Result<void> add_devices(Machine& machine, Options& options) {
         TRY(Fs::create(share.tag, std::move(share.directory), std::move(links),
                        {.read_only = share.read_only, .cache_seconds = 1}));
     TRY(machine.add(std::move(fs)));
+  }
+  if (options.cards) {
+    for (std::unique_ptr<Net>& card : TRY(take_cards(std::move(options.cards))))
+      TRY(machine.add(std::move(card)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));

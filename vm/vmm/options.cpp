@@ -47,6 +47,8 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.command_line = value;
   } else if (name == "--agent") {
     options.agent = TRY(file(value, O_RDONLY));
+  } else if (name == "--cards") {
+    options.cards = TRY(file(value, O_RDONLY));
   } else if (name == "--console") {
     options.console = TRY(file(value, O_WRONLY));
   } else if (name == "--run") {

@@ -33,6 +33,7 @@ struct Options {
   Fd agent;    // listening socket for those who speak to the guest's agent
   Fd console;  // what the serial port says, where the guest's process has stdout
   Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
+  Fd cards;    // socket that network cards come by (vm/agent/cards.hpp)
   std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
 };
 

@@ -1,0 +1,107 @@
+"""Micro-VMs on networks: what holds for a container's address, ports, names, limits and walls holds for them."""
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import netlab, runtime
+
+BOOT = 300  # seconds; virtual machines in virtual machines are slow
+
+
+class VmHost(netlab.Host):
+    def vrun(self, *words, timeout=BOOT):
+        return self.run(str(Path(runtime.path()).resolve().with_name("vrun")), *words, env=self.env, timeout=timeout)
+
+    def start_vm(self, name, *flags, script="sleep 9999"):
+        self.vrun("run", "-d", "--name", name, "--isolation", "vm", *flags, "base", "sh", "-c", script).ok()
+        self.vrun("exec", name, "true").ok()
+
+    def inside(self, name, script):
+        return self.vrun("exec", name, "sh", "-c", script)
+
+
+@pytest.fixture
+def host(work):
+    it = VmHost(work)
+    line = next(one for one in it.vrun("doctor").out.splitlines() if "micro-vms" in one)
+    if "engine kvm" not in line:
+        it.end()
+        pytest.skip(line)
+    yield it
+    for line in it.vrun("ps", "-aq").out.split():
+        it.vrun("rm", "-f", line)
+    assert it.links() <= {name for name in it.links() if name.startswith("vr-")}, "no interface of a guest is left"
+    it.end()
+
+
+WEB = "mkdir /w; echo hello > /w/page; exec httpd -f -p 80 -h /w"
+
+
+def _endpoint(host, name):
+    return next(iter(host.inspect(name)["networkSettings"]["networks"].values()))
+
+
+def a_micro_vm_is_on_the_default_network_as_a_container_is(host):
+    host.start_vm("web", "-p", "8080:80", "--sysctl", "net.ipv4.conf.eth0.log_martians=1", script=WEB)
+    facts = _endpoint(host, "web")
+    seen = host.inside("web", "ip addr show eth0; ip route; cat /proc/sys/net/ipv4/conf/eth0/log_martians; uname -r").ok().out
+    assert f"inet {facts['ipAddress']}/" in seen and f"link/ether {facts['macAddress']} " in seen
+    assert f"default via {facts['gateway']} dev eth0" in seen and "mtu 1400" in seen
+    # a container and the VM, both ways, by name and with large packets
+    host.vrun("run", "-d", "--name", "c", "base", "sh", "-c", WEB).ok()
+    assert host.inside("c", "ping -c 2 -W 5 -s 3000 web >&2 && wget -q -T 9 -O - http://web/page").ok().out == "hello\n"
+    assert host.inside("web", "ping -c 2 -W 5 -s 3000 c >&2 && wget -q -T 9 -O - http://c/page").ok().out == "hello\n"
+    # published, and the way out
+    page = ("busybox", "wget", "-q", "-T", "9", "-O", "-", f"http://{netlab.HOST4}:8080/page")
+    assert host.outside.run(*page).ok().out == "hello\n"
+    host.outside.serve("beyond", port=81)
+    assert host.inside("web", f"nc -w 9 {netlab.OUTSIDE4} 81").ok().out == f"beyond {netlab.HOST4}"
+    host.vrun("update", "--publish-rm", "8080:80", "--publish-add", "8081:80", "web").ok()
+    host.outside.run(*page).fails()
+    assert host.outside.run(*page[:-1], f"http://{netlab.HOST4}:8081/page").ok().out == "hello\n"
+    # what its cards are is settled when it starts
+    host.vrun("network", "create", "more").ok()
+    host.vrun("network", "connect", "more", "web").fails("vrun stop", rc=125)
+    host.vrun("network", "disconnect", "default", "web").fails("vrun stop", rc=125)
+
+
+def networks_keep_micro_vms_apart_and_two_cards_join_two_networks(host):
+    host.vrun("network", "create", "--ipv6", "front").ok()
+    host.vrun("network", "create", "back").ok()
+    host.start_vm("one", "--network", "front:alias=first", script=WEB)
+    host.start_vm("two", "--network", "front", "--network", "back", script=WEB)
+    host.start_vm("apart", "--network", "back", script=WEB)
+    assert host.inside("two", "wget -q -T 9 -O - http://first/page && wget -q -T 9 -O - http://apart/page").ok().out == "hello\nhello\n"
+    cards = host.inside("two", "ls /sys/class/net; ip route | grep -c default").ok().out.split()
+    assert cards == ["eth0", "eth1", "lo", "1"]
+    six = _endpoint(host, "one")["globalIPv6Address"]
+    host.inside("two", f"ping -6 -c 1 -W 9 {six}").ok()
+    one = _endpoint(host, "one")["ipAddress"]
+    assert host.inside("apart", f"ping -c 1 -W 2 {one} || wget -q -T 2 -O - http://{one}/page").rc != 0
+    assert host.inside("apart", "wget -q -T 2 -O - http://first/page").rc != 0
+
+
+def bandwidth_limits_a_micro_vm_and_changes_while_it_runs(host):
+    host.start_vm("slow", "--bandwidth", "8M", script=f"mkdir /w; dd if=/dev/zero of=/w/file bs=1M count=2; {WEB.removeprefix('mkdir /w; ')}")
+    url = f"http://{_endpoint(host, 'slow')['ipAddress']}/file"
+
+    def seconds():
+        begun = time.monotonic()
+        host.run("busybox", "wget", "-q", "-O", "/dev/null", url).ok()
+        return time.monotonic() - begun
+
+    runtime.wait_for(lambda: host.run("busybox", "wget", "-q", "-O", "/dev/null", url.replace("file", "page")).rc == 0, "it listens")
+    limited = seconds()
+    assert 1.0 < limited < 15, "8 Mbit/s: two megabytes take two seconds, less what the burst lets through"
+    host.vrun("update", "--bandwidth", "-1", "slow").ok()
+    assert seconds() < limited / 2
+    host.vrun("update", "--bandwidth-out", "8M", "slow").ok()
+    assert seconds() > 1.0
+
+
+def what_a_micro_vms_network_cannot_be_is_said(host):
+    host.vrun("run", "-d", "--name", "c", "base", "sleep", "999").ok()
+    host.vrun("run", "--isolation", "vm", "--network", "host", "base", "true").fails("--network host", "interfaces of its own", rc=125)
+    host.vrun("run", "--isolation", "vm", "--network", "container:c", "base", "true").fails("container:NAME", rc=125)
+    assert host.vrun("ps", "-aq").out.split() and len(host.vrun("ps", "-aq").out.split()) == 1

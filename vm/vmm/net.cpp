@@ -142,9 +142,11 @@ void Net::watch_tap() {
   watched_ = wanted;
 }
 
-void Net::tell_driver(std::uint16_t queue) {
-  const std::unique_ptr<Virtqueue>& pushed = queue == kReceive ? receive_ : send_;
-  if (pushed && pushed->needs_interrupt()) driver_->queue_interrupt(queue);
+// One interrupt for all of a turn.
+void Net::tell_driver(std::uint16_t queue, std::uint16_t used_before) {
+  const std::unique_ptr<Virtqueue>& served = queue == kReceive ? receive_ : send_;
+  if (served && served->next_used() != used_before && served->needs_interrupt())
+    driver_->queue_interrupt(queue);
 }
 
 void Net::give_up(const std::string& why) {
@@ -156,12 +158,13 @@ void Net::give_up(const std::string& why) {
 
 void Net::receive() {
   if (!receive_) return;
+  const std::uint16_t used_before = receive_->next_used();
   receive_->disable_notify();
   for (int i = 0; i < kFramesATurn && receive_; ++i) {
     if (frame_bytes_ == 0 && !read_frame()) break;
     if (!deliver_frame()) break;
   }
-  tell_driver(kReceive);
+  tell_driver(kReceive, used_before);
   watch_tap();
 }
 
@@ -227,8 +230,9 @@ Net::Room Net::find_room() {
 
 void Net::send() {
   if (!send_) return;
+  const std::uint16_t used_before = send_->next_used();
   const bool more = send_some();
-  tell_driver(kSend);
+  tell_driver(kSend, used_before);
   if (send_ && send_->broken()) give_up(send_->fault());
   watch_tap();
   if (more && send_) worker().after(0, [this] { send(); });

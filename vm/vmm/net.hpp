@@ -56,7 +56,7 @@ class Net : public VirtioDevice {
   bool write_frame(const Chain& chain);
 
   void watch_tap();
-  void tell_driver(std::uint16_t queue);
+  void tell_driver(std::uint16_t queue, std::uint16_t used_before);
   void give_up(const std::string& why);
 
   Fd tap_;

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/fs.hpp"
 #include "tests/unit/vmm/guest_memory.hpp"
 
 namespace vrun::vmm {
@@ -39,17 +40,19 @@ Wire make_wire() {
     ifreq about{};
     about.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
     if (!tap || ::ioctl(tap.get(), TUNSETIFF, &about) != 0) return;
+    // IPv6 would speak on the wire unasked.
+    static_cast<void>(fs::write_value(At::cwd(), "/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));
     Fd far(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)));
     ::ioctl(far.get(), SIOCGIFINDEX, &about);
     sockaddr_ll where{};
     where.sll_family = AF_PACKET;
     where.sll_protocol = htons(ETH_P_ALL);
     where.sll_ifindex = about.ifr_ifindex;
-    EXPECT_EQ(::bind(far.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where), 0);
     about.ifr_mtu = 9000;
     EXPECT_EQ(::ioctl(far.get(), SIOCSIFMTU, &about), 0);
     about.ifr_flags = IFF_UP;
     EXPECT_EQ(::ioctl(far.get(), SIOCSIFFLAGS, &about), 0);
+    EXPECT_EQ(::bind(far.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where), 0);
     wire = {std::move(tap), std::move(far)};
   }).join();
   return wire;

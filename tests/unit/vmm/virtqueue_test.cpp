@@ -68,7 +68,7 @@ TEST(Virtqueue, a_chain_comes_in_its_two_parts) {
 
 TEST(Virtqueue, several_are_pushed_as_one_and_several_pops_are_taken_back) {
   Driver driver;
-  for (const std::uint16_t head : {1, 2, 3}) {
+  for (std::uint16_t head = 1; head <= 3; ++head) {
     driver.describe(head, 0x8000, 4, kWrite);
     driver.offer(head);
   }

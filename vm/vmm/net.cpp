@@ -109,6 +109,7 @@ void Net::reset() {
   send_.reset();
   frame_bytes_ = 0;
   wants_room_ = tap_is_full_ = false;
+  worker().after(0, nullptr);  // no turn is owed any more
   watch_tap();
 }
 

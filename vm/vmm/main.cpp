@@ -65,8 +65,10 @@ Result<void> add_devices(Machine& machine, Options& options) {
     TRY(machine.add(std::move(fs)));
   }
   if (options.cards) {
-    for (std::unique_ptr<Net>& card : TRY(take_cards(std::move(options.cards))))
-      TRY(machine.add(std::move(card)));
+    for (TakenCard& taken : TRY(take_cards(options.cards))) {
+      std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
+      TRY(machine.add(std::move(net)));
+    }
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));

@@ -7,8 +7,8 @@
 
 namespace vrun::vmm {
 
-Result<std::vector<std::unique_ptr<Net>>> take_cards(Fd socket) {
-  std::vector<std::unique_ptr<Net>> cards;
+Result<std::vector<TakenCard>> take_cards(const Fd& socket) {
+  std::vector<TakenCard> cards;
   while (true) {
     std::array<char, sizeof(vm::CardMessage) + 1> buffer{};
     sys::Received received = TRY(sys::receive(socket.get(), buffer));
@@ -17,8 +17,7 @@ Result<std::vector<std::unique_ptr<Net>>> take_cards(Fd socket) {
       return Error(Code::kInvalid, "--cards: that is no network card");
     vm::CardMessage message;
     std::memcpy(&message, buffer.data(), sizeof message);
-    cards.push_back(
-        TRY(Net::create(std::move(received.fd), {.mac = message.mac, .mtu = message.mtu})));
+    cards.push_back({std::move(received.fd), {.mac = message.mac, .mtu = message.mtu}});
   }
 }
 

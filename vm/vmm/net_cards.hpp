@@ -1,7 +1,6 @@
 // The network cards that a machine starts with.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "base/fd.hpp"
@@ -10,7 +9,12 @@
 
 namespace vrun::vmm {
 
+struct TakenCard {
+  Fd tap;
+  NetCard card;
+};
+
 // Waits for all of them (vm/agent/cards.hpp). Whoever sends them is the host's side, not the guest.
-Result<std::vector<std::unique_ptr<Net>>> take_cards(Fd socket);
+Result<std::vector<TakenCard>> take_cards(const Fd& socket);
 
 }  // namespace vrun::vmm

@@ -26,7 +26,7 @@ class VmHost(netlab.Host):
         return self.inside(guest, f"printf 'GET /page HTTP/1.0\\r\\n\\r\\n' | nc -w 9 {address} 80").out.rpartition("\r\n")[2]
 
 
-def fetch(space, url):
+def _fetch(space, url):
     return space.run(sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{url}', timeout=30).read()[:6])", timeout=BOOT)
 
 
@@ -64,12 +64,12 @@ def a_micro_vm_is_on_the_default_network_as_a_container_is(host):
         host.inside(here, f"ping -c 2 -W 5 -s 3000 {there}").ok()
         assert host.page(here, there) == "hello\n"
     # published, and the way out
-    assert "hello" in fetch(host.outside, f"http://{netlab.HOST4}:8080/page").ok().out
+    assert "hello" in _fetch(host.outside, f"http://{netlab.HOST4}:8080/page").ok().out
     host.outside.serve("beyond", port=81)
     assert host.inside("web", f"nc -w 9 {netlab.OUTSIDE4} 81").ok().out == f"beyond {netlab.HOST4}"
     host.vrun("update", "--publish-rm", "8080:80", "--publish-add", "8081:80", "web").ok()
-    assert fetch(host.outside, f"http://{netlab.HOST4}:8080/page").rc != 0
-    assert "hello" in fetch(host.outside, f"http://{netlab.HOST4}:8081/page").ok().out
+    assert _fetch(host.outside, f"http://{netlab.HOST4}:8080/page").rc != 0
+    assert "hello" in _fetch(host.outside, f"http://{netlab.HOST4}:8081/page").ok().out
     # what its cards are is settled when it starts
     host.vrun("network", "create", "more").ok()
     host.vrun("network", "connect", "more", "web").fails("vrun stop", rc=125)
@@ -98,10 +98,10 @@ def bandwidth_limits_a_micro_vm_and_changes_while_it_runs(host):
 
     def seconds():
         begun = time.monotonic()
-        fetch(host, url).ok()
+        _fetch(host, url).ok()
         return time.monotonic() - begun
 
-    runtime.wait_for(lambda: fetch(host, url.replace("file", "page")).rc == 0, "it listens")
+    runtime.wait_for(lambda: _fetch(host, url.replace("file", "page")).rc == 0, "it listens")
     limited = seconds()
     assert 1.0 < limited < 15, "8 Mbit/s: two megabytes take two seconds, less what the burst lets through"
     host.vrun("update", "--bandwidth", "-1", "slow").ok()

@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/events.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/rootless.hpp"
 #include "engine/rootless_network.hpp"
 #include "engine/tenant_policy.hpp"
@@ -240,6 +241,14 @@ Result<void> refuse_rootless(const Guests& guests, const char* what) {
       .hint("pasta and slirp4netns give a guest one way out; run vrun with sudo for networks");
 }
 
+// Its cards are those that it started with.
+Result<void> refuse_running_vm(const RunRequest& request, const char* what) {
+  if (!is_micro_vm(request)) return {};
+  return Error(Code::kUnsupported,
+               std::string(what) + ": a micro-VM that runs cannot get or lose a network card yet")
+      .hint("vrun stop, vrun " + std::string(what) + ", vrun start");
+}
+
 }  // namespace
 
 Result<void> connect_network(const Guests& guests, const GuestRecord& record,
@@ -263,6 +272,7 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
   network::Networks networks = TRY(networks_of(guests));
   TRY(networks.find(join.network));
   if (locked.guest.runs()) {
+    TRY(refuse_running_vm(request, "network connect"));
     const Fd netns = TRY(netns_of(guests, locked.guest.pid));
     TRY(networks.connect(record.name, join, netns));
   }
@@ -296,6 +306,7 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
         .hint("take them back first: vrun update --publish-rm");
   }
   if (locked.guest.runs()) {
+    TRY(refuse_running_vm(request, "network disconnect"));
     const Fd netns = TRY(netns_of(guests, locked.guest.pid));
     network::Networks networks = TRY(networks_of(guests));
     TRY(networks.disconnect(record.name, name, netns));

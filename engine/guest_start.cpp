@@ -97,7 +97,8 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   if (has_view(record.request, host))
     TRY(add_view(making.spec, guests.places().states(guests.tenant()) + "/" + record.id));
   if (facts.terminal && request.client) making.spec.process->console_size = size_of_terminal();
-  if (is_micro_vm(record.request)) making.vm = TRY(make_micro_vm(guests, place, making.spec));
+  if (is_micro_vm(record.request))
+    making.vm = TRY(make_micro_vm(guests, place, record.request, making.spec));
   if (facts.terminal) return making;
   const oci::User& user = making.spec.process->user;
   making.pipes =
@@ -131,6 +132,7 @@ Result<Running> run_program(const Guests& guests, const LockedGuest& locked, Mak
     const bool own = has_own_network(record.request) && !guests.host().nested();
     if (own) running.netns = TRY(netns_of(guests, pid));
     TRY(attach_network(guests, record, pid));
+    if (making.vm) TRY(complete_micro_vm(guests, record, making.spec, running.netns, *making.vm));
     return start_view(guests, record, making.spec, pid);
   };
   Result<int> run = runtime::run(guests.context(), options);
@@ -298,7 +300,7 @@ Result<GuestRecord> keep_guest(CreatedGuest created) {
 Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
-  TRY(check_micro_vm(request));
+  TRY(check_micro_vm(request, guests.host().nested()));
   TRY(check_micro_vm_host(guests, request));
   TRY(check_network(request));
   TRY(check_policies(request));

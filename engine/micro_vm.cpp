@@ -16,8 +16,11 @@
 #include "base/helper.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
+#include "network/tap.hpp"
 #include "seccomp/seccomp.hpp"
+#include "vm/agent/cards.hpp"
 #include "vm/kernel_cache.hpp"
 #include "vm/lower.hpp"
 #include "vm/qemu_root.hpp"
@@ -42,9 +45,8 @@ bool asks_by_network(const HealthRequest& health) {
 }
 
 constexpr std::array kRefusals{
-    Refusal{"--network (other than none)", [](const R& r) { return r.network != "none"; }, kNotYet},
-    Refusal{"--publish", [](const R& r) { return !r.publish.empty() || r.publish_all; },
-            "there is no network to publish from"},
+    Refusal{"--network host, container:NAME", [](const R& r) { return shares_network(r); },
+            "the guest's kernel has interfaces of its own; --publish opens ports on the host"},
     Refusal{"--device", [](const R& r) { return !r.devices.empty(); },
             "the host's devices are not those of the guest's kernel"},
     Refusal{"--privileged", [](const R& r) { return r.privileged; },
@@ -65,12 +67,6 @@ constexpr std::array kRefusals{
             "the guest's loopback is in there: let a program of it ask"},
     Refusal{"--init", [](const R& r) { return r.init; },
             "the guest's first process reaps and hands on signals by itself"},
-    Refusal{"--sysctl net.*",
-            [](const R& r) {
-              return std::any_of(r.sysctls.begin(), r.sysctls.end(),
-                                 [](const std::string& one) { return one.starts_with("net"); });
-            },
-            kNotYet},
     Refusal{"--cpuset-mems", [](const R& r) { return !r.cpuset_mems.empty(); }, kNotYet},
     Refusal{"--platform",
             [](const R& r) { return !r.platform.empty() && r.platform != "linux/amd64"; },
@@ -89,12 +85,50 @@ Result<Fd> sealed_copy(const std::string& path) {
   return copy;
 }
 
-Result<Fd> sealed_text(std::string_view text) {
-  Fd file = TRY(sys::memfd("vrun-guest"));
+// Into an empty memfd; whoever has it reads from the beginning.
+Result<void> write_sealed(const Fd& file, std::string_view text) {
   TRY(sys::write_all(file.get(), text));
   TRY(sys::seal(file.get()));
   if (::lseek(file.get(), 0, SEEK_SET) != 0) return Error::system(errno, "rewind a file");
-  return file;
+  return {};
+}
+
+vm::GuestCard card_of(const network::Endpoint& endpoint, bool leads_out) {
+  vm::GuestCard card;
+  card.name = endpoint.interface;
+  card.mac = to_text(endpoint.mac);
+  card.addresses.push_back(to_text(endpoint.ipv4) + "/" + std::to_string(endpoint.prefix4));
+  if (endpoint.ipv6)
+    card.addresses.push_back(to_text(*endpoint.ipv6) + "/" + std::to_string(endpoint.prefix6));
+  if (!leads_out) return card;
+  card.gateways.push_back(to_text(endpoint.gateway4));
+  if (endpoint.gateway6) card.gateways.push_back(to_text(*endpoint.gateway6));
+  return card;
+}
+
+Result<void> send_card(const Guests& guests, const network::Endpoint& endpoint, std::size_t number,
+                       const Fd& netns, const Fd& to) {
+  const network::Tap tap = TRY(network::make_tap(guests.host(), netns.get(), endpoint.interface,
+                                                 "tap" + std::to_string(number)));
+  const vm::CardMessage message{.mac = tap.mac.bytes, .mtu = static_cast<std::uint16_t>(tap.mtu)};
+  const auto bytes = std::as_bytes(std::span(&message, 1));
+  return sys::send(to.get(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                   tap.fd.get());
+}
+
+Result<std::vector<vm::GuestCard>> send_cards(const Guests& guests, const GuestRecord& record,
+                                              const Fd& netns, const Fd& to) {
+  const network::GuestNetwork network = TRY(network_of(guests, record));
+  if (network.endpoints.size() > vm::kMostCards)
+    return Error(Code::kUnsupported, "a micro-VM has at most 16 network cards");
+  std::vector<vm::GuestCard> cards;
+  bool leads_out = false;  // the first that can is the way out, as in the sandbox
+  for (const network::Endpoint& endpoint : network.endpoints) {
+    TRY(send_card(guests, endpoint, cards.size(), netns, to));
+    cards.push_back(card_of(endpoint, !endpoint.internal && !leads_out));
+    leads_out = leads_out || !endpoint.internal;
+  }
+  return cards;
 }
 
 // In the monitor's directory; by the descriptor's name, which is short enough for a socket.
@@ -119,7 +153,7 @@ Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view ver
   return Error(Code::kUnsupported, std::string(verb) + ": " + std::string(kNotYet));
 }
 
-Result<void> check_micro_vm(const RunRequest& request) {
+Result<void> check_micro_vm(const RunRequest& request, bool rootless) {
   if (!is_micro_vm(request)) return {};
   std::string faults;
   for (const Refusal& refusal : kRefusals) {
@@ -127,10 +161,12 @@ Result<void> check_micro_vm(const RunRequest& request) {
     faults += (faults.empty() ? "" : "; ") + std::string(refusal.flag) + ": " +
               std::string(refusal.reason);
   }
+  if (faults.empty() && rootless && has_own_network(request)) {
+    return Error(Code::kUnsupported, "--isolation vm without root has no network yet")
+        .hint("--network none, or run vrun with sudo");
+  }
   if (faults.empty()) return {};
-  const bool network = request.network != "none";
-  return Error(Code::kUnsupported, "--isolation vm with " + faults)
-      .hint(network ? "--network none is what there is today" : "leave the flags away");
+  return Error(Code::kUnsupported, "--isolation vm with " + faults).hint("leave the flags away");
 }
 
 Result<std::uint32_t> processors_of(const RunRequest& request) {
@@ -166,7 +202,8 @@ vm::KernelPlaces kernel_places(const Places& places) {
 
 std::vector<Fd> MicroVm::take_files() {
   std::vector<Fd> files;
-  for (Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report})
+  for (Fd* file :
+       {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report, &cards})
     if (*file) files.push_back(std::move(*file));
   return files;
 }
@@ -174,12 +211,16 @@ std::vector<Fd> MicroVm::take_files() {
 std::vector<int> MicroVm::handed() const {
   std::vector<int> numbers;
   for (const Fd* file :
-       {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report})
+       {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report, &cards})
     if (*file) numbers.push_back(file->get());
   return numbers;
 }
 
-Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest) {
+namespace {
+
+// With all but what the guest runs, which MicroVm::run has not got yet.
+Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
+                              bool with_cards) {
   const vm::MachineSize size = TRY(vm::size_of(guest));
   const vm::EngineFacts facts = micro_vm_facts(on.host);
   const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
@@ -196,9 +237,13 @@ Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Sp
     made.initramfs = std::move(files.initramfs);
     made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
   }
-  const std::string document = vm::guest_document(guest);
-  made.run = TRY(sealed_text(document));
-  TRY(fs::replace_file(dir, "vm.json", document));
+  made.run = TRY(sys::memfd("vrun-guest"));
+  if (with_cards) {
+    sys::SocketPair pair = TRY(sys::packet_pair());
+    made.send_cards = std::move(pair.mine);
+    made.cards = std::move(pair.theirs);
+  }
+  TRY(fs::replace_file(dir, "vm.json", vm::guest_document(guest)));
   made.agent = TRY(listen_in(dir, kAgentSocket));
   made.control = TRY(listen_in(dir, "control"));
   made.report = TRY(sys::open(dir, kReport, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
@@ -211,15 +256,25 @@ Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Sp
                            .run = made.run.get(),
                            .agent = made.agent.get(),
                            .control = made.control.get(),
-                           .report = made.report.get()});
+                           .report = made.report.get(),
+                           .cards = made.cards.get()});
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
   return made;
 }
 
+}  // namespace
+
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest) {
+  MicroVm made = TRY(make_unfilled(on, dir, guest, false));
+  TRY(write_sealed(made.run, vm::guest_document(guest)));
+  return made;
+}
+
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const oci::Spec& guest) {
-  return make_machine({guests.host(), guests.places().data, {}}, place.dir, guest);
+                              const RunRequest& request, const oci::Spec& guest) {
+  return make_unfilled({guests.host(), guests.places().data, {}}, place.dir, guest,
+                       has_own_network(request));
 }
 
 vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record) {
@@ -228,6 +283,15 @@ vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record) {
              fs::read_file(At::cwd(), guests.monitor_dir(record) + "/" + kReport, vm::kMostReport)
                  .value_or(""))
       .value_or(vm::EndReport{});
+}
+
+Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
+                               const oci::Spec& guest, const Fd& netns, MicroVm& made) {
+  std::vector<vm::GuestCard> cards;
+  if (made.send_cards) cards = TRY(send_cards(guests, record, netns, made.send_cards));
+  TRY(write_sealed(made.run, vm::guest_document(guest, cards)));
+  made.send_cards.reset();  // that was all
+  return {};
 }
 
 }  // namespace vrun::engine

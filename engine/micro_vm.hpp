@@ -26,7 +26,7 @@ inline bool is_micro_vm(const RunRequest& request) {
 Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view verb);
 
 // All flags at once that a micro-VM cannot have, each with its reason; one table.
-Result<void> check_micro_vm(const RunRequest& request);
+Result<void> check_micro_vm(const RunRequest& request, bool rootless);
 
 // How many processors its kernel sees.
 Result<std::uint32_t> processors_of(const RunRequest& request);
@@ -42,6 +42,7 @@ vm::KernelPlaces kernel_places(const Places& places);
 struct MicroVm {
   oci::Spec jail;
   Fd program, kvm, kernel, initramfs, qemu, run, agent, control, report;
+  Fd cards, send_cards;  // the two ends of what network cards go by; empty without a network
   std::vector<int> handed() const;
   std::vector<Fd> take_files();  // all of them
 };
@@ -59,7 +60,11 @@ struct MachineHost {
 Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest);
 // The same for a guest of ours, in its monitor's directory.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const oci::Spec& guest);
+                              const RunRequest& request, const oci::Spec& guest);
+// When the sandbox is there and joined to its networks (attach_network()): says what the guest
+// runs, and sends it a card for each interface. The VMM waits for it.
+Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
+                               const oci::Spec& guest, const Fd& netns, MicroVm& made);
 
 // What the VMM left when it ended; empty when it could not.
 vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record);

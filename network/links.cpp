@@ -67,6 +67,7 @@ Link link_of(const nlmsghdr& message) {
   link.up = (about.ifi_flags & IFF_UP) != 0;
   for (const Attribute& one : attributes_of(message, sizeof(ifinfomsg))) {
     if (one.type == IFLA_IFNAME) link.name = text_of(one.bytes);
+    if (one.type == IFLA_ADDRESS && one.bytes.size() == 6) link.mac = value_of<Mac>(one.bytes);
     if (one.type == IFLA_MTU) link.mtu = value_of<std::uint32_t>(one.bytes);
     if (one.type == IFLA_MASTER) link.bridge = value_of<int>(one.bytes);
     if (one.type == IFLA_STATS64) link.stats = stats_of(one.bytes);
@@ -342,6 +343,12 @@ Result<void> LinkTable::set_up(int index) {
   return netlink_.request(request, "set interface " + std::to_string(index) + " up");
 }
 
+Result<void> LinkTable::set_mtu(int index, std::uint32_t mtu) {
+  Request request(RTM_NEWLINK, NLM_F_ACK, link_body(index, false));
+  request.add_u32(IFLA_MTU, mtu);
+  return netlink_.request(request, "set the mtu of interface " + std::to_string(index));
+}
+
 Result<void> LinkTable::allow_hairpin(int index) {
   ifinfomsg about = link_body(index, false);
   about.ifi_family = AF_BRIDGE;
@@ -445,6 +452,22 @@ Result<void> LinkTable::lead_received(int index, int shaper) {
   TRY(says_what_is_missing(netlink_.request(place, "limit what a guest sends")));
   Request filter = redirect_filter(index, shaper);
   return says_what_is_missing(netlink_.request(filter, "limit what a guest sends"));
+}
+
+Result<void> LinkTable::join_wires(int one, int other) {
+  for (const auto& [from, to] : {std::pair(one, other), std::pair(other, one)}) {
+    const auto ask = [&](Request request) {
+      Result<void> done = netlink_.request(request, "join two interfaces to a wire");
+      const int why = done ? 0 : done.error().sys_errno();
+      if (why != EOPNOTSUPP && why != ENOENT) return done;
+      return Result<void>(std::move(done).error().hint(
+          "a micro-VM's network needs sch_ingress, cls_u32 and act_mirred in the host's kernel: "
+          "modprobe them"));
+    };
+    TRY(ask(ingress_place(RTM_NEWQDISC, kMake, from)));
+    TRY(ask(redirect_filter(from, to)));
+  }
+  return {};
 }
 
 Result<void> LinkTable::lead_both(int index, int received, int sent) {

@@ -25,6 +25,7 @@ struct Link {
   std::string name;
   std::uint32_t mtu = 0;
   bool up = false;
+  std::optional<Mac> mac;
   int bridge = 0;  // that it is a port of
   LinkStats stats;
 };
@@ -56,6 +57,7 @@ class LinkTable {
   // One message: both ends are in their places, the one here is up.
   Result<void> make_veth(const VethSpec& pair);
   Result<void> set_up(int index);
+  Result<void> set_mtu(int index, std::uint32_t mtu);
   // The bridge may send what came in by this port back through it: with br_netfilter in the kernel
   // a guest's packet to a port that it has published itself takes that way.
   Result<void> allow_hairpin(int index);
@@ -80,6 +82,9 @@ class LinkTable {
   Result<void> lead_received(int index, int shaper);
   // The same for what comes in by it and what leaves by it (0: no longer, for both).
   Result<void> lead_both(int index, int received, int sent);
+  // All that comes in by the one leaves by the other, both ways, and their own namespace sees none
+  // of it: two interfaces as one wire.
+  Result<void> join_wires(int one, int other);
 
  private:
   explicit LinkTable(Netlink netlink) : netlink_(std::move(netlink)) {}

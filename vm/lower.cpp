@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "base/json_writer.hpp"
 #include "oci/documents.hpp"
 
 namespace vrun::vm {
@@ -76,6 +77,7 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
           : std::vector{file("kvm", handed.kvm), file("kernel", handed.kernel),
                         file("initrd", handed.initramfs)};
   process.args.insert(process.args.end(), engine.begin(), engine.end());
+  if (handed.cards >= 0) process.args.push_back(file("cards", handed.cards));
   oci::Capabilities sets;
   sets.bounding.assign(kCapabilities.begin(), kCapabilities.end());
   if (engine_of(handed) == Engine::kQemu) sets.bounding.emplace_back(kCapabilityOfQemu);
@@ -106,6 +108,17 @@ oci::Mount proc_mount() {
   proc.type = proc.source = "proc";
   proc.options = {"nosuid", "noexec", "nodev"};
   return proc;
+}
+
+std::string text_of(std::span<const GuestCard> cards) {
+  json::Writer w;
+  w.begin_array();
+  for (const GuestCard& card : cards) {
+    w.begin_object().member("name", card.name).member("mac", card.mac);
+    w.member("addresses", std::span<const std::string>(card.addresses));
+    w.member("gateways", std::span<const std::string>(card.gateways)).end_object();
+  }
+  return w.end_array().take();
 }
 
 oci::Resources jail_resources(oci::Resources resources, const MachineSize& size, Engine engine) {
@@ -185,7 +198,7 @@ oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& 
   return jail;
 }
 
-std::string guest_document(const oci::Spec& spec) {
+std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards) {
   oci::Spec guest;
   guest.oci_version = spec.oci_version;
   guest.hostname = spec.hostname;
@@ -196,8 +209,6 @@ std::string guest_document(const oci::Spec& spec) {
     if (is_kernels_own(mount)) guest.mounts.push_back(mount);
   }
   guest.linux.sysctl = spec.linux.sysctl;
-  // The network is that of the whole guest, which has none yet; ours only lets programs ping.
-  std::erase_if(guest.linux.sysctl, [](const auto& one) { return one.first.starts_with("net."); });
   guest.linux.seccomp = spec.linux.seccomp;
   guest.linux.masked_paths = spec.linux.masked_paths;
   guest.linux.readonly_paths = spec.linux.readonly_paths;
@@ -205,7 +216,7 @@ std::string guest_document(const oci::Spec& spec) {
     guest.linux.resources.emplace();
     guest.linux.resources->pids_limit = spec.linux.resources->pids_limit;
   }
-  return "{\"spec\":" + oci::to_json(guest, false) + "}";
+  return "{\"spec\":" + oci::to_json(guest, false) + ",\"networks\":" + text_of(cards) + "}";
 }
 
 }  // namespace vrun::vm

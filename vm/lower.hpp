@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "oci/spec.hpp"
@@ -18,11 +20,12 @@ namespace vrun::vm {
 struct Handed {
   int program = -1;                           // vrun-vmm itself
   int kvm = -1, kernel = -1, initramfs = -1;  // for KVM
-  int qemu = -1;   // for QEMU instead of those three: its folder (qemu_root.hpp)
-  int run = -1;    // what the guest runs: guest_document()
-  int agent = -1;  // a listening unix socket: who connects speaks to the agent
+  int qemu = -1;     // for QEMU instead of those three: its folder (qemu_root.hpp)
+  int run = -1;      // what the guest runs: guest_document()
+  int agent = -1;    // a listening unix socket: who connects speaks to the agent
   int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
   int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
+  int cards = -1;    // what network cards come by (vm/agent/cards.hpp); -1: there are none
 };
 
 struct MachineSize {
@@ -43,7 +46,13 @@ std::uint64_t overhead_of(const MachineSize& size, Engine engine);
 
 // The jail.
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed);
+// A network card as the guest is to have it.
+struct GuestCard {
+  std::string name, mac;
+  std::vector<std::string> addresses;  // "10.0.0.2/24"
+  std::vector<std::string> gateways;   // of the default routes
+};
 // For the agent, kRun of its protocol: a specification with what the guest does by itself.
-std::string guest_document(const oci::Spec& spec);
+std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
 
 }  // namespace vrun::vm

@@ -5,10 +5,12 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
+#include "base/fs.hpp"
 #include "base/text.hpp"
 #include "network/address.hpp"
 #include "network/links.hpp"
 #include "network/netlink.hpp"
+#include "oci/sysctl.hpp"
 
 namespace vrun::vm {
 namespace {
@@ -59,11 +61,14 @@ Result<void> configure(const NetworkRequest& request) {
   network::LinkTable links = TRY(network::LinkTable::open());
   const std::vector<network::Link> all = TRY(links.list());
   const network::Link* found = nullptr;
+  const std::optional<network::Mac> mac = network::parse_mac(request.mac);
   for (const network::Link& link : all) {
-    if (link.name != "lo" && found == nullptr) found = &link;
+    const bool fits = mac ? link.mac == mac : link.name != "lo";
+    if (fits && found == nullptr) found = &link;
   }
   if (found == nullptr)
-    return Error(Code::kNotFound, "the guest's kernel sees no network interface")
+    return Error(Code::kNotFound,
+                 "the guest's kernel sees no network card for " + quote(request.name))
         .hint("the kernel needs the module virtio_net");
   TRY(change(found->index, request));
   TRY(links.set_up(found->index));
@@ -71,6 +76,18 @@ Result<void> configure(const NetworkRequest& request) {
     TRY(add_address(links, found->index, address));
   for (const std::string& gateway : request.gateways)
     TRY(add_gateway(links, found->index, gateway));
+  return {};
+}
+
+Result<void> set_network_knobs(oci::Spec& spec) {
+  for (const auto& [name, value] : spec.linux.sysctl) {
+    const std::string path = oci::sysctl_path(name);
+    if (!path.starts_with("net/")) continue;
+    Result<void> set = fs::write_value(At::cwd(), "/proc/sys/" + path, value);
+    if (!set) return std::move(std::move(set).error().during("linux.sysctl " + quote(name)));
+  }
+  std::erase_if(spec.linux.sysctl,
+                [](const auto& one) { return oci::sysctl_path(one.first).starts_with("net/"); });
   return {};
 }
 

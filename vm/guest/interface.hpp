@@ -2,12 +2,17 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "oci/spec.hpp"
 #include "vm/guest/request.hpp"
 
 namespace vrun::vm {
 
-// Gives the one interface that the machine has besides loopback its name, MTU, addresses and
-// default routes, and brings it up. kNotFound when there is none.
+// Gives the interface of the wanted card its name, MTU, addresses and default routes, and brings it
+// up. kNotFound when there is none.
 Result<void> configure(const NetworkRequest& request);
+
+// Sets the parameters net.* of linux.sysctl and takes them out of the specification: the network is
+// that of the whole guest, not of its container.
+Result<void> set_network_knobs(oci::Spec& spec);
 
 }  // namespace vrun::vm

@@ -18,14 +18,15 @@ constexpr json::Limits kLimits{.bytes = kMostContent};
 
 constexpr auto json_fields(const NetworkRequest*) {
   return json::fields(json::field("name", &NetworkRequest::name, {.non_empty = true}),
+                      json::field("mac", &NetworkRequest::mac),
                       json::field("mtu", &NetworkRequest::mtu, {.max = 65535}),
                       json::field("addresses", &NetworkRequest::addresses, {.non_empty = true}),
-                      json::field("gateways", &NetworkRequest::gateways, {.non_empty = true}));
+                      json::field("gateways", &NetworkRequest::gateways));
 }
 
 constexpr auto json_fields(const RunRequest*) {
   return json::fields(json::field("spec", &RunRequest::spec, {.required = true}),
-                      json::field("network", &RunRequest::network));
+                      json::field("networks", &RunRequest::networks));
 }
 
 constexpr auto json_fields(const ExecRequest*) {

@@ -1,6 +1,7 @@
 // What the host asks the agent for, as plain structs.
 //
-//   kRun:  {"spec": runtime-spec object, "network": {"name", "mtu", "addresses", "gateways"}}
+//   kRun:  {"spec": runtime-spec object,
+//           "networks": [{"name", "mac", "mtu", "addresses", "gateways"}]}
 //   kExec: {"args", "env", "cwd", "terminal", "consoleSize", "user", "capabilities",
 //           "noNewPrivileges", "endsWithHost"}: what is absent stays as the guest's own process has
 //           it
@@ -18,9 +19,10 @@
 
 namespace vrun::vm {
 
-// The one network interface of a guest. Name, hardware address and MTU are the guest's to set.
+// A network interface of the guest.
 struct NetworkRequest {
   std::string name = "eth0";
+  std::string mac;                     // which card it is; empty: the only one
   std::uint32_t mtu = 0;               // 0: as the device says
   std::vector<std::string> addresses;  // "10.0.0.2/24", "fd00::2/64"
   std::vector<std::string> gateways;   // of the default routes, at most one of each family
@@ -28,7 +30,7 @@ struct NetworkRequest {
 
 struct RunRequest {
   oci::Spec spec;
-  std::optional<NetworkRequest> network;
+  std::vector<NetworkRequest> networks;
 };
 
 struct ExecRequest {

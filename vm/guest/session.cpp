@@ -102,8 +102,12 @@ After Session::run(const std::string& json) {
 }
 
 Result<Relayed> Session::run_process(const RunRequest& request) {
-  if (request.network && settings_.booted) TRY(configure(*request.network));
   oci::Spec spec = request.spec;
+  if (settings_.booted) {
+    for (const NetworkRequest& network : request.networks)
+      TRY(configure(network));
+    TRY(set_network_knobs(spec));
+  }
   TRY(fit_to_guest(spec, settings_.root));
   if (!spec.process) return Error(Code::kInvalid, "config.json: process is missing");
   sys::Child child;

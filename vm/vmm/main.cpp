@@ -3,15 +3,16 @@
 //   vrun-vmm --kvm=FILE --kernel=FILE --memory=BYTES [--processors=N] [--initrd=FILE]
 //            [--share=TAG:DIR]... [--read-only-share=TAG:DIR]...
 //            [--command-line=TEXT] [--memory-file=FILE] [--disk=FILE]... [--read-only-disk=FILE]...
-//            [--agent=FILE] [--control=FILE]
+//            [--agent=FILE] [--control=FILE] [--cards=FILE]
 //            [--run=FILE [--console=FILE] [--report=FILE] [--agent-wait=SECONDS]]
 //
 //   vrun-vmm --qemu=DIR --run=FILE --memory=BYTES [--processors=N] [--share=...] [--agent=FILE] ...
 //
 // FILE is a descriptor's number or an absolute path; --agent: a listening socket for those who
-// speak to the agent in the guest; --control: one for those who change the machine (control.hpp).
-// Without --run the serial port is on stdin and stdout; exit
-// status: 0 the guest went off, 3 it was reset, 1 it could not be run (said on stderr).
+// speak to the agent in the guest; --control: one for those who change the machine (control.hpp);
+// --cards: a socket that network cards come by, each with its tap, until the other end closes
+// (vm/agent/cards.hpp). Without --run the serial port is on stdin and stdout; exit status: 0 the
+// guest went off, 3 it was reset, 1 it could not be run (said on stderr).
 //
 // --run: a file with the request of the guest's own process (kRun of vm/agent/frames.hpp). Then
 // stdin, stdout, stderr, signals and exit status are that process's (128 + n: signal n); 125: it
@@ -40,6 +41,7 @@
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_process.hpp"
 #include "vm/vmm/memory_calls.hpp"
+#include "vm/vmm/net_cards.hpp"
 #include "vm/vmm/options.hpp"
 #include "vm/vmm/qemu.hpp"
 #include "vm/vmm/vsock.hpp"
@@ -83,6 +85,12 @@ Result<void> add_devices(Machine& machine, Options& options) {
   for (ShareOption& share : options.shares) {
     std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
     TRY(machine.add(std::move(fs)));
+  }
+  if (options.cards) {
+    for (TakenCard& taken : TRY(take_cards(options.cards))) {
+      std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
+      TRY(machine.add(std::move(net)));
+    }
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));
@@ -234,6 +242,10 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   for (ShareOption& share : options.shares) {
     std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
     TRY(qemu->add_fs(std::move(fs), share.tag));
+  }
+  if (options.cards) {
+    for (TakenCard& taken : TRY(take_cards(options.cards)))
+      qemu->add_net(std::move(taken.tap), taken.card);
   }
   std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
   Vsock& kept = *vsock;

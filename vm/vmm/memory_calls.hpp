@@ -3,8 +3,8 @@
 //   {"call": "memory"}                    what there is
 //   {"call": "set-memory", "bytes": N}    the guest shall have N: it gives pages back, or gets them
 //
-// Both answer {"engine", "bytes", "bootBytes", "reportedBytes", "processors"}: what the guest has now, what
-// the machine has, what the guest reported as free in its life, its processors.
+// Both answer {"engine", "bytes", "bootBytes", "reportedBytes", "processors"}: what the guest has
+// now, what the machine has, what the guest reported as free in its life, its processors.
 #pragma once
 
 #include <functional>

@@ -49,6 +49,8 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.control = TRY(file(value, O_RDONLY));
   } else if (name == "--report") {
     options.report = TRY(file(value, O_WRONLY));
+  } else if (name == "--cards") {
+    options.cards = TRY(file(value, O_RDONLY));
   } else if (name == "--console") {
     options.console = TRY(file(value, O_WRONLY));
   } else if (name == "--run") {

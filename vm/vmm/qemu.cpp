@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -95,6 +96,19 @@ Result<void> Qemu::add_vsock(std::unique_ptr<VirtioDevice> vsock) {
                            {"-chardev", "socket,id=vsock,fd=" + std::to_string(fd), "-device",
                             "vhost-user-vsock-pci-non-transitional,chardev=vsock"});
   return {};
+}
+
+void Qemu::add_net(Fd tap, const NetCard& card) {
+  const std::string id = "net" + std::to_string(theirs_.size());
+  std::array<char, 18> mac{};
+  std::snprintf(mac.data(), mac.size(), "%02x:%02x:%02x:%02x:%02x:%02x", card.mac[0], card.mac[1],
+                card.mac[2], card.mac[3], card.mac[4], card.mac[5]);
+  device_arguments_.insert(
+      device_arguments_.end(),
+      {"-netdev", "tap,id=" + id + ",vhost=off,fd=" + std::to_string(tap.get()), "-device",
+       "virtio-net-pci,disable-legacy=on,romfile=,netdev=" + id + ",mac=" + mac.data() +
+           ",host_mtu=" + std::to_string(card.mtu)});
+  theirs_.push_back(std::move(tap));
 }
 
 // Names are those of the folder. The translation cache is bounded: it counts in the cgroup.

@@ -3,7 +3,7 @@
 //
 // QEMU's process has no path but its own folder, which holds the program, its libraries, firmware,
 // the kernel and the initramfs (vm/qemu_root.hpp): it changes its root to that, gives up all
-// capabilities and keeps nothing open but its devices' sockets, its console and its monitor.
+// capabilities and keeps nothing open but its devices' sockets, taps, its console and its monitor.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "vm/vmm/net.hpp"
 #include "vm/vmm/qmp.hpp"
 #include "vm/vmm/vhost_user.hpp"
 #include "vm/vmm/worker.hpp"
@@ -41,6 +42,9 @@ class Qemu {
   Result<void> add_fs(std::unique_ptr<VirtioDevice> fs, const std::string& tag);
   Result<void> add_vsock(std::unique_ptr<VirtioDevice> vsock);
 
+  // QEMU's own card: it has the tap.
+  void add_net(Fd tap, const NetCard& card);
+
   // Needs CAP_SYS_CHROOT. From here on ended() tells of its end by being readable.
   Result<void> start();
   const Fd& ended() const { return process_; }
@@ -65,7 +69,7 @@ class Qemu {
   std::function<void(std::string_view)> console_;
   std::vector<std::unique_ptr<VhostUser>> devices_;
   std::vector<std::string> device_arguments_;
-  std::vector<Fd> theirs_;  // QEMU's ends of the devices' sockets
+  std::vector<Fd> theirs_;  // QEMU's ends of the devices' sockets, and its taps
   std::unique_ptr<Qmp> monitor_;
   Fd keys_, screen_, process_;
 };

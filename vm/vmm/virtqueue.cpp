@@ -130,16 +130,19 @@ bool Virtqueue::add_piece(Chain& chain, const Descriptor& descriptor) {
 }
 
 void Virtqueue::push(std::uint16_t head, std::uint32_t written) {
-  struct Used {
-    std::uint32_t head, written;
-  };
-  const std::uint64_t slot = setup_.used + 4 + 8ull * (next_used_ % setup_.size);
-  if (!memory_.write(slot, Used{head, written})) {
-    broke("its used ring is outside the memory");
-    return;
+  const Done one{head, written};
+  push(std::span(&one, 1));
+}
+
+void Virtqueue::push(std::span<const Done> done) {
+  for (const Done& one : done) {
+    if (!memory_.write(setup_.used + 4 + 8ull * (next_used_ % setup_.size), one)) {
+      broke("its used ring is outside the memory");
+      return;
+    }
+    ++next_used_;
   }
-  ++next_used_;
-  std::atomic_thread_fence(std::memory_order_release);  // the element before the index
+  std::atomic_thread_fence(std::memory_order_release);  // the elements before the index
   memory_.write(setup_.used + 2, next_used_);
 }
 

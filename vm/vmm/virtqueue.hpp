@@ -61,9 +61,16 @@ class Virtqueue {
   // The device is done with a request and wrote `written` bytes into it. needs_interrupt() says
   // whether the driver wants to hear of what was pushed since the last call.
   void push(std::uint16_t head, std::uint32_t written);
+  // Several at once: the driver sees all of them or none.
+  struct Done {
+    std::uint32_t head, written;
+  };
+  void push(std::span<const Done> done);
   bool needs_interrupt();
-  // Takes back the last pop(): the same request comes again.
-  void unpop() { --next_available_; }
+  // Takes back the last `count` pop()s: the same requests come again.
+  void unpop(std::uint16_t count = 1) {
+    next_available_ = static_cast<std::uint16_t>(next_available_ - count);
+  }
 
   // Asks the driver to ring for the next request, or not to. After enable_notify() came back true
   // there are requests that would not be rung for: go on popping.

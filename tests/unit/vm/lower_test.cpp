@@ -133,13 +133,26 @@ TEST(Lower, the_cgroup_has_room_for_the_vmm) {
 
 TEST(Lower, the_agent_learns_of_what_the_guests_kernel_does) {
   const std::string text = guest_document(guest());
-  for (const char* part :
-       {"\"sh\"", "\"uid\":33", "\"/proc\"", "\"/tmp\"", "\"limit\":7", "\"web\""})
+  for (const char* part : {"\"sh\"", "\"uid\":33", "\"/proc\"", "\"/tmp\"", "\"limit\":7",
+                           "\"web\"", "ping_group_range"})
     EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
-  EXPECT_EQ(text.find("ping_group_range"), std::string::npos);
   // The jail made these.
   EXPECT_EQ(text.find("/etc/hosts"), std::string::npos);
   EXPECT_EQ(text.find("/data"), std::string::npos);
+}
+
+TEST(Lower, a_network_is_a_socket_for_the_vmm_and_cards_for_the_agent) {
+  EXPECT_EQ(jail_of(guest(), {}, {}).process->args.back().find("--cards"), std::string::npos);
+  EXPECT_EQ(jail_of(guest(), {}, {.cards = 9}).process->args.back(), "--cards=9");
+  const GuestCard card{.name = "eth1",
+                       .mac = "02:42:0a:00:00:02",
+                       .addresses = {"10.0.0.2/24"},
+                       .gateways = {"10.0.0.1"}};
+  EXPECT_NE(
+      guest_document(guest(), std::span(&card, 1))
+          .find("\"networks\":[{\"name\":\"eth1\",\"mac\":\"02:42:0a:00:00:02\",\"addresses\":["
+                "\"10.0.0.2/24\"],\"gateways\":[\"10.0.0.1\"]}]"),
+      std::string::npos);
 }
 
 }  // namespace

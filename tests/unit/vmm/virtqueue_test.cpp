@@ -66,6 +66,24 @@ TEST(Virtqueue, a_chain_comes_in_its_two_parts) {
   EXPECT_EQ(driver.memory.read<std::uint32_t>(Driver::kUsed + 8), 513u);
 }
 
+TEST(Virtqueue, several_are_pushed_as_one_and_several_pops_are_taken_back) {
+  Driver driver;
+  for (std::uint16_t head = 1; head <= 3; ++head) {
+    driver.describe(head, 0x8000, 4, kWrite);
+    driver.offer(head);
+  }
+  Chain chain;
+  ASSERT_TRUE(driver.queue.pop(chain) && driver.queue.pop(chain) && driver.queue.pop(chain));
+  driver.queue.unpop(2);
+  ASSERT_TRUE(driver.queue.pop(chain));
+  EXPECT_EQ(chain.head, 2);
+  const Virtqueue::Done done[] = {{1, 4}, {2, 3}};
+  driver.queue.push(done);
+  EXPECT_EQ(driver.used_index(), 2);
+  EXPECT_EQ(driver.memory.read<std::uint32_t>(Driver::kUsed + 12), 2u);
+  EXPECT_EQ(driver.memory.read<std::uint32_t>(Driver::kUsed + 16), 3u);
+}
+
 TEST(Virtqueue, an_indirect_table_is_followed) {
   Driver driver;
   driver.describe(0, 0x5000, 32, kIndirect);

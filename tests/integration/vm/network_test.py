@@ -1,0 +1,116 @@
+"""Micro-VMs on networks: what holds for a container's address, ports, names, limits and walls holds for them."""
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import netlab, runtime
+from harness.host import need
+
+BOOT = 300  # seconds; virtual machines in virtual machines are slow
+
+
+class VmHost(netlab.Host):
+    def vrun(self, *words, timeout=BOOT):
+        return self.run(str(Path(runtime.path()).resolve().with_name("vrun")), *words, env=self.env, timeout=timeout)
+
+    def start_vm(self, name, *flags, script="sleep 9999"):
+        self.vrun("run", "-d", "--name", name, "--isolation", "vm", *flags, "base", "sh", "-c", script).ok()
+        self.vrun("exec", name, "true").ok()
+
+    def inside(self, name, script):
+        return self.vrun("exec", name, "sh", "-c", script)
+
+    def page(self, guest, address):
+        """What a web server answers to a guest."""
+        return self.inside(guest, f"printf 'GET /page HTTP/1.0\\r\\n\\r\\n' | nc -w 9 {address} 80").out.replace("\r", "").rpartition("\n\n")[2]
+
+
+def _fetch(space, url):
+    return space.run(sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{url}', timeout=30).read()[:6])", timeout=BOOT)
+
+
+@pytest.fixture
+def host(work):
+    need("micro-VMs")
+    it = VmHost(work)
+    yield it
+    for line in it.vrun("ps", "-aq").out.split():
+        it.vrun("rm", "-f", line)
+    try:  # the kernel takes away the pairs of a network namespace after its last process
+        runtime.wait_for(lambda: all(name.startswith("vr-") for name in it.links()), "no interface of a guest is left", 10)
+    finally:
+        it.end()
+
+
+WEB = "mkdir /w; echo hello > /w/page; exec httpd -f -p 80 -h /w"
+
+
+def _endpoint(host, name):
+    return next(iter(host.inspect(name)["networkSettings"]["networks"].values()))
+
+
+def a_micro_vm_is_on_the_default_network_as_a_container_is(host):
+    host.start_vm("web", "-p", "8080:80", "--sysctl", "net.ipv4.conf.eth0.log_martians=1", script=WEB)
+    facts = _endpoint(host, "web")
+    seen = host.inside("web", "ip addr show eth0; ip route; cat /proc/sys/net/ipv4/conf/eth0/log_martians; uname -r").ok().out
+    assert f"inet {facts['ipAddress']}/" in seen and f"link/ether {facts['macAddress']} " in seen
+    assert f"default via {facts['gateway']} dev eth0" in seen and "mtu 1400" in seen
+    # a container and the VM, both ways, by name and with large packets
+    host.vrun("run", "-d", "--name", "c", "base", "sh", "-c", WEB).ok()
+    for here, there in (("c", "web"), ("web", "c")):
+        host.inside(here, f"ping -c 2 -W 5 -s 3000 {there}").ok()
+        assert host.page(here, there) == "hello\n"
+    # published, and the way out
+    assert "hello" in _fetch(host.outside, f"http://{netlab.HOST4}:8080/page").ok().out
+    host.outside.serve("beyond", port=81)
+    assert host.inside("web", f"nc -w 9 {netlab.OUTSIDE4} 81").ok().out == f"beyond {netlab.HOST4}"
+    host.vrun("update", "--publish-rm", "8080:80", "--publish-add", "8081:80", "web").ok()
+    assert _fetch(host.outside, f"http://{netlab.HOST4}:8080/page").rc != 0
+    assert "hello" in _fetch(host.outside, f"http://{netlab.HOST4}:8081/page").ok().out
+    # what its cards are is settled when it starts
+    host.vrun("network", "create", "more").ok()
+    host.vrun("network", "connect", "more", "web").fails("vrun stop", rc=125)
+
+
+def networks_keep_micro_vms_apart_and_two_cards_join_two_networks(host):
+    host.vrun("network", "create", "--ipv6", "front").ok()
+    host.vrun("network", "create", "back").ok()
+    host.start_vm("one", "--network", "front:alias=first", script=WEB)
+    host.start_vm("two", "--network", "front", "--network", "back", script=WEB)
+    host.start_vm("apart", "--network", "back", script=WEB)
+    assert host.page("two", "first") == host.page("two", "apart") == "hello\n"
+    cards = host.inside("two", "ls /sys/class/net; ip route | grep -c default").ok().out.split()
+    assert cards == ["eth0", "eth1", "lo", "1"]
+    host.vrun("network", "disconnect", "back", "two").fails("vrun stop", rc=125)
+    six = _endpoint(host, "one")["globalIPv6Address"]
+    host.inside("two", f"ping -6 -c 1 -W 9 {six}").ok()
+    one = _endpoint(host, "one")["ipAddress"]
+    assert host.inside("apart", f"ping -c 1 -W 2 {one}").rc != 0
+    assert host.page("apart", one) == host.page("apart", "first") == ""
+
+
+def bandwidth_limits_a_micro_vm_and_changes_while_it_runs(host):
+    host.start_vm("slow", "--bandwidth", "8M", script=f"mkdir /w; dd if=/dev/zero of=/w/file bs=1M count=2; {WEB.removeprefix('mkdir /w; ')}")
+    url = f"http://{_endpoint(host, 'slow')['ipAddress']}/file"
+
+    def seconds():
+        begun = time.monotonic()
+        _fetch(host, url).ok()
+        return time.monotonic() - begun
+
+    runtime.wait_for(lambda: _fetch(host, url.replace("file", "page")).rc == 0, "it listens")
+    limited = seconds()
+    assert 1.0 < limited < 15, "8 Mbit/s: two megabytes take two seconds, less what the burst lets through"
+    host.vrun("update", "--bandwidth", "-1", "slow").ok()
+    assert seconds() < limited / 2
+    host.vrun("update", "--bandwidth-out", "8M", "slow").ok()
+    assert seconds() > 1.0
+
+
+def what_a_micro_vms_network_cannot_be_is_said(host):
+    host.vrun("run", "-d", "--name", "c", "base", "sleep", "999").ok()
+    host.vrun("run", "--isolation", "vm", "--network", "host", "base", "true").fails("--network host", "interfaces of its own", rc=125)
+    host.vrun("run", "--isolation", "vm", "--network", "container:c", "base", "true").fails("container:NAME", rc=125)
+    assert host.vrun("ps", "-aq").out.split() and len(host.vrun("ps", "-aq").out.split()) == 1

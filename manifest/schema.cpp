@@ -17,6 +17,10 @@ void write_choices(Writer& writer, const Field& field) {
   writer.end_array();
 }
 
+// As the name of an object.
+constexpr const char* kNamePattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
+constexpr const char* kJoinPattern = "^container:[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
+
 // YAML lets people leave the quotes away: a text may look like a number or a switch.
 void write_any_text(Writer& writer) {
   writer.key("type").begin_array().value("string").value("number").value("boolean").end_array();
@@ -75,6 +79,12 @@ void write_type(Writer& writer, const Field& field) {
       return write_pattern(writer, "^([0-9]+(\\.[0-9]+)?|([0-9]+(\\.[0-9]+)?(ms|s|m|h))+)$");
     case Type::kChoice:
       return write_choices(writer, field);
+    case Type::kShares:
+      writer.key("anyOf").begin_array().begin_object();
+      write_choices(writer, field);
+      writer.end_object().begin_object().member("type", "string").member("pattern", kJoinPattern);
+      writer.end_object().end_array();
+      return;
     case Type::kName:
       return write_pattern(writer, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
     case Type::kPath:
@@ -111,6 +121,16 @@ void write_type(Writer& writer, const Field& field) {
   }
 }
 
+void write_or_none(Writer& writer, const Field& field) {
+  if (!field.or_none) return write_type(writer, field);
+  writer.key("anyOf").begin_array().begin_object().key("enum").begin_array();
+  writer.value(std::int64_t{-1});
+  if (field.type != Type::kInteger) writer.value("-1");
+  writer.end_array().end_object().begin_object();
+  write_type(writer, field);
+  writer.end_object().end_array();
+}
+
 void write_head(Writer& writer, const KindRow& kind) {
   writer.key("apiVersion").begin_object().member("const", kApiVersion).end_object();
   writer.key("kind").begin_object().member("const", kind.name).end_object();
@@ -127,7 +147,7 @@ void write_fields(Writer& writer, std::span<const Field> fields, const KindRow* 
     writer.key(field.name).begin_object().member("description", field.help);
     if (!field.fallback.empty() && field.type == Type::kChoice)
       writer.member("default", field.fallback);
-    write_type(writer, field);
+    write_or_none(writer, field);
     writer.end_object();
   }
   writer.end_object();

@@ -75,6 +75,10 @@ bool is_publish(std::string_view text) {
   return (address && host.empty()) || is_port_range(host);
 }
 
+bool is_none(const Field& field, std::string_view text) {
+  return field.or_none && text == "-1";
+}
+
 std::string integer_fault(const Field& field, std::string_view text) {
   const auto number = parse_i64(text);
   if (!number) return quote(text) + " is not a whole number";
@@ -86,9 +90,14 @@ std::string integer_fault(const Field& field, std::string_view text) {
 std::string choice_fault(const Field& field, std::string_view text) {
   const auto choices = choices_of(field);
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return {};
+  constexpr std::string_view kContainer = "container:";
+  const bool shares = field.type == Type::kShares;
+  if (shares && text.starts_with(kContainer) && name_fault(text.substr(kContainer.size())).empty())
+    return {};
   std::string words;
   for (std::size_t i = 0; i < choices.size(); ++i)
     words += (i == 0 ? "" : i + 1 == choices.size() ? " or " : ", ") + std::string(choices[i]);
+  if (shares) words = "private, host or container:GUEST";
   return quote(text) + " should be " + words + near_words(text, choices);
 }
 
@@ -160,7 +169,8 @@ bool is_file_name(std::string_view name) {
 }
 
 std::string value_fault(const Field& field, std::string_view text, bool quoted) {
-  if (field.type == Type::kChoice) return choice_fault(field, text);
+  if (is_none(field, text)) return {};
+  if (field.type == Type::kChoice || field.type == Type::kShares) return choice_fault(field, text);
   if (field.type == Type::kInteger) return integer_fault(field, text);
   if (field.type == Type::kName) return name_fault(text);
   if (field.type == Type::kPath && text.starts_with('/') && leads_up(text)) {

@@ -79,7 +79,8 @@ bool is_none(const Field& field, std::string_view text) {
   return field.or_none && text == "-1";
 }
 
-std::string integer_fault(const Field& field, std::string_view text) {
+std::string integer_fault(const Field& field, std::string_view text, bool quoted) {
+  if (quoted) return quote(text) + " should be a whole number, plain and without quotes";
   const auto number = parse_i64(text);
   if (!number) return quote(text) + " is not a whole number";
   if (*number >= field.least && *number <= field.most) return {};
@@ -136,7 +137,7 @@ bool fits(Type type, std::string_view text, bool quoted) {
     case Type::kPath:
       return text.starts_with('/');
     case Type::kPort:
-      return is_port(text);
+      return !quoted && is_port(text);
     case Type::kPublish:
       return is_publish(text);
     default:
@@ -169,9 +170,9 @@ bool is_file_name(std::string_view name) {
 }
 
 std::string value_fault(const Field& field, std::string_view text, bool quoted) {
-  if (is_none(field, text)) return {};
+  if (is_none(field, text) && !(quoted && field.type == Type::kInteger)) return {};
   if (field.type == Type::kChoice || field.type == Type::kShares) return choice_fault(field, text);
-  if (field.type == Type::kInteger) return integer_fault(field, text);
+  if (field.type == Type::kInteger) return integer_fault(field, text, quoted);
   if (field.type == Type::kName) return name_fault(text);
   if (field.type == Type::kPath && text.starts_with('/') && leads_up(text)) {
     return quote(text) + " has '..' in it";

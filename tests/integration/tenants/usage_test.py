@@ -258,6 +258,47 @@ def metrics_are_for_this_host_alone(vrun):
         vrun("metrics", "--listen", where).fails("not an address of this host alone", rc=125)
 
 
+def a_socket_of_systemd_is_served_and_left_where_it_is(vrun, work):
+    """As systemd hands one over: descriptor 3, LISTEN_FDS=1 and LISTEN_PID."""
+    vrun("metrics", "--listen", "systemd").fails("systemd gave no socket", rc=125)
+    path = work / "metrics.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        os.set_inheritable(listener.fileno(), True)
+        script = f"exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" metrics --listen systemd"
+        it = Scraped.__new__(Scraped)
+        it.server = subprocess.Popen(["sh", "-c", script, "sh", vrun.program], env=vrun.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                     pass_fds=[listener.fileno()])
+        it.where = it.server.stdout.readline().strip().removeprefix("listening on ")
+        assert it.where == f"unix:{path}"
+        for _ in range(2):
+            assert it.get()[0].startswith("HTTP/1.1 200 OK")
+        assert it.end() == 0 and path.exists(), "it is systemd's"
+
+
+def the_systemd_units_are_right(vrun, work):
+    """systemd-analyze verify, with the built programs in the place where a package has them."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    units = Path(__file__).resolve().parents[3] / "tools/systemd"
+    copies = []
+    for unit in sorted(units.iterdir()):
+        text = unit.read_text()
+        for line in re.findall(r"^Exec\w+=(\S+)", text, re.M):
+            text = text.replace(f"={line}", f"={Path(vrun.program).resolve().with_name(Path(line).name)}")
+        copy = work / unit.name
+        copy.write_text(text)
+        copies.append(copy)
+    assert {"vrun-metrics.service", "vrun-metrics.socket"} <= {copy.name for copy in copies}
+    verify = lambda *files: subprocess.run(["systemd-analyze", "verify", "--man=no", *files], capture_output=True, text=True, timeout=60)  # noqa: E731
+    done = verify(*copies)
+    assert done.returncode == 0 and "vrun-" not in done.stderr, done.stderr
+    broken = work / "vrun-broken.service"
+    broken.write_text(copies[[c.name for c in copies].index("vrun-metrics.service")].read_text().replace("ExecStart=", "ExecStrat="))
+    assert "vrun-broken" in verify(broken).stderr, "the check sees what is wrong"
+
+
 def promtool_finds_nothing_to_complain_about(vrun, acme):
     if shutil.which("promtool") is None:
         pytest.skip("promtool of Debian's prometheus is not installed")

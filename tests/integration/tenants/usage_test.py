@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -265,11 +266,11 @@ def a_socket_of_systemd_is_served_and_left_where_it_is(vrun, work):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        os.set_inheritable(listener.fileno(), True)
-        script = f"exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" metrics --listen systemd"
+        script = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+                  "os.execv(sys.argv[2], sys.argv[2:])")
         it = Scraped.__new__(Scraped)
-        it.server = subprocess.Popen(["sh", "-c", script, "sh", vrun.program], env=vrun.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                                     pass_fds=[listener.fileno()])
+        it.server = subprocess.Popen([sys.executable, "-c", script, str(listener.fileno()), vrun.program, "metrics", "--listen", "systemd"], env=vrun.env,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()])
         it.where = it.server.stdout.readline().strip().removeprefix("listening on ")
         assert it.where == f"unix:{path}"
         for _ in range(2):
@@ -284,9 +285,8 @@ def the_systemd_units_are_right(vrun, work):
     units = Path(__file__).resolve().parents[3] / "tools/systemd"
     copies = []
     for unit in sorted(units.iterdir()):
-        text = unit.read_text()
-        for line in re.findall(r"^Exec\w+=(\S+)", text, re.M):
-            text = text.replace(f"={line}", f"={Path(vrun.program).resolve().with_name(Path(line).name)}")
+        there = lambda line: f"{line[1]}={Path(vrun.program).resolve().with_name(line[2])}"  # noqa: E731
+        text = re.sub(r"^(Exec\w+)=(vrun\S*)", there, unit.read_text(), flags=re.M)
         copy = work / unit.name
         copy.write_text(text)
         copies.append(copy)

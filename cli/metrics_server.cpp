@@ -58,6 +58,22 @@ Result<Fd> listen_unix(const std::string& path, const std::string& where) {
   return bound(AF_UNIX, &address, sizeof address, where);
 }
 
+// sd_listen_fds(3): one socket, made by somebody who chose who may reach it.
+Result<Fd> inherited(const Host& host) {
+  const auto pid = parse_i64(host.variable("LISTEN_PID"));
+  if (!pid || *pid != ::getpid() || host.variable("LISTEN_FDS") != "1") {
+    return Error(Code::kInvalid, "--listen systemd: systemd gave no socket")
+        .hint("the unit vrun-metrics.socket, or an address: unix:/PATH, 127.0.0.1:PORT");
+  }
+  constexpr int kFirst = 3;  // SD_LISTEN_FDS_START
+  TRY(sys::set_inheritable(kFirst, false));
+  // The turn of one connection must not wait for the next.
+  const int flags = ::fcntl(kFirst, F_GETFL);
+  if (flags < 0 || ::fcntl(kFirst, F_SETFL, flags | O_NONBLOCK) != 0)
+    return Error::system(errno, "prepare the socket of systemd");
+  return Fd(kFirst);
+}
+
 // ---- HTTP ----
 
 std::string answer(std::string_view status, std::string_view body, bool with_body = true) {
@@ -158,7 +174,8 @@ Result<Fd> ending_signals() {
 
 }  // namespace
 
-Result<Fd> listen_for_metrics(const std::string& where) {
+Result<Fd> listen_for_metrics(const std::string& where, const Host& here) {
+  if (where == "systemd") return inherited(here);
   if (where.starts_with("unix:")) return listen_unix(where.substr(5), where);
   const std::size_t colon = where.rfind(':');
   if (colon == std::string::npos) return not_local(where);

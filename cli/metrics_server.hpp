@@ -9,13 +9,15 @@
 #include <string>
 
 #include "base/fd.hpp"
+#include "base/host.hpp"
 #include "base/result.hpp"
 
 namespace vrun::cli {
 
 // "unix:/run/x/metrics", "127.0.0.1:9100", "[::1]:9100" or "localhost:9100": whoever may reach it
-// may read it, so nothing but loopback and unix sockets is taken. Port 0: a free one.
-Result<Fd> listen_for_metrics(const std::string& where);
+// may read it, so nothing but loopback and unix sockets is taken. Port 0: a free one. "systemd":
+// the one socket that LISTEN_FDS hands over, wherever it leads.
+Result<Fd> listen_for_metrics(const std::string& where, const Host& host);
 // "127.0.0.1:41234": as the kernel has it.
 std::string address_of(const Fd& listener);
 

@@ -327,7 +327,7 @@ Result<std::string> metrics_text(const EverydayCall& call) {
 Result<int> tenant_metrics(const EverydayCall& call) {
   const std::string where = call.arguments.text("listen");
   if (where.empty()) return print(TRY(metrics_text(call)));
-  const Fd listener = TRY(listen_for_metrics(where));
+  const Fd listener = TRY(listen_for_metrics(where, call.host));
   TRY(print("listening on " + address_of(listener) + "\n"));
   TRY(serve_metrics(listener, [&] { return metrics_text(call); }));
   if (where.starts_with("unix:")) static_cast<void>(sys::unlink(At::cwd(), where.substr(5)));

@@ -65,7 +65,7 @@ inline constexpr std::array kTenantList{
 };
 inline constexpr std::array kMetrics{
     Flag{"listen", "", Kind::kText, "ADDRESS",
-         "serve them over HTTP: unix:/PATH, 127.0.0.1:PORT or [::1]:PORT"},
+         "serve them over HTTP: unix:/PATH, 127.0.0.1:PORT, [::1]:PORT; systemd: its socket"},
 };
 inline constexpr std::array kTenantUsage{
     Flag{"from", "", Kind::kText, "TIME", "since 2026-11-01, 2026-11-01T12:00:00Z, or 24h ago"},

@@ -69,7 +69,9 @@ class Crew {
       const bool other_deletes = other.act == Act::kDelete;
       // Guests go before what they use; what they use comes before them.
       const bool cron = work.step->kind == "CronJob";
-      if (deletes && !cron && !is_guest(*work.step) && is_guest(other) && other_deletes)
+      // One that is replaced may use it until then.
+      const bool lets_go = other_deletes || other.act == Act::kReplace;
+      if (deletes && !cron && !is_guest(*work.step) && is_guest(other) && lets_go)
         work.after.push_back(i);
       // No run may begin behind the back of who deletes them; and a run uses what a guest uses.
       if (deletes && is_guest(*work.step) && other.kind == "CronJob" && other_deletes)

@@ -91,7 +91,14 @@ class Planner {
     follow_leads();
     drop_surplus(prune);
     if (prune) TRY(prune_others());
-    if (faults_.empty()) return std::move(plan_);
+    if (faults_.empty() && busy_.empty()) return std::move(plan_);
+    if (faults_.empty()) {
+      return Error(Code::kState, join(busy_, "\n"))
+          .hint(
+              "give the changed Network another name and its guests' `network` too: they move by "
+              "being replaced; or stop the guests, and apply again");
+    }
+    faults_.insert(faults_.end(), busy_.begin(), busy_.end());
     return Error(Code::kExists, join(faults_, "\n"));
   }
 
@@ -139,14 +146,20 @@ class Planner {
     WantedGuest as_guest;
     as_guest.kind = "Network";
     as_guest.spec = object.spec;
-    const auto members = TRY(networks.members(object.name));
-    if (members.empty()) {
-      add(Act::kReplace, "Network", object.name, i, differences(as_guest, old).reasons);
+    const Difference difference = differences(as_guest, old);
+    if (!difference.replaces) {
+      add(Act::kChange, "Network", object.name, i, difference.reasons);
       return {};
     }
-    faults_.push_back("Network " + object.name + " cannot change while guests are on it: " +
-                      members[0].guest + (members.size() > 1 ? " ..." : "") + " (" +
-                      join(differences(as_guest, old).reasons, ", ") + ")");
+    std::vector<std::string> members;
+    for (const network::GuestNetwork& member : TRY(networks.members(object.name)))
+      members.push_back(member.guest);
+    if (members.empty()) {
+      add(Act::kReplace, "Network", object.name, i, difference.reasons);
+      return {};
+    }
+    busy_.push_back("Network " + object.name + " cannot change (" + join(difference.reasons, ", ") +
+                    ") while guests are on it: " + join(members, ", "));
     return {};
   }
 
@@ -286,10 +299,17 @@ class Planner {
       if (find(step.name) == nullptr || step.index >= wanted_.guests.size()) continue;
       const WantedGuest& wanted = wanted_.guests[step.index];
       if (wanted.name != step.name) continue;
-      const std::string lead = shared_guest(wanted.request.network);
-      if (lead.empty() || !begins_anew(lead)) continue;
-      step.act = Act::kReplace;
-      step.reasons.push_back("shares the network of " + lead + ", which begins anew");
+      const RunRequest& request = wanted.request;
+      for (const auto& [what, text] :
+           {std::pair("network", &request.network), std::pair("processes", &request.pid),
+            std::pair("IPC", &request.ipc)}) {
+        const std::string lead = shared_guest(*text);
+        if (lead.empty() || !begins_anew(lead)) continue;
+        step.act = Act::kReplace;
+        step.reasons.push_back("shares the " + std::string(what) + " of " + lead +
+                               ", which begins anew");
+        break;
+      }
     }
   }
 
@@ -389,6 +409,7 @@ class Planner {
   Plan plan_;
   std::vector<Guest> there_;
   std::vector<std::string> faults_;
+  std::vector<std::string> busy_;  // Networks that cannot change now
   std::set<std::string> changed_;  // "secret:db"
 };
 

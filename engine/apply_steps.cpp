@@ -192,7 +192,8 @@ Result<void> replace(const Guests& guests, const WantedGuest& wanted, std::int64
 constexpr std::string RunRequest::*kTexts[] = {
     &RunRequest::memory,      &RunRequest::memory_reservation, &RunRequest::memory_swap,
     &RunRequest::cpus,        &RunRequest::cpu_weight,         &RunRequest::cpuset_cpus,
-    &RunRequest::cpuset_mems, &RunRequest::pids_limit,         &RunRequest::blkio_weight};
+    &RunRequest::cpuset_mems, &RunRequest::pids_limit,         &RunRequest::blkio_weight,
+    &RunRequest::cpu_shares};
 
 RunRequest limits_to_change(const RunRequest& now, const RunRequest& wanted) {
   RunRequest changes;
@@ -264,6 +265,7 @@ Result<void> change(const Guests& guests, const WantedGuest& wanted) {
     kept.startup = wanted.request.startup;
     kept.post_start = wanted.request.post_start;
     kept.pre_stop = wanted.request.pre_stop;
+    kept.start_after = wanted.request.start_after;
     if (kept.cpu_weight == "100" && wanted.request.cpu_weight.empty()) kept.cpu_weight.clear();
     TRY(locked.save());
   }
@@ -333,6 +335,7 @@ Result<void> act_on_network(const Guests& guests, const Wanted& wanted, const Pl
   }
   wish.labels[kManifestLabel] = wanted.manifest;
   wish.labels[kAppliedLabel] = object.spec;
+  if (step.act == Act::kChange) return networks.relabel(wish.name, std::move(wish.labels));
   TRY(networks.create(wish));
   note_network(guests, wish.name, "create");
   return {};

@@ -6,6 +6,7 @@
 #include "base/json_writer.hpp"
 #include "base/text.hpp"
 #include "engine/policies.hpp"
+#include "engine/rights.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -139,13 +140,19 @@ class Maker {
     request.user = text_at(spec, "user");
     request.group_add = list_at(spec, "groupAdd");
     request.hostname = text_at(spec, "hostname");
+    request.domainname = text_at(spec, "domainname");
+    request.annotations = pairs_at(spec, "annotations");
     request.tty = on_at(spec, "tty");
     request.interactive = on_at(spec, "stdin");
     request.init = on_at(spec, "init");
     request.detach = true;
     request.stop_signal = text_at(spec, "stopSignal");
-    const auto stop_ms = parse_milliseconds(text_at(spec, "stopTimeout"), 1000);
+    const std::string stop_timeout = text_at(spec, "stopTimeout");
+    const auto stop_ms = parse_milliseconds(stop_timeout, 1000);
+    if (stop_timeout == "-1") request.stop_timeout = stop_timeout;
     if (stop_ms) request.stop_timeout = std::to_string((*stop_ms + 999) / 1000);
+    request.start_after = list_at(spec, "startAfter");
+    request.log_driver = text_at(spec, "logDriver");
     request.log_opts = pairs_at(spec, "logOptions");
     request.pull = text_at(spec, "pull");
     request.platform = text_at(spec, "platform");
@@ -160,6 +167,9 @@ class Maker {
     request.memory_swap = text_at(limits, "memorySwap");
     request.cpus = text_at(limits, "cpus");
     request.cpu_weight = text_at(limits, "cpuWeight");
+    request.cpu_shares = text_at(limits, "cpuShares");
+    request.cpu_period = text_at(limits, "cpuPeriod");
+    request.cpu_quota = text_at(limits, "cpuQuota");
     request.cpuset_cpus = text_at(limits, "cpusetCpus");
     request.cpuset_mems = text_at(limits, "cpusetMems");
     request.pids_limit = text_at(limits, "pids");
@@ -170,6 +180,7 @@ class Maker {
     request.device_write_iops = list_at(limits, "deviceWriteIops");
     request.shm_size = text_at(limits, "shmSize");
     request.ulimits = list_at(limits, "ulimits");
+    request.oom_score_adj = text_at(limits, "oomScoreAdj");
   }
 
   static void set_security(const Value& security, RunRequest& request) {
@@ -215,8 +226,12 @@ class Maker {
   static void set_network(const Value& spec, RunRequest& request) {
     const std::string network = text_at(spec, "network");
     if (!network.empty()) request.network = network;
+    request.more_networks = list_at(spec, "networks");
     request.network_aliases = list_at(spec, "networkAliases");
     request.publish = list_at(spec, "ports");
+    request.publish_all = on_at(spec, "publishAll");
+    request.expose = list_at(spec, "expose");
+    request.mac_address = text_at(spec, "macAddress");
     request.bandwidth_in = text_at(spec, "bandwidthIn");
     request.bandwidth_out = text_at(spec, "bandwidthOut");
     request.ip = text_at(spec, "ip");
@@ -250,6 +265,7 @@ class Maker {
     if (restart != "no") guest.request.restart = restart;
     const Value& probes = object_at(spec, "probes");
     guest.request.health = health_of(object_at(probes, "liveness"));
+    guest.request.health.disabled = text_at(probes, "ofImage") == "false";
     guest.request.startup = health_of(object_at(probes, "startup"));
     guest.request.readiness = health_of(object_at(probes, "readiness"));
     const Value& lifecycle = object_at(spec, "lifecycle");
@@ -307,6 +323,8 @@ class Maker {
     }
     if (*replicas > 1 && (!first.request.ip.empty() || !first.request.ip6.empty()))
       fault("replicas cannot share one ip");
+    if (*replicas > 1 && !first.request.mac_address.empty())
+      fault("replicas cannot share one macAddress");
   }
 
   void add_job(const manifest::WireObject& object, const Value& spec) {
@@ -373,7 +391,7 @@ class Maker {
   // stay.
   static std::vector<json::Member> network_member(const Value& spec, bool with_ports) {
     std::vector<json::Member> members;
-    for (const char* key : {"network", "ports"}) {
+    for (const char* key : {"network", "ports", "bandwidthIn", "bandwidthOut"}) {
       const Value* found = spec.find(key);
       if (found != nullptr && (with_ports || std::string_view(key) == "network"))
         members.push_back({Value::text(key), *found});
@@ -443,6 +461,34 @@ void spread_dependencies(Wanted& wanted) {
   }
 }
 
+// Whose namespaces it joins must run before it.
+void follow_joins(Wanted& wanted) {
+  for (WantedGuest& guest : wanted.guests) {
+    const RunRequest& request = guest.request;
+    for (const std::string* text : {&request.network, &request.pid, &request.ipc}) {
+      const std::string joined = shared_guest(*text);
+      const auto is_it = [&](const auto& other) { return other.name == joined; };
+      const auto is_known = [&](const Dependency& one) { return one.guest == joined; };
+      if (std::any_of(wanted.guests.begin(), wanted.guests.end(), is_it) &&
+          std::none_of(guest.after.begin(), guest.after.end(), is_known))
+        guest.after.push_back({joined, Condition::kStarted});
+    }
+  }
+}
+
+// A boot starts what is started again in the order of apply.
+void order_boot(Wanted& wanted) {
+  for (WantedGuest& guest : wanted.guests) {
+    RunRequest& request = guest.request;
+    if (request.restart.empty()) continue;
+    for (const Dependency& dependency : guest.after) {
+      const auto& names = request.start_after;
+      if (std::find(names.begin(), names.end(), dependency.guest) == names.end())
+        request.start_after.push_back(dependency.guest);
+    }
+  }
+}
+
 }  // namespace
 
 Result<Wanted> to_wanted(const std::string& manifest,
@@ -453,6 +499,8 @@ Result<Wanted> to_wanted(const std::string& manifest,
   for (const manifest::WireObject& object : objects)
     maker.add(object);
   spread_dependencies(wanted);
+  follow_joins(wanted);
+  order_boot(wanted);
   if (maker.faults.empty()) return wanted;
   return Error(Code::kUnsupported, join(maker.faults, "\n"));
 }

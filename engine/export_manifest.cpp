@@ -18,6 +18,9 @@ Lines limits_of(const RunRequest& request) {
   lines.text("memorySwap", request.memory_swap);
   lines.text("cpus", request.cpus);
   lines.number("cpuWeight", request.cpu_weight);
+  lines.number("cpuShares", request.cpu_shares);
+  lines.number("cpuPeriod", request.cpu_period);
+  lines.number("cpuQuota", request.cpu_quota);
   lines.text("cpusetCpus", request.cpuset_cpus);
   lines.text("cpusetMems", request.cpuset_mems);
   lines.number("pids", request.pids_limit);
@@ -28,6 +31,7 @@ Lines limits_of(const RunRequest& request) {
   lines.list("deviceWriteIops", request.device_write_iops);
   lines.text("shmSize", request.shm_size);
   lines.list("ulimits", request.ulimits);
+  lines.number("oomScoreAdj", request.oom_score_adj);
   return lines;
 }
 
@@ -88,6 +92,7 @@ void add_probes(const RunRequest& request, Lines& lines) {
   add_probe("startup", request.startup, probes);
   add_probe("readiness", request.readiness, probes);
   add_probe("liveness", request.health, probes);
+  if (request.health.disabled) probes.raw("ofImage", "false");
   lines.group("probes", probes);
   lifecycle.list("postStart", request.post_start);
   lifecycle.list("preStop", request.pre_stop);
@@ -113,8 +118,6 @@ void note_unsaid(const GuestRecord& record, std::vector<std::string>& notes) {
     if (is) notes.push_back(record.name + ": " + what);
   };
   note(request.remove, "--rm");
-  note(!request.cpu_shares.empty(), "--cpu-shares; limits.cpuWeight is the other scale");
-  note(request.health.disabled, "--no-healthcheck");
 }
 
 std::string network_text(const network::Network& network) {
@@ -164,10 +167,12 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.text("user", request.user);
   lines.list("groupAdd", request.group_add);
   lines.text("hostname", request.hostname);
+  lines.text("domainname", request.domainname);
   lines.on("tty", request.tty.value_or(false));
   lines.on("stdin", request.interactive.value_or(false));
   lines.on("init", request.init);
   lines.pairs("labels", own_labels(request.labels));
+  lines.pairs("annotations", request.annotations);
   lines.group("limits", limits_of(request));
   lines.group("security", security_of(request));
   lines.list("volumes", request.volumes);
@@ -183,12 +188,19 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.list("dnsOptions", request.dns_options);
   lines.text("stopSignal", request.stop_signal);
   lines.text("stopTimeout", request.stop_timeout);
+  lines.list("startAfter", request.start_after);
+  lines.text("logDriver", request.log_driver);
   lines.pairs("logOptions", request.log_opts);
+  lines.text("view", request.view);
   lines.text("pull", request.pull);
   lines.text("platform", request.platform);
   if (request.network != "default") lines.text("network", request.network);
+  lines.list("networks", request.more_networks);
   lines.list("networkAliases", request.network_aliases);
   lines.list("ports", request.publish);
+  lines.on("publishAll", request.publish_all);
+  lines.list("expose", request.expose);
+  lines.text("macAddress", request.mac_address);
   lines.text("bandwidthIn", request.bandwidth_in);
   lines.text("bandwidthOut", request.bandwidth_out);
   lines.text("ip", request.ip);
@@ -219,8 +231,12 @@ Result<ExportedManifest> export_manifest(const Guests& guests,
             [](const GuestRecord& a, const GuestRecord& b) { return a.name < b.name; });
   ExportedManifest made;
   std::set<std::string> wanted;
-  for (const GuestRecord& record : records)
-    wanted.insert(record.request.network);
+  for (const GuestRecord& record : records) {
+    std::vector<std::string> texts = record.request.more_networks;
+    texts.push_back(record.request.network);
+    for (const std::string& text : texts)
+      wanted.insert(text.substr(0, text.find(':')));
+  }
   for (const network::Network& network : TRY(networks_of(guests)))
     if (wanted.contains(network.name)) made.text += network_text(network);
   for (const GuestRecord& record : records)

@@ -138,6 +138,8 @@ Result<Update> plan_update(const RunRequest& now, RunRequest changes) {
     take_devices(changes.*member, request.*member);
   }
   if (request.restart == "no") request.restart.clear();
+  // Nothing starts it at a boot, so nothing comes before that.
+  if (request.restart.empty()) request.start_after.clear();
   TRY(check_request(request));
   TRY(check_policies(request));
   update.resources = TRY(to_resources(request));

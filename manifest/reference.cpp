@@ -18,6 +18,7 @@ std::string type_cell(const Field& field) {
   std::string choices;
   for (const std::string_view choice : choices_of(field))
     choices += (choices.empty() ? "`" : ", `") + std::string(choice) + "`";
+  if (field.type == Type::kShares) return choices + ", `container:GUEST`";
   return field.type == Type::kChoice ? choices : "a map of names to " + choices;
 }
 

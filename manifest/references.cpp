@@ -56,6 +56,8 @@ class References {
 
   void check_uses(const Runner& runner) {
     check_network(*runner.tree, runner.path);
+    check_networks(*runner.tree, runner.path);
+    check_joins(*runner.tree, runner.path);
     check_uses(runner, "secrets", "Secret");
     check_uses(runner, "configs", "Config");
     check_volumes(runner);
@@ -135,12 +137,39 @@ class References {
     if (name == "none" || name == "host" || name == "default" || name == "bridge" || name.empty())
       return;
     if (name != "container") return need(*network, path + ".network", "Network", name);
-    const std::string guest = network->text.substr(std::string("container:").size());
+    need_guest(*network, path + ".network");
+  }
+
+  // NAME[:OPTIONS]: only networks proper, which a guest can be on beside another.
+  void check_networks(const Node& tree, const std::string& path) {
+    const Node* networks = tree.find("networks");
+    if (networks == nullptr || !networks->is_list()) return;
+    for (std::size_t i = 0; i < networks->items.size(); ++i) {
+      const Node& text = networks->items[i];
+      const std::string name = text.text.substr(0, text.text.find(':'));
+      if (!text.is_scalar() || name == "default" || name == "bridge") continue;
+      need(text, path + ".networks[" + std::to_string(i) + "]", "Network", name);
+    }
+  }
+
+  void check_joins(const Node& tree, const std::string& path) {
+    const Node* security = tree.find("security");
+    if (security == nullptr) return;
+    for (const char* field : {"pid", "ipc"}) {
+      const Node* joined = security->find(field);
+      if (joined != nullptr && joined->is_scalar() && joined->text.starts_with("container:"))
+        need_guest(*joined, path + ".security." + field);
+    }
+  }
+
+  // container:GUEST
+  void need_guest(const Node& at, const std::string& path) {
+    const std::string guest = at.text.substr(std::min(at.text.find(':') + 1, at.text.size()));
     const bool here = std::any_of(runners_.begin(), runners_.end(), [&](const Runner& other) {
       const auto names = names_of(other);
       return std::find(names.begin(), names.end(), guest) != names.end();
     });
-    if (!here) need(*network, path + ".network", "Guest", guest);
+    if (!here) need(at, path, "Guest", guest);
   }
 
   void check_runner(const Runner& runner) {
@@ -200,7 +229,9 @@ class References {
 
   static bool has_probe(const Node& tree) {
     const Node* probes = tree.find("probes");
-    return probes != nullptr && !probes->entries.empty();
+    if (probes == nullptr) return false;
+    return probes->find("startup") != nullptr || probes->find("readiness") != nullptr ||
+           probes->find("liveness") != nullptr;
   }
 
   void check_circles() {

@@ -11,6 +11,10 @@ constexpr Field live(Field field) {
   field.live = true;
   return field;
 }
+constexpr Field or_none(Field field) {
+  field.or_none = true;
+  return field;
+}
 constexpr Field required(Field field) {
   field.required = true;
   return field;
@@ -19,6 +23,13 @@ constexpr Field choice(std::string_view name, std::string_view choices, std::str
                        std::string_view help) {
   return {
       .name = name, .type = Type::kChoice, .help = help, .fallback = fallback, .choices = choices};
+}
+constexpr Field shares(std::string_view name, std::string_view help) {
+  return {.name = name,
+          .type = Type::kShares,
+          .help = help,
+          .fallback = "private",
+          .choices = "private|host"};
 }
 constexpr Field object(std::string_view name, std::span<const Field> fields,
                        std::string_view help) {
@@ -41,9 +52,12 @@ constexpr Field integer(std::string_view name, long least, long most, std::strin
 constexpr std::array kLimits{
     live({"memory", Type::kSize, "most memory"}),
     live({"memoryReservation", Type::kSize, "memory it keeps when the host runs short"}),
-    live({"memorySwap", Type::kSize, "most memory and swap together"}),
+    live(or_none({"memorySwap", Type::kSize, "most memory and swap together; -1: no limit"})),
     live({"cpus", Type::kDecimal, "most processors at once, such as 1.5"}),
     live(integer("cpuWeight", 1, 10000, "100", "its share when processors are short")),
+    live(integer("cpuShares", 2, 262144, "", "the same on Docker's scale, where 1024 is usual")),
+    integer("cpuPeriod", 1000, 1000000, "", "microseconds in which cpuQuota counts"),
+    or_none(integer("cpuQuota", 1000, 1000000000000, "", "microseconds a period; -1: no limit")),
     live({"cpusetCpus", Type::kText, "the processors it may use: 0-3,7"}),
     live({"cpusetMems", Type::kText, "the memory nodes it may use"}),
     live(integer("pids", 1, 4194304, "", "most processes and threads")),
@@ -54,6 +68,7 @@ constexpr std::array kLimits{
     live({"deviceWriteIops", Type::kTexts, "most operations a second"}),
     Field{"shmSize", Type::kSize, "of /dev/shm", false, false, "64m"},
     Field{"ulimits", Type::kTexts, "limits of each process: nofile=1024:4096"},
+    integer("oomScoreAdj", -1000, 1000, "", "who is killed first when memory is short; 1000: it"),
 };
 
 constexpr std::array kSecurity{
@@ -65,10 +80,10 @@ constexpr std::array kSecurity{
     Field{"capDrop", Type::kTexts, "capabilities it loses, or ALL"},
     Field{"options", Type::kTexts, "as --security-opt: seccomp=FILE, apparmor=PROFILE ..."},
     Field{"sysctls", Type::kMap, "kernel knobs of its own namespaces"},
-    choice("userns", "host", "", "host: its root is the host's root"),
-    choice("pid", "host", "", "host: sees the host's processes"),
-    choice("ipc", "host", "", "host: shares the host's memory segments"),
-    choice("uts", "host", "", "host: has the host's name"),
+    choice("userns", "private|host", "private", "host: its root is the host's root"),
+    shares("pid", "host: sees the host's processes; container:GUEST: that guest's"),
+    shares("ipc", "host: shares the host's memory segments; container:GUEST: that guest's"),
+    choice("uts", "private|host", "private", "host: has the host's name"),
     choice("cgroupns", "private|host", "private", "host: sees the host's groups"),
 };
 
@@ -96,6 +111,8 @@ constexpr std::array kProbes{
     live(object("liveness", kProbe, "is it healthy? checked for as long as it runs")),
     live(object("readiness", kProbe, "may others be told of it? checked for as long as it runs")),
     live(object("startup", kProbe, "has it come up? the other two begin when this is good")),
+    live({"ofImage", Type::kBool, "the image's own health check, where liveness is not said", false,
+          false, "true"}),
 };
 constexpr std::array kLifecycle{
     live({"postStart", Type::kTexts, "a command inside after each start; a failure kills it"}),
@@ -112,52 +129,62 @@ constexpr std::array kSecretUse{
     Field{"target", Type::kPath, "the directory inside", false, false, "/run/secrets/NAME"},
 };
 
-#define VRUN_PROGRAM_FIELDS                                                                   \
-  required({"image", Type::kText, "what it is made from"}),                                   \
-      Field{"command", Type::kTexts, "instead of the image's entrypoint and arguments"},      \
-      Field{"args", Type::kTexts, "arguments, instead of the image's"},                       \
-      Field{"env", Type::kMapOrList, "variables"},                                            \
-      Field{"envFiles", Type::kTexts, "files of NAME=VALUE lines"},                           \
-      Field{"workdir", Type::kPath, "working directory"},                                     \
-      Field{"user", Type::kText, "USER[:GROUP], by name or number"},                          \
-      Field{"groupAdd", Type::kTexts, "more groups"},                                         \
-      Field{"hostname", Type::kText, "its own name; default: the guest's"},                   \
-      Field{"tty", Type::kBool, "a terminal", false, false, "false"},                         \
-      Field{"stdin", Type::kBool, "keep its stdin open", false, false, "false"},              \
-      Field{"init", Type::kBool, "a small init as process 1", false, false, "false"},         \
-      live({"labels", Type::kMap, "notes for people and scripts"}),                           \
-      object("limits", kLimits, "what it may use"),                                           \
-      object("security", kSecurity, "what it may do"),                                        \
-      Field{"volumes", Type::kTexts, "SOURCE:TARGET[:ro]; a Volume's name or a path"},        \
-      Field{"mounts", Type::kTexts, "the same in words: type=bind,source=/srv,target=/srv"},  \
-      Field{"tmpfs", Type::kTexts, "directories in memory: /cache:size=64m"},                 \
-      Field{"devices", Type::kTexts, "PATH[:INSIDE[:rwm]]"},                                  \
-      objects("secrets", kSecretUse, "Secrets as files on tmpfs, mode 0400"),                 \
-      objects("configs", kSecretUse, "Configs as files, mode 0444"),                          \
-      Field{"readOnly", Type::kBool, "it cannot change its root", false, false, "false"},     \
-      Field{"addHosts", Type::kTexts, "NAME:ADDRESS lines of /etc/hosts"},                    \
-      Field{"dns", Type::kTexts, "name servers instead of the host's"},                       \
-      Field{"dnsSearch", Type::kTexts, "where short names are looked up"},                    \
-      Field{"dnsOptions", Type::kTexts, "options of resolv.conf"},                            \
-      Field{"stopSignal", Type::kText, "what asks it to end"},                                \
-      Field{"stopTimeout", Type::kDuration, "until it is killed", false, false, "10s"},       \
-      Field{"logOptions", Type::kMap, "max-size, max-file"},                                  \
-      choice("isolation", "container|system|vm", "container", "what keeps it apart"),         \
-      choice("view", "limits|host", "",                                                       \
-             "what /proc shows: its limits (system guests) or the host"),                     \
-      choice("pull", "missing|always|never", "missing", "when the image is fetched"), Field { \
-    "platform", Type::kText, "OS/ARCH of the image"                                           \
+#define VRUN_PROGRAM_FIELDS                                                                        \
+  required({"image", Type::kText, "what it is made from"}),                                        \
+      Field{"command", Type::kTexts, "instead of the image's entrypoint and arguments"},           \
+      Field{"args", Type::kTexts, "arguments, instead of the image's"},                            \
+      Field{"env", Type::kMapOrList, "variables"},                                                 \
+      Field{"envFiles", Type::kTexts, "files of NAME=VALUE lines"},                                \
+      Field{"workdir", Type::kPath, "working directory"},                                          \
+      Field{"user", Type::kText, "USER[:GROUP], by name or number"},                               \
+      Field{"groupAdd", Type::kTexts, "more groups"},                                              \
+      Field{"hostname", Type::kText, "its own name; default: the guest's"},                        \
+      Field{"domainname", Type::kText, "its NIS domain"},                                          \
+      Field{"tty", Type::kBool, "a terminal", false, false, "false"},                              \
+      Field{"stdin", Type::kBool, "keep its stdin open", false, false, "false"},                   \
+      Field{"init", Type::kBool, "a small init as process 1", false, false, "false"},              \
+      live({"labels", Type::kMap, "notes for people and scripts"}),                                \
+      Field{"annotations", Type::kMap, "notes in its OCI specification"},                          \
+      object("limits", kLimits, "what it may use"),                                                \
+      object("security", kSecurity, "what it may do"),                                             \
+      Field{"volumes", Type::kTexts, "SOURCE:TARGET[:ro]; a Volume's name or a path"},             \
+      Field{"mounts", Type::kTexts, "the same in words: type=bind,source=/srv,target=/srv"},       \
+      Field{"tmpfs", Type::kTexts, "directories in memory: /cache:size=64m"},                      \
+      Field{"devices", Type::kTexts, "PATH[:INSIDE[:rwm]]"},                                       \
+      objects("secrets", kSecretUse, "Secrets as files on tmpfs, mode 0400"),                      \
+      objects("configs", kSecretUse, "Configs as files, mode 0444"),                               \
+      Field{"readOnly", Type::kBool, "it cannot change its root", false, false, "false"},          \
+      Field{"addHosts", Type::kTexts, "NAME:ADDRESS lines of /etc/hosts"},                         \
+      Field{"dns", Type::kTexts, "name servers instead of the host's"},                            \
+      Field{"dnsSearch", Type::kTexts, "where short names are looked up"},                         \
+      Field{"dnsOptions", Type::kTexts, "options of resolv.conf"},                                 \
+      Field{"stopSignal", Type::kText, "what asks it to end"},                                     \
+      or_none(                                                                                     \
+          {"stopTimeout", Type::kDuration, "until it is killed; -1: never", false, false, "10s"}), \
+      Field{"startAfter", Type::kTexts, "guests that a boot starts before it, beside dependsOn"},  \
+      choice("logDriver", "json-file|local|k8s-file|none", "json-file", "none: nothing is kept"),  \
+      Field{"logOptions", Type::kMap, "max-size, max-file"},                                       \
+      choice("isolation", "container|system|vm", "container", "what keeps it apart"),              \
+      choice("view", "limits|host", "",                                                            \
+             "what /proc shows: its limits (system guests) or the host"),                          \
+      choice("pull", "missing|always|never", "missing", "when the image is fetched"), Field {      \
+    "platform", Type::kText, "OS/ARCH of the image"                                                \
   }
 
-#define VRUN_NETWORK_FIELDS                                                        \
-  Field{"network", Type::kText, "a Network's name, none, host or container:GUEST", \
-        false,     false,       "default"},                                        \
-      Field{"networkAliases", Type::kTexts, "more names on its network"},          \
-      live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),     \
-      live({"bandwidthIn", Type::kBits, "most traffic to it"}),              \
-      live({"bandwidthOut", Type::kBits, "most traffic from it"}),           \
-      Field{"ip", Type::kText, "its IPv4 address"}, Field {                        \
-    "ip6", Type::kText, "its IPv6 address"                                         \
+#define VRUN_NETWORK_FIELDS                                                         \
+  Field{"network", Type::kText, "a Network's name, none, host or container:GUEST",  \
+        false,     false,       "default"},                                         \
+      Field{"networks", Type::kTexts, "more Networks it is on"},                    \
+      Field{"networkAliases", Type::kTexts, "more names on its network"},           \
+      live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),      \
+      Field{"publishAll", Type::kBool, "every port that its image and expose name", \
+            false,        false,       "false"},                                    \
+      Field{"expose", Type::kPublishes, "ports that it has: INSIDE[/PROTOCOL]"},    \
+      Field{"macAddress", Type::kText, "its hardware address"},                     \
+      live({"bandwidthIn", Type::kBits, "most traffic to it"}),                     \
+      live({"bandwidthOut", Type::kBits, "most traffic from it"}),                  \
+      Field{"ip", Type::kText, "its IPv4 address"}, Field {                         \
+    "ip6", Type::kText, "its IPv6 address"                                          \
   }
 
 constexpr Field kDependsOn{.name = "dependsOn",
@@ -189,6 +216,8 @@ constexpr std::array kMember{
 constexpr std::array kGroup{
     Field{"network", Type::kText, "of all its guests", false, false, "default"},
     live({"ports", Type::kPublishes, "of all its guests"}),
+    live({"bandwidthIn", Type::kBits, "most traffic to all its guests together"}),
+    live({"bandwidthOut", Type::kBits, "most traffic from all its guests together"}),
     objects("init", kMember, "guests that run to their end, one after the other, first"),
     required(objects("guests", kMember, "guests that share one network namespace")),
 };
@@ -217,7 +246,7 @@ constexpr std::array kNetwork{
     Field{"ipv6", Type::kBool, "with IPv6 addresses", false, false, "true"},
     Field{"internal", Type::kBool, "no way out, no published ports", false, false, "false"},
     integer("mtu", 1280, 65535, "", "largest packet; default: the uplink's"),
-    Field{"labels", Type::kMap, "notes for people and scripts"},
+    live({"labels", Type::kMap, "notes for people and scripts"}),
 };
 constexpr std::array kVolume{
     live({"labels", Type::kMap, "notes for people and scripts"}),
@@ -314,6 +343,7 @@ std::string_view type_words(Type type) {
     case Type::kBits:
       return "bits a second such as 100M";
     case Type::kChoice:
+    case Type::kShares:
       return "one of some words";
     case Type::kName:
       return "a name";

@@ -18,6 +18,7 @@ enum class Type {
   kRate,      // bytes a second: 10m, 100M
   kBits,      // bits a second, decimal: 100M
   kChoice,    // one of `choices`
+  kShares,    // one of `choices`, or container:GUEST
   kName,      // of an object: letters, digits, '-', '_', '.'
   kPath,      // absolute, without '..'
   kPort,      // 1 to 65535
@@ -42,6 +43,7 @@ struct Field {
   std::string_view choices = {};  // "a|b|c"
   std::span<const Field> fields = {};
   long least = 0, most = 1000000000;  // kInteger
+  bool or_none = false;               // -1: no bound
 };
 
 struct KindRow {

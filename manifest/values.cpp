@@ -75,7 +75,12 @@ bool is_publish(std::string_view text) {
   return (address && host.empty()) || is_port_range(host);
 }
 
-std::string integer_fault(const Field& field, std::string_view text) {
+bool is_none(const Field& field, std::string_view text) {
+  return field.or_none && text == "-1";
+}
+
+std::string integer_fault(const Field& field, std::string_view text, bool quoted) {
+  if (quoted) return quote(text) + " should be a whole number, plain and without quotes";
   const auto number = parse_i64(text);
   if (!number) return quote(text) + " is not a whole number";
   if (*number >= field.least && *number <= field.most) return {};
@@ -86,9 +91,14 @@ std::string integer_fault(const Field& field, std::string_view text) {
 std::string choice_fault(const Field& field, std::string_view text) {
   const auto choices = choices_of(field);
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return {};
+  constexpr std::string_view kContainer = "container:";
+  const bool shares = field.type == Type::kShares;
+  if (shares && text.starts_with(kContainer) && name_fault(text.substr(kContainer.size())).empty())
+    return {};
   std::string words;
   for (std::size_t i = 0; i < choices.size(); ++i)
     words += (i == 0 ? "" : i + 1 == choices.size() ? " or " : ", ") + std::string(choices[i]);
+  if (shares) words = "private, host or container:GUEST";
   return quote(text) + " should be " + words + near_words(text, choices);
 }
 
@@ -127,7 +137,7 @@ bool fits(Type type, std::string_view text, bool quoted) {
     case Type::kPath:
       return text.starts_with('/');
     case Type::kPort:
-      return is_port(text);
+      return !quoted && is_port(text);
     case Type::kPublish:
       return is_publish(text);
     default:
@@ -160,8 +170,9 @@ bool is_file_name(std::string_view name) {
 }
 
 std::string value_fault(const Field& field, std::string_view text, bool quoted) {
-  if (field.type == Type::kChoice) return choice_fault(field, text);
-  if (field.type == Type::kInteger) return integer_fault(field, text);
+  if (is_none(field, text) && !(quoted && field.type == Type::kInteger)) return {};
+  if (field.type == Type::kChoice || field.type == Type::kShares) return choice_fault(field, text);
+  if (field.type == Type::kInteger) return integer_fault(field, text, quoted);
   if (field.type == Type::kName) return name_fault(text);
   if (field.type == Type::kPath && text.starts_with('/') && leads_up(text)) {
     return quote(text) + " has '..' in it";

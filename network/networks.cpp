@@ -247,6 +247,15 @@ Result<void> Networks::remove(const std::string& name) {
       .hint("end them, or take them off: vrun network disconnect " + plain + " GUEST");
 }
 
+Result<void> Networks::relabel(const std::string& name, std::map<std::string, std::string> labels) {
+  Session session = TRY(begin());
+  const std::string plain = plain_name(name);
+  std::optional<Network> network = TRY(session.records.network(tenant_, plain));
+  if (!network) return unknown(plain, TRY(session.records.networks(tenant_)));
+  network->labels = std::move(labels);
+  return session.records.save(*network);
+}
+
 Result<std::vector<std::string>> Networks::prune() {
   Session session = TRY(begin());
   TRY(network::repair(session));

@@ -164,6 +164,8 @@ class Networks {
   Result<Network> find(const std::string& name);
   Result<std::vector<GuestNetwork>> members(const std::string& name) const;
   Result<void> remove(const std::string& name);  // refused while guests are on it
+  // Takes the place of its labels; nobody on it notices.
+  Result<void> relabel(const std::string& name, std::map<std::string, std::string> labels);
   Result<std::vector<std::string>> prune();      // all without guests; answers the names
 
   // ---- guests ----

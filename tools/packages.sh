@@ -50,5 +50,6 @@ TEST_PACKAGES=(
   btrfs-progs xfsprogs
   debootstrap
   prometheus  # promtool
+  python3-jsonschema
   apache2-utils docker-registry openssl skopeo umoci zstd nftables xz-utils
 )

@@ -235,7 +235,17 @@ def a_network_comes_before_its_guests_and_goes_after_them(vrun):
     ports = text.replace("ip: 10.77.3.9", "ip: 10.77.3.9\nports: ['18080:80']")
     assert "change Guest web" in _apply(vrun, ports).ok().out
     assert "18080" in vrun("port", "web").ok().out and vrun.state("web")["pid"] == pid
-    _apply(vrun, text.replace("10.77.3.0", "10.77.4.0").replace("3.9", "4.9")).fails("cannot change while guests are on it: web", rc=125)
+    _apply(vrun, text.replace("10.77.3.0", "10.77.4.0").replace("3.9", "4.9")).fails(
+        "Network back cannot change (subnets[0]: '10.77.3.0/24' -> '10.77.4.0/24') while guests are on it: web", "another name", rc=125)
+    assert vrun.state("web")["pid"] == pid
+    labelled = ports.replace("ipv6: false", "ipv6: false\nlabels: {tier: back}")
+    assert "change Network back" in _apply(vrun, labelled).ok().out, "labels change while guests are on it"
+    assert vrun.state("web")["pid"] == pid and "tier" in vrun("network", "inspect", "back").ok().out
+    assert set(_steps(vrun, labelled).values()) == {"unchanged"}
+    moved = ports.replace("name: back", "name: front").replace("network: back", "network: front").replace("10.77.3.", "10.77.4.")
+    _apply(vrun, moved, "--prune").ok()
+    assert "10.77.4.9" in vrun("exec", "web", "ip", "addr").ok().out, "the way that the refusal names"
+    assert "back" not in vrun("network", "ls", "-q").out.split()
     vrun("delete", "-f", vrun.work / "shop.yaml").ok()
     assert "back" not in vrun("network", "ls", "-q").out
 
@@ -264,6 +274,35 @@ def what_is_exported_and_applied_again_is_the_same(vrun):
     request = json.dumps(vrun.inspect("web"))
     assert "X=1 2" in request
     assert vrun("export", "--manifest", "web").ok().out == text
+    assert set(_steps(vrun, text).values()) == {"unchanged"}
+
+
+def a_guest_with_nearly_every_flag_is_exported_and_applied_again(vrun):
+    """All that this host can carry out together; unit tests take every flag alone."""
+    vrun.detached("sleep 1000", "--name", "other", "--network", "none")
+    here = vrun.work / "here"
+    here.mkdir()
+    flags = ["--hostname", "h", "--domainname", "d", "-e", "X=1 2", "-w", "/tmp", "-u", "0:0", "--group-add", "5", "--ulimit", "nofile=100:200", "--shm-size", "2m",
+             "--read-only", "-v", f"{here}:/here:ro", "--mount", f"type=bind,source={here},target=/there", "--tmpfs", "/cache:size=1m", "--network", "container:other",
+             "--pid", "container:other", "--no-new-privs", "--cap-add", "SYS_TIME", "--cap-drop", "NET_RAW", "--cgroupns", "private",
+             "--restart", "on-failure:3", "--stop-signal", "KILL", "--stop-timeout", "3", "--start-after", "other", "--health-cmd", "true", "--health-interval", "9s",
+             "--init", "--label", "a=b", "--annotation", "c=d", "--log-opt", "max-file=3", "--log-driver", "local", "--oom-score-adj", "5", "--view", "host", "--pull", "never"]
+    vrun("run", "-d", "--name", "web", *flags, "base", "sleep", "1000").ok()
+    text = vrun("export", "--manifest", "web").ok().out
+    vrun("rm", "-f", "web").ok()
+    _apply(vrun, text).ok()
+    assert vrun.state("web")["status"] == "running"
+    assert vrun("export", "--manifest", "web").ok().out == text, "nothing was lost"
+    assert set(_steps(vrun, text).values()) == {"unchanged"}
+    assert vrun("exec", "web", "sh", "-c", "cat /proc/sys/kernel/domainname").ok().out == "d\n"
+
+
+def bandwidths_of_a_group_are_of_the_network_of_all(vrun):
+    group = GROUP.format(a=1000).replace("network: none", "network: default\nbandwidthIn: 8M")
+    _apply(vrun, group).ok()
+    pids = [vrun.state(name)["pid"] for name in ("pod-a", "pod-b")]
+    assert "change Group pod-a" in _apply(vrun, group.replace("8M", "16M")).ok().out
+    assert [vrun.state(name)["pid"] for name in ("pod-a", "pod-b")] == pids
 
 
 def a_compose_file_is_converted_and_applied(vrun):

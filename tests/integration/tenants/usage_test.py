@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -256,6 +257,26 @@ def whatever_is_sent_it_goes_on(scraped):
 def metrics_are_for_this_host_alone(vrun):
     for where in ("0.0.0.0:9", "192.0.2.1:9", "[::]:9", ":9", "9", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", "unix:relative", "unix:" + "/x" * 60, "example.org:9"):
         vrun("metrics", "--listen", where).fails("not an address of this host alone", rc=125)
+
+
+def a_socket_of_systemd_is_served_and_left_where_it_is(vrun, work):
+    """As systemd hands one over: descriptor 3, LISTEN_FDS=1 and LISTEN_PID."""
+    vrun("metrics", "--listen", "systemd").fails("systemd gave no socket", rc=125)
+    path = work / "metrics.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        script = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+                  "os.execv(sys.argv[2], sys.argv[2:])")
+        it = Scraped.__new__(Scraped)
+        it.server = subprocess.Popen([sys.executable, "-c", script, str(listener.fileno()), vrun.program, "metrics", "--listen", "systemd"], env=vrun.env,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()])
+        it.where = it.server.stdout.readline().strip().removeprefix("listening on ")
+        assert it.where == f"unix:{path}"
+        for _ in range(2):
+            assert it.get()[0].startswith("HTTP/1.1 200 OK")
+        assert it.end() == 0 and path.exists(), "it is systemd's"
+
 
 
 def promtool_finds_nothing_to_complain_about(vrun, acme):

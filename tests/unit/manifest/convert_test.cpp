@@ -54,6 +54,17 @@ TEST(Convert, kubernetes_objects_become_guests_groups_and_secrets) {
   EXPECT_THAT(made.notes, ElementsAre(HasSubstr("spec.nodeSelector: has no counterpart")));
 }
 
+TEST(Convert, jobs_that_run_more_than_once_or_side_by_side_are_a_note) {
+  const Converted made = convert_text(
+      "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec:\n  completions: 3\n"
+      "  parallelism: 2\n  backoffLimit: 4\n  template: {spec: {containers: [{name: c, image: "
+      "base}]}}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(made.notes, ElementsAre(HasSubstr("f:5:3: "), HasSubstr("f:6:3: ")));
+  EXPECT_THAT(made.notes, ElementsAre(HasSubstr("completions"), HasSubstr("parallelism")));
+  EXPECT_THAT(made.text, HasSubstr("retries: 4"));
+}
+
 TEST(Convert, other_documents_are_refused) {
   const Converted made = convert_text("a: b\n");
   ASSERT_EQ(made.faults.size(), 1U);

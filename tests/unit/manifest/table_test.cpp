@@ -18,7 +18,8 @@ void check(std::span<const Field> fields, const std::string& path) {
     const std::string here = path + "." + std::string(field.name);
     EXPECT_TRUE(names.insert(field.name).second) << here << " is there twice";
     EXPECT_FALSE(field.help.empty()) << here;
-    const bool chosen = field.type == Type::kChoice || field.type == Type::kChoiceMap;
+    const bool chosen = field.type == Type::kChoice || field.type == Type::kChoiceMap ||
+                        field.type == Type::kShares;
     EXPECT_EQ(chosen, !field.choices.empty()) << here;
     const bool nested = field.type == Type::kObject || field.type == Type::kObjects;
     EXPECT_EQ(nested, !field.fields.empty()) << here;

@@ -136,15 +136,19 @@ Result<Subject> open_subject(const EverydayCall& call, const std::string& name) 
   return Subject{name, std::move(request), std::move(own), std::move(guests)};
 }
 
+Result<void> say_faults(const std::vector<std::string>& faults) {
+  std::string text;
+  for (const std::string& fault : faults)
+    text += printable(fault) + "\n";
+  return sys::write_all(STDERR_FILENO, text);
+}
+
 // Prints faults as they are; empty: they are printed.
 Result<std::optional<manifest::WireAnswer>> read(const EverydayCall& call, Subject& subject) {
   subject.request.known = TRY(known_objects(subject.guests));
   manifest::WireAnswer answer = TRY(engine::ask_manifest("read", subject.request, call.host));
   if (answer.faults.empty()) return std::optional(std::move(answer));
-  std::string text;
-  for (const std::string& fault : answer.faults)
-    text += printable(fault) + "\n";
-  TRY(sys::write_all(STDERR_FILENO, text));
+  TRY(say_faults(answer.faults));
   return std::optional<manifest::WireAnswer>();
 }
 
@@ -152,6 +156,11 @@ Result<int> validate(const EverydayCall& call) {
   Subject subject = TRY(open_subject(call, ""));
   const auto answer = TRY(read(call, subject));
   if (!answer) return kFaulty;
+  const engine::Wanted wanted = engine::to_wanted("", answer->objects);
+  if (!wanted.faults.empty()) {
+    TRY(say_faults(wanted.faults));
+    return kFaulty;
+  }
   TRY(sys::write_all(STDOUT_FILENO,
                      std::to_string(answer->objects.size()) + " objects, no faults\n"));
   return 0;
@@ -201,7 +210,11 @@ Result<std::optional<Prepared>> prepare(const EverydayCall& call, Subject& subje
   const auto answer = TRY(read(call, subject));
   if (!answer) return std::optional<Prepared>();
   Prepared prepared;
-  prepared.wanted = TRY(engine::to_wanted(subject.manifest, answer->objects));
+  prepared.wanted = engine::to_wanted(subject.manifest, answer->objects);
+  if (!prepared.wanted.faults.empty()) {
+    TRY(say_faults(prepared.wanted.faults));
+    return std::optional<Prepared>();
+  }
   const engine::PruneRule rule{.prune = call.arguments.on("prune"),
                                .volumes = call.arguments.on("volumes")};
   std::vector<engine::PlanStep> steps;

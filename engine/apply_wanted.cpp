@@ -6,7 +6,9 @@
 #include "base/json_writer.hpp"
 #include "base/text.hpp"
 #include "engine/policies.hpp"
+#include "engine/request_faults.hpp"
 #include "engine/rights.hpp"
+#include "manifest/table.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -101,12 +103,11 @@ std::string address_of(const Value& probe) {
 class Maker {
  public:
   explicit Maker(Wanted& wanted) : wanted_(wanted) {}
-  std::vector<std::string> faults;
 
   void add(const manifest::WireObject& object) {
     const Result<json::Document> document = json::Document::parse(object.spec, object.name);
-    if (!document) return faults.push_back(document.error().text());
-    place_ = object.place + ": " + object.kind + " " + object.name;
+    if (!document) return wanted_.faults.push_back(document.error().text());
+    object_ = &object;
     const Value& spec = document->root();
     if (object.kind == "Tenant") return;  // apply_tenant.hpp
     if (object.kind == "Network") return wanted_.networks.push_back(plain(object));
@@ -117,11 +118,49 @@ class Maker {
     if (object.kind == "Group") return add_group(object, spec);
     if (object.kind == "Job") return add_job(object, spec);
     if (object.kind == "CronJob") return add_cron_job(object, spec);
-    fault("this version has no " + object.kind + " to make");
+    fault("", "this version has no " + object.kind + " to make");
   }
 
  private:
-  void fault(const std::string& text) { faults.push_back(place_ + ": " + text); }
+  // In the order of the file.
+  std::optional<std::size_t> place_index(const std::string& path) const {
+    const auto& places = object_->places;
+    const auto found = std::find_if(places.begin(), places.end(),
+                                    [&](const auto& one) { return one.path == path; });
+    if (found == places.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - places.begin());
+  }
+
+  // Where it is written, or what it is written in.
+  std::string place_of(std::string path) const {
+    while (!path.empty()) {
+      if (const auto index = place_index(path)) return object_->places[*index].place;
+      const std::size_t end = path.find_last_of(".[");
+      path.resize(end == std::string::npos ? 0 : end);
+    }
+    return object_->place;
+  }
+
+  void fault(const std::string& path, const std::string& text) {
+    const manifest::KindRow* kind = manifest::find_kind(object_->kind);
+    std::string words = kind == nullptr ? object_->kind : std::string(kind->plural);
+    words += "." + object_->name + (path.empty() ? "" : "." + path);
+    wanted_.faults.push_back(printable(place_of(path) + ": " + words) + ": " + text);
+  }
+
+  // `prefix`: of the guest in its object, "guests[1]."; empty: it is the object.
+  void check(const std::string& prefix, const WantedGuest& guest) {
+    std::vector<FieldFault> found = faults_of(guest.request);
+    for (FieldFault& one : found) {
+      // A group's guests have its network and ports, which are written with the group.
+      if (place_index(prefix + one.path) || !place_index(one.path)) one.path = prefix + one.path;
+    }
+    std::stable_sort(found.begin(), found.end(), [this](const auto& a, const auto& b) {
+      return place_index(a.path) < place_index(b.path);
+    });
+    for (const FieldFault& one : found)
+      fault(one.path, printable(one.text));
+  }
   static WantedObject plain(const manifest::WireObject& object) {
     return {object.kind, object.name, object.spec};
   }
@@ -314,6 +353,7 @@ class Maker {
 
   void add_guest(const manifest::WireObject& object, const Value& spec) {
     const WantedGuest first = make(object, spec, object.name, object.spec);
+    check("", first);
     const auto replicas = parse_u64(text_at(spec, "replicas"));
     if (!replicas) return wanted_.guests.push_back(first);
     for (std::uint64_t i = 1; i <= *replicas; ++i) {
@@ -322,9 +362,9 @@ class Maker {
       wanted_.guests.push_back(std::move(replica));
     }
     if (*replicas > 1 && (!first.request.ip.empty() || !first.request.ip6.empty()))
-      fault("replicas cannot share one ip");
+      fault("ip", "replicas cannot share one");
     if (*replicas > 1 && !first.request.mac_address.empty())
-      fault("replicas cannot share one macAddress");
+      fault("macAddress", "replicas cannot share one");
   }
 
   void add_job(const manifest::WireObject& object, const Value& spec) {
@@ -332,6 +372,7 @@ class Maker {
     job.is_job = true;
     const std::string retries = text_at(spec, "retries");
     if (!retries.empty() && retries != "0") job.request.restart = "on-failure:" + retries;
+    check("", job);
     wanted_.guests.push_back(std::move(job));
   }
 
@@ -353,8 +394,9 @@ class Maker {
     cron.request = run.request;
     const std::string retries = text_at(job, "retries");
     if (!retries.empty() && retries != "0") cron.request.restart = "on-failure:" + retries;
-    if (!run.after.empty()) fault("job.dependsOn: a run waits for nobody but the clock");
-    if (const Result<void> good = check_cron(cron); !good) fault(good.error().text());
+    if (!run.after.empty()) fault("job.dependsOn", "a run waits for nobody but the clock");
+    if (const Result<void> good = check_cron(cron); !good) fault("", good.error().text());
+    check("job.", run);
     wanted_.cron_jobs.push_back(std::move(cron));
   }
 
@@ -363,10 +405,11 @@ class Maker {
     const Value& inits = object_at(spec, "init");
     const Value& members = object_at(spec, "guests");
     if (members.kind() != json::Kind::kArray || members.elements().empty())
-      return fault("guests is empty");
+      return fault("guests", "is empty");
     if (inits.kind() == json::Kind::kArray) {
       for (const Value& init : inits.elements()) {
         WantedGuest guest = member_of(object, init, network_member(spec, false), earlier);
+        check(nth("init", inits, init), guest);
         guest.is_job = true;
         earlier = {{guest.name, Condition::kCompleted}};
         wanted_.guests.push_back(std::move(guest));
@@ -379,12 +422,17 @@ class Maker {
       std::vector<json::Member> more = network_member(spec, true);
       if (!leads) more = {{Value::text("network"), Value::text(shared_text)}};
       WantedGuest guest = member_of(object, member, more, earlier);
+      check(nth("guests", members, member), guest);
       if (!leads) {
         guest.after.push_back({first, Condition::kStarted});
         if (guest.request.ipc.empty()) guest.request.ipc = shared_text;
       }
       wanted_.guests.push_back(std::move(guest));
     }
+  }
+
+  static std::string nth(const std::string& list, const Value& all, const Value& one) {
+    return list + "[" + std::to_string(&one - all.elements().data()) + "].";
   }
 
   // What the group says for a guest that has a network; ports belong to the first of those that
@@ -423,7 +471,7 @@ class Maker {
   }
 
   Wanted& wanted_;
-  std::string place_;
+  const manifest::WireObject* object_ = nullptr;
 };
 
 void flatten(const Value& value, const std::string& path, std::map<std::string, std::string>& out) {
@@ -491,8 +539,7 @@ void order_boot(Wanted& wanted) {
 
 }  // namespace
 
-Result<Wanted> to_wanted(const std::string& manifest,
-                         const std::vector<manifest::WireObject>& objects) {
+Wanted to_wanted(const std::string& manifest, const std::vector<manifest::WireObject>& objects) {
   Wanted wanted;
   wanted.manifest = manifest;
   Maker maker(wanted);
@@ -501,8 +548,7 @@ Result<Wanted> to_wanted(const std::string& manifest,
   spread_dependencies(wanted);
   follow_joins(wanted);
   order_boot(wanted);
-  if (maker.faults.empty()) return wanted;
-  return Error(Code::kUnsupported, join(maker.faults, "\n"));
+  return wanted;
 }
 
 std::map<std::string, std::string> flat(std::string_view spec) {

@@ -42,6 +42,8 @@ struct Wanted {
   std::vector<WantedObject> networks, volumes, secrets, configs;
   std::vector<WantedGuest> guests;
   std::vector<CronJob> cron_jobs;
+  // Whole lines: what cannot be made as it is described. Nothing is to be made while there are any.
+  std::vector<std::string> faults;
 };
 
 // The labels by which objects are known again.
@@ -50,9 +52,9 @@ inline constexpr const char* kObjectLabel = "vrun.object";      // "guests.web"
 inline constexpr const char* kAppliedLabel = "vrun.applied";    // the spec
 inline constexpr const char* kContentsLabel = "vrun.contents";  // "secret:db=VERSION,..."
 
-// All faults at once: kinds and fields that this version cannot carry out.
-Result<Wanted> to_wanted(const std::string& manifest,
-                         const std::vector<manifest::WireObject>& objects);
+// Guests are checked by the rules of `run` (request_faults.hpp), so that a plan that is shown can
+// be carried out as far as the manifest itself goes.
+Wanted to_wanted(const std::string& manifest, const std::vector<manifest::WireObject>& objects);
 
 // "limits.memory" -> "64m": each single value of a spec by its path. Environment and data too.
 std::map<std::string, std::string> flat(std::string_view spec);

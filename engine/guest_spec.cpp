@@ -13,6 +13,7 @@
 #include "engine/rights.hpp"
 #include "engine/system_guest.hpp"
 #include "images/pull.hpp"
+#include "network/address.hpp"
 #include "process/plan.hpp"
 #include "seccomp/seccomp.hpp"
 
@@ -316,6 +317,10 @@ Result<void> check_request(const RunRequest& request) {
     if (colon == 0 || colon == std::string::npos || colon + 1 == entry.size()) {
       return Error(Code::kInvalid, "--add-host " + quote(entry) + ": not NAME:ADDRESS");
     }
+  }
+  for (const std::string& server : request.dns) {
+    if (network::parse_ipv4(server) || network::parse_ipv6(server)) continue;
+    return Error(Code::kInvalid, "--dns " + quote(server) + ": not an address");
   }
   return check_hostname(request.hostname);
 }

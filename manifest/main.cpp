@@ -40,6 +40,14 @@ std::string place_words(const Place& place) {
   return place.file + ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
 }
 
+void add_places(const Node& node, const std::string& path, std::vector<WirePlace>& places) {
+  if (!path.empty() && node.place.line > 0) places.push_back({path, place_words(node.place)});
+  for (std::size_t i = 0; i < node.items.size(); ++i)
+    add_places(node.items[i], path + "[" + std::to_string(i) + "]", places);
+  for (const auto& [key, value] : node.entries)
+    add_places(value, path.empty() ? key.text : path + "." + key.text, places);
+}
+
 WireAnswer answer_to(const WireRequest& request, bool despite_faults) {
   std::vector<Source> sources;
   for (const WireFile& file : request.files)
@@ -49,8 +57,11 @@ WireAnswer answer_to(const WireRequest& request, bool despite_faults) {
   for (const Fault& fault : read.faults)
     answer.faults.push_back(fault.line());
   if (!answer.faults.empty() && !despite_faults) return answer;
-  for (const Object& object : read.objects)
-    answer.objects.push_back({object.kind, object.name, place_words(object.place), object.spec});
+  for (const Object& object : read.objects) {
+    WireObject& added = answer.objects.emplace_back();
+    added = {object.kind, object.name, place_words(object.place), object.spec, {}};
+    if (!despite_faults) add_places(object.tree, "", added.places);
+  }
   return answer;
 }
 

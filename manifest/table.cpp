@@ -363,7 +363,7 @@ std::string_view type_words(Type type) {
     case Type::kMapOrList:
       return "a map of texts, or a list of NAME=VALUE";
     case Type::kChoiceMap:
-      return "a map of names to words";
+      return "a map such as {db: healthy}";
     case Type::kObject:
       return "a map";
     case Type::kObjects:

@@ -12,10 +12,15 @@ constexpr auto json_fields(const WireRequest*) {
                       json::field("settings", &WireRequest::settings),
                       json::field("known", &WireRequest::known));
 }
+constexpr auto json_fields(const WirePlace*) {
+  return json::fields(json::field("path", &WirePlace::path),
+                      json::field("place", &WirePlace::place));
+}
 constexpr auto json_fields(const WireObject*) {
   return json::fields(
       json::field("kind", &WireObject::kind), json::field("name", &WireObject::name),
-      json::field("place", &WireObject::place), json::field("spec", &WireObject::spec));
+      json::field("place", &WireObject::place), json::field("spec", &WireObject::spec),
+      json::field("places", &WireObject::places));
 }
 constexpr auto json_fields(const WireAnswer*) {
   return json::fields(

@@ -19,9 +19,14 @@ struct WireRequest {
   std::vector<std::string> settings;  // --set
   std::vector<std::string> known;     // "Kind/name"
 };
+struct WirePlace {
+  std::string path, place;  // "limits.ulimits[1]", "shop.yaml:7:3"
+  bool operator==(const WirePlace&) const = default;
+};
 struct WireObject {
   std::string kind, name, place;
-  std::string spec;  // compact JSON
+  std::string spec;               // compact JSON
+  std::vector<WirePlace> places;  // of its fields; those that --set made have none
   bool operator==(const WireObject&) const = default;
 };
 struct WireAnswer {

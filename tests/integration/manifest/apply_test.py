@@ -315,7 +315,7 @@ def a_compose_file_is_converted_and_applied(vrun):
 
 
 def kinds_that_cannot_be_made_are_refused_with_the_reason(vrun):
-    _apply(vrun, _guest(more="isolation: vm\ninit: true")).fails("--isolation vm with --init", rc=125)
+    _apply(vrun, _guest(more="isolation: vm\ninit: true")).fails("--isolation vm with --init", rc=1)
     assert _names(vrun) == []
 
 
@@ -361,3 +361,13 @@ def a_group_shares_network_and_ipc_also_after_its_first_guest_was_replaced(vrun)
     assert steps == {"pod-a": "replace", "pod-b": "replace"}, steps
     assert "shares the network of pod-a, which begins anew" in vrun("diff", "-f", _write(vrun, GROUP.format(a=1002))).out
     assert set(_steps(vrun, GROUP.format(a=1001)).values()) == {"unchanged"}
+
+
+def what_run_would_refuse_is_told_before_anything_is_made(vrun):
+    text = _guest("good") + _guest("bad", more='restart: sometimes\nsecurity: {capAdd: [NET_ADMIN, FOO]}\ntmpfs: [x]')
+    for command in (["validate"], ["diff"], ["apply", "--dry-run"], ["apply"]):
+        done = vrun(*command, "-f", _write(vrun, text))
+        assert done.rc == 1 and done.err.count("\n") == 3, done
+        for place in ("19:10: guests.bad.restart: 'sometimes'", "20:32: guests.bad.security.capAdd[1]: 'FOO'", "21:9: guests.bad.tmpfs[0]: 'x'"):
+            assert f"shop.yaml:{place}" in done.err, done
+    assert vrun("ps", "-aq").out == ""

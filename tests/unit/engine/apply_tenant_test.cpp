@@ -40,9 +40,9 @@ TEST(ApplyTenant, what_is_gone_is_lifted) {
 }
 
 TEST(ApplyTenant, a_manifest_has_one) {
-  const std::vector<manifest::WireObject> two = {{"Tenant", "a", "x.yaml:1:1", "{}"},
-                                                 {"Guest", "g", "x.yaml:5:1", "{}"},
-                                                 {"Tenant", "b", "x.yaml:9:1", "{}"}};
+  const std::vector<manifest::WireObject> two = {{"Tenant", "a", "x.yaml:1:1", "{}", {}},
+                                                 {"Guest", "g", "x.yaml:5:1", "{}", {}},
+                                                 {"Tenant", "b", "x.yaml:9:1", "{}", {}}};
   const auto found = find_tenant("shop", two);
   ASSERT_FALSE(found.has_value());
   EXPECT_THAT(found.error().text(), testing::HasSubstr("x.yaml:9:1: Tenant b"));

@@ -174,13 +174,9 @@ RunRequest apply_text(const std::string& text) {
     ADD_FAILURE() << fault.line();
   if (read.objects.empty() || !read.faults.empty()) return {};
   const manifest::Object& object = read.objects[0];
-  const Result<Wanted> wanted =
-      to_wanted("shop", {{object.kind, object.name, object.place.file, object.spec}});
-  if (!wanted) {
-    ADD_FAILURE() << wanted.error().text();
-    return {};
-  }
-  RunRequest request = wanted->guests.at(0).request;
+  const Wanted wanted =
+      to_wanted("shop", {{object.kind, object.name, object.place.file, object.spec, {}}});
+  RunRequest request = wanted.guests.at(0).request;
   std::erase_if(request.labels, [](const std::string& l) { return l.starts_with("vrun."); });
   request.name.clear();
   request.detach = false;
@@ -242,16 +238,20 @@ TEST(ManifestFields, of_all_at_once_nothing_is_lost) {
 }
 
 TEST(ManifestFields, dependencies_and_joined_guests_come_first_at_a_boot_too) {
-  const Result<Wanted> wanted = to_wanted(
+  const Wanted wanted = to_wanted(
       "shop",
-      {{"Guest", "db", "f", R"({"image":"base"})"},
-       {"Guest", "web", "f", R"({"image":"base","restart":"always","dependsOn":{"db":"started"}})"},
-       {"Guest", "look", "f", R"({"image":"base","security":{"pid":"container:db"}})"}});
-  ASSERT_TRUE(wanted);
-  EXPECT_EQ(wanted->guests[1].request.start_after, std::vector<std::string>{"db"});
-  ASSERT_EQ(wanted->guests[2].after.size(), 1U);
-  EXPECT_EQ(wanted->guests[2].after[0].guest, "db");
-  EXPECT_TRUE(wanted->guests[2].request.start_after.empty()) << "nothing starts it at a boot";
+      {{"Guest", "db", "f", R"({"image":"base"})", {}},
+       {"Guest",
+        "web",
+        "f",
+        R"({"image":"base","restart":"always","dependsOn":{"db":"started"}})",
+        {}},
+       {"Guest", "look", "f", R"({"image":"base","security":{"pid":"container:db"}})", {}}});
+  ASSERT_EQ(wanted.faults, std::vector<std::string>());
+  EXPECT_EQ(wanted.guests[1].request.start_after, std::vector<std::string>{"db"});
+  ASSERT_EQ(wanted.guests[2].after.size(), 1U);
+  EXPECT_EQ(wanted.guests[2].after[0].guest, "db");
+  EXPECT_TRUE(wanted.guests[2].request.start_after.empty()) << "nothing starts it at a boot";
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ TEST_PACKAGES=(
   btrfs-progs xfsprogs
   debootstrap
   prometheus  # promtool
+  nodejs openjdk-17-jre-headless  # they see the limits
   python3-jsonschema
   apache2-utils docker-registry openssl skopeo umoci zstd nftables xz-utils
 )

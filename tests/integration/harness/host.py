@@ -183,6 +183,7 @@ FACTS = {
     "deadline scheduling": _time_to_sched_deadline,
     "two processors": lambda: len(os.sched_getaffinity(0)) >= 2,
     "node": lambda: shutil.which("node") is not None,
+    "java": lambda: shutil.which("java") is not None,
     "NUMA policy": lambda: Path("/sys/devices/system/node/node0").exists(),
     "criu": lambda: shutil.which("criu") is not None
     and subprocess.run(["criu", "check"], capture_output=True).returncode == 0,

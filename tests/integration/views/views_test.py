@@ -1,6 +1,7 @@
 """--view limits: what free, nproc, top, uptime and system calls inside a guest say of its limits."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -200,3 +201,17 @@ def node_sees_the_limits(vrun, work):
     script = "const os = require('os'); console.log(os.cpus().length, os.totalmem(), (os.availableParallelism || (() => os.cpus().length))())"
     out = vrun("run", "--rm", *VIEW, "--memory", "300m", "--cpus", "1", "node", shutil.which("node"), "-e", script).ok().out
     assert out.split() == ["1", str(300 << 20), "1"]
+
+
+@pytest.mark.parametrize("flag", ["+", "-"])
+def a_java_virtual_machine_sees_the_limits(vrun, flag):
+    """By the cgroup where it looks there (UseContainerSupport), and by the view where it looks at the machine."""
+    host.need("cpu controller", "memory controller")
+    host.need("java")
+    java = os.path.realpath(shutil.which("java"))
+    folders = [f for f in ("/usr", "/lib", "/lib64", "/etc/" + Path(java).parents[1].name.rsplit("-", 1)[0]) if Path(f).exists()]
+    volumes = [word for folder in folders for word in ("-v", f"{folder}:{folder}:ro")]
+    done = vrun("run", "--rm", *VIEW, "--memory", "400m", "--cpus", "1", *volumes, "base", java, f"-XX:{flag}UseContainerSupport",
+                "-XX:+UseParallelGC", "-XX:+PrintFlagsFinal", "-version", timeout=60)
+    flags = dict(re.findall(r"(MaxHeapSize|ParallelGCThreads) *= (\d+)", done.ok().out))
+    assert int(flags["ParallelGCThreads"]) == 1 and 90 << 20 < int(flags["MaxHeapSize"]) < 140 << 20, flags

@@ -16,6 +16,7 @@
 #include "cli/verb_images.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_volumes.hpp"
+#include "engine/micro_vm.hpp"
 #include "engine/volumes.hpp"
 #include "network/documents.hpp"
 #include "network/networks.hpp"
@@ -167,6 +168,11 @@ Result<void> write_guest(const Guests& guests, const Guest& guest, json::Writer&
   if (engine::has_own_network(guest.record.request)) {
     writer.key("traffic");
     json::encode(writer, json::Rule(), TRY(engine::traffic_of(guests, guest.record)));
+  }
+  if (const auto machine = engine::machine_facts(guests, guest.record)) {
+    const json::Document facts = TRY(json::Document::parse(engine::to_json(*machine), "machine"));
+    writer.key("machine");
+    copy_value(facts.root(), writer);
   }
   TRY(write_mounts(guests, guest, writer));
   writer.key("paths").begin_object();

@@ -14,6 +14,7 @@
 
 #include "base/fs.hpp"
 #include "base/helper.hpp"
+#include "base/json_table.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/guest_network.hpp"
@@ -26,6 +27,15 @@
 #include "vm/qemu_root.hpp"
 
 namespace vrun::engine {
+
+constexpr auto json_fields(const MachineFacts*) {
+  return json::fields(json::field("engine", &MachineFacts::engine, {.always = true}),
+                      json::field("reason", &MachineFacts::reason),
+                      json::field("kernel", &MachineFacts::kernel),
+                      json::field("memory", &MachineFacts::memory),
+                      json::field("processors", &MachineFacts::processors));
+}
+
 namespace {
 
 struct Refusal {
@@ -38,6 +48,7 @@ using R = RunRequest;
 constexpr std::string_view kOwnKernel = "the guest has a kernel of its own";
 constexpr std::string_view kNotYet = "not built yet for micro-VMs";
 constexpr const char* kReport = "vm-end";
+constexpr const char* kFacts = "machine.json";
 
 // Of health checks: by the host, in the network namespace of the guest.
 bool asks_by_network(const HealthRequest& health) {
@@ -244,6 +255,9 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
     made.cards = std::move(pair.theirs);
   }
   TRY(fs::replace_file(dir, "vm.json", vm::guest_document(guest)));
+  const MachineFacts told{choice.engine, choice.reason, kernel.release, size.memory,
+                          size.processors};
+  TRY(fs::replace_file(dir, kFacts, to_json(told)));
   made.agent = TRY(listen_in(dir, kAgentSocket));
   made.control = TRY(listen_in(dir, "control"));
   made.report = TRY(sys::open(dir, kReport, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
@@ -275,6 +289,20 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
                               const RunRequest& request, const oci::Spec& guest) {
   return make_unfilled({guests.host(), guests.places().data, {}}, place.dir, guest,
                        has_own_network(request));
+}
+
+std::string to_json(const MachineFacts& facts) {
+  return json::write(facts, json::Style::kCompact);
+}
+
+std::optional<MachineFacts> machine_facts(const Guests& guests, const GuestRecord& record) {
+  constexpr std::size_t kMost = 4096;
+  const std::string path = guests.monitor_dir(record) + "/" + kFacts;
+  const Result<std::string> text = fs::read_file(At::cwd(), path, kMost);
+  if (!text) return std::nullopt;
+  Result<MachineFacts> facts = json::read<MachineFacts>(*text, path);
+  if (!facts) return std::nullopt;
+  return *std::move(facts);
 }
 
 vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record) {

@@ -2,6 +2,7 @@
 // image's program runs in the guest's own kernel (decision 020).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,16 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
 // runs, and sends it a card for each interface. The VMM waits for it.
 Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
                                const oci::Spec& guest, const Fd& netns, MicroVm& made);
+
+// What the machine of a guest's newest life is: which engine and why, which kernel. None before.
+struct MachineFacts {
+  vm::Engine engine = vm::Engine::kKvm;
+  std::string reason, kernel;
+  std::uint64_t memory = 0;
+  std::uint32_t processors = 0;
+};
+std::optional<MachineFacts> machine_facts(const Guests& guests, const GuestRecord& record);
+std::string to_json(const MachineFacts& facts);
 
 // What the VMM left when it ended; empty when it could not.
 vm::EndReport micro_vm_end(const Guests& guests, const GuestRecord& record);

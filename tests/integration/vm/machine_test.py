@@ -89,6 +89,11 @@ def _ended(vrun, name):
 def the_guest_sees_its_own_machine_and_the_group_has_room_for_its_monitor(vrun):
     host.need("memory controller")
     _detached(vrun, "g", LOOP, "--memory", "200m", "--cpus", "1")
+    machine = vrun.inspect("g")["machine"]
+    engine = "kvm" if "engine kvm" in vrun("doctor").out else "qemu"
+    assert (machine["engine"], machine["memory"], machine["processors"]) == (engine, 200 << 20, 1)
+    assert "KVM" in machine["reason"] or "/dev/kvm" in machine["reason"]
+    assert machine["kernel"] == vrun("exec", "g", "uname", "-r").ok().out.strip()
     nproc, total = vrun("exec", "g", "sh", "-c", "nproc; grep MemTotal /proc/meminfo | tr -dc 0-9").ok().out.split()
     assert nproc == "1" and 120 << 10 < int(total) < 200 << 10
     limit = micro_vms.memory_limit(vrun, "g")

@@ -16,6 +16,7 @@
 #include "engine/guest_files.hpp"
 #include "engine/health_probe.hpp"
 #include "engine/micro_vm.hpp"
+#include "engine/micro_vm_call.hpp"
 #include "engine/policies.hpp"
 
 namespace vrun::engine {
@@ -97,7 +98,9 @@ Result<int> check_guest(const Guests& guests, const Guest& guest, Probe probe) {
     // The monitor has only the end of this process to go by.
     const itimerval end{{}, {timeout / 1000, (timeout % 1000) * 1000}};
     ::setitimer(ITIMER_REAL, &end, nullptr);
-    const Result<std::string> fault = probe_health(*asked, guest.pid);
+    const Result<std::string> fault = is_micro_vm(request)
+                                          ? probe_in_machine(guests, guest.record, *asked, timeout)
+                                          : probe_health(*asked, guest.pid);
     const std::string why = fault ? *fault : fault.error().text();
     if (!why.empty()) note_probe_reason(place, probe, why);
     return why.empty() ? 0 : 1;

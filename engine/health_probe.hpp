@@ -2,25 +2,20 @@
 // and wants a status from 200 to 399. The address is always the guest's own loopback.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "base/id.hpp"
 #include "base/result.hpp"
+#include "network/port_probe.hpp"
 
 namespace vrun::engine {
 
-struct HealthProbe {
-  bool http = false;
-  std::uint16_t port = 0;
-  std::string path;  // of http, with its '/'
-};
 // Nothing: `command` is none (it is a shell line). An error: it wants to be one and is wrong.
-Result<std::optional<HealthProbe>> parse_health_probe(const std::string& command);
+Result<std::optional<network::PortProbe>> parse_health_probe(const std::string& command);
 
 // In the network namespace of process `pid`; the calling process stays there. Empty: all is well,
 // else why not. Has no time limit of its own: the caller ends checks that take too long.
-Result<std::string> probe_health(const HealthProbe& probe, Pid pid);
+Result<std::string> probe_health(const network::PortProbe& probe, Pid pid);
 
 }  // namespace vrun::engine

@@ -50,11 +50,6 @@ constexpr std::string_view kNotYet = "not built yet for micro-VMs";
 constexpr const char* kReport = "vm-end";
 constexpr const char* kFacts = "machine.json";
 
-// Of health checks: by the host, in the network namespace of the guest.
-bool asks_by_network(const HealthRequest& health) {
-  return health.cmd.starts_with("tcp://") || health.cmd.starts_with("http://");
-}
-
 constexpr std::array kRefusals{
     Refusal{"--network host, container:NAME", [](const R& r) { return shares_network(r); },
             "the guest's kernel has interfaces of its own; --publish opens ports on the host"},
@@ -70,12 +65,6 @@ constexpr std::array kRefusals{
     Refusal{"--uts", [](const R& r) { return !r.uts.empty() && r.uts != "private"; }, kOwnKernel},
     Refusal{"--cgroupns", [](const R& r) { return !r.cgroupns.empty() && r.cgroupns != "private"; },
             kOwnKernel},
-    Refusal{"--health-cmd tcp:// and http://",
-            [](const R& r) {
-              return asks_by_network(r.health) || asks_by_network(r.startup) ||
-                     asks_by_network(r.readiness);
-            },
-            "the guest's loopback is in there: let a program of it ask"},
     Refusal{"--init", [](const R& r) { return r.init; },
             "the guest's first process reaps and hands on signals by itself"},
     Refusal{"--cpuset-mems", [](const R& r) { return !r.cpuset_mems.empty(); }, kNotYet},

@@ -42,6 +42,12 @@ constexpr auto json_fields(const MachineProcess*) {
 constexpr auto json_fields(const AgentProcesses*) {
   return json::fields(json::field("processes", &AgentProcesses::processes, {.required = true}));
 }
+struct AgentProbe {
+  std::string fault;
+};
+constexpr auto json_fields(const AgentProbe*) {
+  return json::fields(json::field("fault", &AgentProbe::fault, {.required = true}));
+}
 constexpr auto json_fields(const MachineMemory*) {
   return json::fields(json::field("engine", &MachineMemory::engine),
                       json::field("bytes", &MachineMemory::bytes, {.required = true}),
@@ -186,6 +192,22 @@ Result<std::vector<MachineProcess>> machine_processes(const Guests& guests,
   AgentProcesses all =
       TRY(json::read<AgentProcesses>(answer, "the answer of the guest's agent", kLimits));
   return std::move(all.processes);
+}
+
+Result<std::string> probe_in_machine(const Guests& guests, const GuestRecord& record,
+                                     const network::PortProbe& probe, std::int64_t timeout_ms) {
+  const std::string json = json::Writer()
+                               .begin_object()
+                               .member("call", std::string_view("probe"))
+                               .member("http", probe.http)
+                               .member("port", std::uint64_t{probe.port})
+                               .member("path", probe.path)
+                               .member("milliseconds", timeout_ms)
+                               .end_object()
+                               .take();
+  const std::string answer =
+      TRY(call_in(guests, record, "agent", json, std::chrono::milliseconds(timeout_ms)));
+  return TRY(json::read<AgentProbe>(answer, "the answer of the guest's agent")).fault;
 }
 
 void set_guest_clock(const Guests& guests, const GuestRecord& record) {

@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "engine/guests.hpp"
 #include "engine/request.hpp"
+#include "network/port_probe.hpp"
 #include "vm/engine_choice.hpp"
 
 namespace vrun::engine {
@@ -46,6 +47,10 @@ struct MachineProcess {
 };
 Result<std::vector<MachineProcess>> machine_processes(const Guests& guests,
                                                       const GuestRecord& record);
+
+// What a port of the guest's loopback says, as network::probe_port().
+Result<std::string> probe_in_machine(const Guests& guests, const GuestRecord& record,
+                                     const network::PortProbe& probe, std::int64_t timeout_ms);
 
 // After a pause: the guest's clock is that of the host again. Failures are of no consequence.
 void set_guest_clock(const Guests& guests, const GuestRecord& record);

@@ -5,12 +5,14 @@
 #include <ctime>
 
 #include <sys/sysinfo.h>
+#include <sys/time.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/json_writer.hpp"
 #include "base/text.hpp"
+#include "network/port_probe.hpp"
 #include "vm/agent/frames.hpp"
 
 namespace vrun::vm {
@@ -125,6 +127,14 @@ Result<std::string> set_clock(const CallRequest& request) {
   return std::string("{}");
 }
 
+// In this process, which is the connection's own: it ends when it is too late.
+Result<std::string> probe(const CallRequest& request) {
+  const itimerval end{{}, {request.milliseconds / 1000, (request.milliseconds % 1000) * 1000}};
+  ::setitimer(ITIMER_REAL, &end, nullptr);
+  const std::string fault = TRY(network::probe_port({request.http, request.port, request.path}));
+  return json::Writer().begin_object().member("fault", fault).end_object().take();
+}
+
 }  // namespace
 
 std::uint32_t memory_kills() {
@@ -142,9 +152,10 @@ Result<std::string> answer(const CallRequest& request, const Settings& settings)
   if (request.call == "info") return info();
   if (request.call == "stats") return stats(settings);
   if (request.call == "processes") return processes(settings);
+  if (request.call == "probe") return probe(request);
   if (request.call != "set-clock" && request.call != "power-off")
     return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
-        .hint("info, stats, processes, set-clock, power-off");
+        .hint("info, stats, processes, probe, set-clock, power-off");
   if (!booted) return not_booted(request.call);
   if (request.call == "set-clock") return set_clock(request);
   return std::string("{}");

@@ -5,6 +5,8 @@
 //                 "processes" of the guest}
 //   processes     {"processes": [{"status", "stat", "commandLine"}]}: of proc(5), what is shown
 //   set-clock     the guest's time of day is {"seconds", "nanoseconds"} since 1970
+//   probe         {"fault"}: what the guest's loopback says at {"http", "port", "path"}, empty: all
+//                 is well; the connection ends without an answer after {"milliseconds"}
 //   power-off     answered, then the machine goes off
 #pragma once
 

@@ -44,7 +44,10 @@ constexpr auto json_fields(const CallRequest*) {
   return json::fields(
       json::field("call", &CallRequest::call, {.required = true, .non_empty = true}),
       json::field("seconds", &CallRequest::seconds, {.min = 0}),
-      json::field("nanoseconds", &CallRequest::nanoseconds, {.min = 0, .max = 999999999}));
+      json::field("nanoseconds", &CallRequest::nanoseconds, {.min = 0, .max = 999999999}),
+      json::field("http", &CallRequest::http), json::field("port", &CallRequest::port),
+      json::field("path", &CallRequest::path),
+      json::field("milliseconds", &CallRequest::milliseconds, {.min = 1}));
 }
 
 Result<RunRequest> parse_run(std::string_view json) {

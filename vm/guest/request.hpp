@@ -45,6 +45,11 @@ struct ExecRequest {
 struct CallRequest {
   std::string call;
   std::int64_t seconds = 0, nanoseconds = 0;  // of set-clock: since 1970
+  // Of probe: network::PortProbe, and when it is too late.
+  bool http = false;
+  std::uint16_t port = 0;
+  std::string path = "/";
+  std::int64_t milliseconds = 30000;
 };
 
 Result<RunRequest> parse_run(std::string_view json);

@@ -293,6 +293,17 @@ def the_health_check_sees_and_acts(both):
     both.remove("h")
 
 
+def the_health_check_asks_a_port(both):
+    both.detached("p", "echo hello > /page; while [ ! -e /go ]; do sleep 0.1; done; exec httpd -f -p 8080 -h /",
+                  "--health-cmd", "http://:8080/page", "--health-interval", "1s", "--health-retries", "1", "--health-timeout", "20s", "--health-start-period", "10m")
+    both.wait_for("p", health="starting")
+    both("exec", "p", "touch", "/go").ok()
+    both.wait_for("p", health="healthy")
+    both("exec", "p", "rm", "/page").ok()
+    both.wait_for("p", health="unhealthy")
+    both.remove("p")
+
+
 # ---- output ----
 
 def logs_follow_until_the_end(both):

@@ -487,7 +487,12 @@ Result<std::map<std::string, std::string>> content_files(const WantedObject& obj
     for (const json::Member& member : paths->members()) {
       const std::string path(member.value.as_text());
       Result<std::string> text = read_caller_file(host, path, 4U << 20U);
-      if (!text) return std::move(text).error().during(object.kind + " " + object.name);
+      if (!text) {
+        return std::move(text)
+            .error()
+            .during(object.kind + " " + object.name)
+            .hint("`files` names files, from where vrun is called; texts stand in `data`");
+      }
       files[std::string(member.key.as_text())] = *std::move(text);
     }
   }

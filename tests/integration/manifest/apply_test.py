@@ -371,3 +371,9 @@ def what_run_would_refuse_is_told_before_anything_is_made(vrun):
         for place in ("19:10: guests.bad.restart: 'sometimes'", "20:32: guests.bad.security.capAdd[1]: 'FOO'", "21:9: guests.bad.tmpfs[0]: 'x'"):
             assert f"shop.yaml:{place}" in done.err, done
     assert vrun("ps", "-aq").out == ""
+
+
+def a_file_of_a_config_that_is_not_there_is_said_with_the_other_way(vrun):
+    text = "apiVersion: vrun/v1\nkind: Config\nname: page\nfiles: {index.html: \"hello\"}\n"
+    _apply(vrun, text).fails("Config page", "'hello'", "texts stand in `data`")
+    assert vrun("ps", "-aq").out == ""

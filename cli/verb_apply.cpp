@@ -161,8 +161,9 @@ Result<int> validate(const EverydayCall& call) {
     TRY(say_faults(wanted.faults));
     return kFaulty;
   }
-  TRY(sys::write_all(STDOUT_FILENO,
-                     std::to_string(answer->objects.size()) + " objects, no faults\n"));
+  const std::size_t count = answer->objects.size();
+  TRY(sys::write_all(STDOUT_FILENO, std::to_string(count) + (count == 1 ? " object" : " objects") +
+                                        ", no faults\n"));
   return 0;
 }
 

@@ -244,6 +244,10 @@ Result<void> show_ports(const engine::Guests& registry, std::vector<Guest>& gues
   for (Guest& guest : guests) {
     std::vector<std::string>& texts = guest.record.request.publish;
     if (texts.empty()) continue;
+    if (guest.status != GuestStatus::kRunning && guest.status != GuestStatus::kPaused) {
+      texts.clear();
+      continue;
+    }
     const std::vector<network::Publish> ports = TRY(engine::ports_of(registry, guest.record));
     texts.clear();
     for (const network::Publish& port : ports) {

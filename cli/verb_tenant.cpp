@@ -70,11 +70,6 @@ Result<int> update(const EverydayCall& call) {
   return say(TRY(engine::update_tenant(call.places, request_of(call, true), call.host)));
 }
 
-const char* state_word(const TenantState& state) {
-  if (state.frozen) return "frozen";
-  return state.running != 0 ? "active" : "idle";
-}
-
 bool is_enforced(const Tenant& tenant, const std::string& flag) {
   return std::find(tenant.unenforced.begin(), tenant.unenforced.end(), flag) ==
          tenant.unenforced.end();
@@ -273,6 +268,11 @@ const Row* find_row(std::string_view verb) {
 }
 
 }  // namespace
+
+const char* state_word(const TenantState& state) {
+  if (state.frozen) return "frozen";
+  return state.running != 0 ? "active" : "idle";
+}
 
 bool is_tenant_verb(std::string_view verb) {
   return find_row(verb) != nullptr;

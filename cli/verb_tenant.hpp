@@ -6,11 +6,14 @@
 #include <vector>
 
 #include "cli/run.hpp"
+#include "engine/tenant_admin.hpp"
 
 namespace vrun::cli {
 
 bool is_tenant_verb(std::string_view verb);
 Result<int> everyday_tenant(std::string_view verb, const EverydayCall& call);
+// "frozen", "active" (something of it runs) or "idle".
+const char* state_word(const engine::TenantState& state);
 
 // ---- verb_tenant_usage.cpp ----
 Result<int> tenant_usage(const EverydayCall& call);

@@ -211,7 +211,7 @@ Result<int> tenant_top(const EverydayCall& call) {
     const double used = static_cast<double>(cpu_ns(now) - std::min(cpu_ns(old), cpu_ns(now))) / 1e9;
     const tenants::Budget& budget = now.tenant.budget;
     rows.push_back(
-        {now.tenant.name, now.state.frozen ? "frozen" : "-",
+        {now.tenant.name, state_word(now.state),
          std::to_string(now.state.running) + "/" + std::to_string(now.state.guests),
          percent(used / seconds * 100),
          budget.cpu_milli == 0 ? "-" : percent(static_cast<double>(budget.cpu_milli) / 10),

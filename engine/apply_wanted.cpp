@@ -9,6 +9,7 @@
 #include "engine/request_faults.hpp"
 #include "engine/rights.hpp"
 #include "manifest/table.hpp"
+#include "network/wishes.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -160,6 +161,41 @@ class Maker {
     });
     for (const FieldFault& one : found)
       fault(one.path, printable(one.text));
+    claim_ports(prefix, guest);
+  }
+
+  // A port of the host is one guest's.
+  void claim_ports(const std::string& prefix, const WantedGuest& guest) {
+    const std::vector<std::string>& texts = guest.request.publish;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const Result<network::Publish> port = network::parse_publish(texts[i]);
+      if (!port) continue;
+      const auto other = std::find_if(claims_.begin(), claims_.end(), [&](const Claim& claim) {
+        return network::collide(claim.port, *port);
+      });
+      const std::string path = "ports[" + std::to_string(i) + "]";
+      if (other == claims_.end()) {
+        claims_.push_back({*port, guest.name});
+      } else {
+        fault(place_index(path) ? path : prefix + path,
+              quote(texts[i]) + ": guest " + other->guest + " has that port of the host");
+      }
+    }
+  }
+
+  // The host's port of replicas is to be chosen.
+  void check_replicas(const RunRequest& request) {
+    if (!request.ip.empty() || !request.ip6.empty()) fault("ip", "replicas cannot share one");
+    if (!request.mac_address.empty()) fault("macAddress", "replicas cannot share one");
+    for (std::size_t i = 0; i < request.publish.size(); ++i) {
+      const Result<network::Publish> port = network::parse_publish(request.publish[i]);
+      if (!port || port->host_port == 0) continue;
+      const std::string inside =
+          std::to_string(port->guest_port) + "/" + network::to_text(port->protocol);
+      fault("ports[" + std::to_string(i) + "]",
+            quote(request.publish[i]) + ": replicas cannot share a port of the host; " +
+                quote(inside) + " lets vrun choose one for each");
+    }
   }
   static WantedObject plain(const manifest::WireObject& object) {
     return {object.kind, object.name, object.spec};
@@ -361,10 +397,7 @@ class Maker {
       replica.name = replica.request.name = object.name + "-" + std::to_string(i);
       wanted_.guests.push_back(std::move(replica));
     }
-    if (*replicas > 1 && (!first.request.ip.empty() || !first.request.ip6.empty()))
-      fault("ip", "replicas cannot share one");
-    if (*replicas > 1 && !first.request.mac_address.empty())
-      fault("macAddress", "replicas cannot share one");
+    if (*replicas > 1) check_replicas(first.request);
   }
 
   void add_job(const manifest::WireObject& object, const Value& spec) {
@@ -472,6 +505,11 @@ class Maker {
 
   Wanted& wanted_;
   const manifest::WireObject* object_ = nullptr;
+  struct Claim {
+    network::Publish port;
+    std::string guest;
+  };
+  std::vector<Claim> claims_;
 };
 
 void flatten(const Value& value, const std::string& path, std::map<std::string, std::string>& out) {

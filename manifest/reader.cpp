@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "base/json_writer.hpp"
@@ -35,12 +36,13 @@ class Checker {
     if (!node.is_map()) {
       return fault(node, path, std::string("should be a map, is ") + kind_words(node.kind));
     }
+    std::vector<std::string_view> meant;  // by keys that are misspelt
     for (const auto& [key, value] : node.entries) {
       if (is_document && std::find(std::begin(kHead), std::end(kHead), key.text) != std::end(kHead))
         continue;
       const Field* field = find_field(fields, key.text);
       if (field == nullptr) {
-        unknown(key, fields, path, is_document);
+        if (const auto near = unknown(key, fields, path, is_document)) meant.push_back(*near);
       } else if (!value.is_null()) {
         check(value, *field, path + "." + key.text);
       } else if (field->required) {
@@ -48,7 +50,8 @@ class Checker {
       }
     }
     for (const Field& field : fields) {
-      if (field.required && node.find(field.name) == nullptr)
+      const bool misspelt = std::find(meant.begin(), meant.end(), field.name) != meant.end();
+      if (field.required && !misspelt && node.find(field.name) == nullptr)
         fault(node, path, "field " + std::string(field.name) + " is missing");
     }
   }
@@ -58,8 +61,9 @@ class Checker {
     faults_.push_back({at.place, path, std::move(text)});
   }
 
-  void unknown(const Node& key, std::span<const Field> fields, const std::string& path,
-               bool is_document) {
+  // Answers the field that was meant, if there is one near it.
+  std::optional<std::string_view> unknown(const Node& key, std::span<const Field> fields,
+                                          const std::string& path, bool is_document) {
     std::vector<std::string_view> names;
     for (const Field& field : fields)
       names.push_back(field.name);
@@ -70,6 +74,7 @@ class Checker {
              ": fields stand beside kind and name; `vrun convert` reads Kubernetes files";
     }
     fault(key, path, std::move(text));
+    return nearest(key.text, names);
   }
 
   void wrong_kind(const Node& node, const Field& field, const std::string& path) {

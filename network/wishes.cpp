@@ -240,4 +240,18 @@ Result<void> check_alias(const std::string& alias) {
       .hint("letters, digits, '-', '_' and '.', at most 253");
 }
 
+bool collide(const Publish& one, const Publish& other) {
+  if (one.protocol != other.protocol || one.host_port == 0 || other.host_port == 0) return false;
+  const auto ends = [](const Publish& port) { return std::uint32_t{port.host_port} + port.count; };
+  if (one.host_port >= ends(other) || other.host_port >= ends(one)) return false;
+  // 0.0.0.0 and :: are every address of their family.
+  const bool v4 = one.on_ipv4() && other.on_ipv4();
+  const bool v6 = one.on_ipv6() && other.on_ipv6();
+  const auto same = [](const auto& a, const auto& b) { return !a || !b || *a == *b; };
+  const auto any4 = [](std::optional<Ipv4> a) { return a && *a != Ipv4{} ? a : std::nullopt; };
+  const auto any6 = [](std::optional<Ipv6> a) { return a && *a != Ipv6{} ? a : std::nullopt; };
+  return (v4 && same(any4(one.host4), any4(other.host4))) ||
+         (v6 && same(any6(one.host6), any6(other.host6)));
+}
+
 }  // namespace vrun::network

@@ -54,6 +54,8 @@ struct Publish {
   bool on_ipv6() const { return host6 || !host4; }
 };
 Result<Publish> parse_publish(std::string_view text);
+// Both want the same port of the host; a port that is still to be chosen is nobody's.
+bool collide(const Publish& one, const Publish& other);
 // "0.0.0.0:8080->80/tcp" as `ps` and `port` print it; ranges as "8080-8090->80-90".
 std::string to_text(const Publish& port);
 

@@ -96,7 +96,7 @@ std::string_view wanted(Unit unit) {
     case Unit::kBits:
       return "bits a second such as 100M";
     case Unit::kCount:
-      return "a whole number";
+      return "a whole number above zero";
   }
   return "";
 }

@@ -92,5 +92,20 @@ TEST(RequestFaults, a_place_that_is_not_known_is_that_of_what_it_is_in) {
   EXPECT_THAT(wanted.faults, ElementsAre(StartsWith("f.yaml:9:5: cronJobs.web.job.limits.cpus: ")));
 }
 
+TEST(RequestFaults, a_port_of_the_host_is_one_guests) {
+  const auto guest = [](const char* name, const char* spec) {
+    return manifest::WireObject{"Guest", name, std::string(name) + ":1:1", spec, {}};
+  };
+  const Wanted wanted = to_wanted(
+      "shop", {guest("a", R"({"image":"i","ports":["8080:80","127.0.0.1:90:90","70:70/udp"]})"),
+               guest("b", R"({"image":"i","ports":["8079-8081:1-3","127.0.0.2:90:90","70:70"]})"),
+               guest("c", R"({"image":"i","replicas":2,"ports":["81:80","82"]})")});
+  EXPECT_THAT(
+      wanted.faults,
+      ElementsAre("b:1:1: guests.b.ports[0]: '8079-8081:1-3': guest a has that port of the host",
+                  HasSubstr("guests.c.ports[0]: '81:80': replicas cannot share a port of the "
+                            "host; '80/tcp' lets vrun choose")));
+}
+
 }  // namespace
 }  // namespace vrun::engine

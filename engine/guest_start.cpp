@@ -3,7 +3,6 @@
 #include <cerrno>
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -30,6 +29,7 @@
 #include "engine/tenant_policy.hpp"
 #include "engine/tenant_usage.hpp"
 #include "images/overlay.hpp"
+#include "runtime/foreground.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -43,12 +43,6 @@ struct Making {
   std::vector<Fd> pins;  // of the host's directories in the spec
   std::optional<MicroVm> vm;
 };
-
-oci::ConsoleSize size_of_terminal() {
-  winsize size{};
-  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0) return {};
-  return {size.ws_row, size.ws_col};
-}
 
 Input input_of(const GuestRecord& record, const BecomeRequest& request) {
   if (!record.request.interactive.value_or(false)) return Input::kNone;
@@ -96,7 +90,8 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   making.pins = TRY(fit_to_tenant(guests, record.request, making.spec));
   if (has_view(record.request, host))
     TRY(add_view(making.spec, guests.places().states(guests.tenant()) + "/" + record.id));
-  if (facts.terminal && request.client) making.spec.process->console_size = size_of_terminal();
+  if (facts.terminal && request.client)
+    making.spec.process->console_size = runtime::terminal_size();
   if (is_micro_vm(record.request))
     making.vm = TRY(make_micro_vm(guests, place, record.request, making.spec));
   if (facts.terminal) return making;

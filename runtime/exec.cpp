@@ -194,7 +194,8 @@ Result<ExecPlan> make_plan(const Context& context, const Target& target,
                    steps::TextArgs{plan.builder.text("_ses." + target.record.id)});
   if (plan.process.terminal) {
     const int socket = TRY(console_socket(options, true, plan.builder));
-    const oci::ConsoleSize size = plan.process.console_size.value_or(oci::ConsoleSize{});
+    const oci::ConsoleSize size =
+        plan.process.console_size.value_or(options.detach ? oci::ConsoleSize{} : terminal_size());
     plan.builder.add(Op::kConsole,
                      steps::ConsoleArgs{socket, size.height, size.width, false,
                                         plan.process.user.uid.value, plan.process.user.gid.value},

@@ -109,6 +109,12 @@ short events(bool wanted, short event) {
 
 }  // namespace
 
+oci::ConsoleSize terminal_size() {
+  winsize size{};
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0) return {};
+  return {size.ws_row, size.ws_col};
+}
+
 struct Foreground::Saved {
   sigset_t mask{};
   std::optional<termios> terminal;

@@ -6,8 +6,13 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "base/sys.hpp"
+#include "oci/spec.hpp"
 
 namespace vrun::runtime {
+
+// Of our stdin; zeros where that is no terminal. A program gets its terminal in this size, so that
+// the first look at it is right already.
+oci::ConsoleSize terminal_size();
 
 // From its construction on, signals to us are held back and then handed to the process, so none is
 // lost between the clone and the wait. Restores mask and terminal on drop.

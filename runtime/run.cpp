@@ -39,7 +39,12 @@ Result<int> run(const Context& context, const RunOptions& options) {
   input.gate = false;
   input.foreground = !options.detach || options.console != nullptr;
   std::optional<Foreground> foreground;
-  if (!options.detach) foreground.emplace(TRY(Foreground::create()));
+  if (!options.detach) {
+    foreground.emplace(TRY(Foreground::create()));
+    std::optional<oci::Process>& process = input.spec.process;
+    if (process && process->terminal && !process->console_size)
+      process->console_size = terminal_size();
+  }
 
   std::unique_ptr<Creation> creation = TRY(Creation::begin(context, std::move(input)));
   TRY(execute(*creation, options));

@@ -118,7 +118,7 @@ def a_replica_that_does_not_come_up_gets_its_old_form_back_and_the_others_are_le
     _apply(vrun, _guest(args='[sh, -c, "touch /up; exec sleep 1000"]', more=ready), "--wait").ok()
     pids = [vrun.state(f"web-{i}")["pid"] for i in (2, 3)]
     _apply(vrun, _guest(args='[sleep, "3000"]', more=ready)).fails("Guest web-1: ", "its old form runs again", "Guest web-2: not begun", rc=125)
-    assert vrun("exec", "web-1", "test", "-e", "/up").rc == 0
+    runtime.wait_for(lambda: vrun("exec", "web-1", "test", "-e", "/up").rc == 0, "it is the old one")
     assert [vrun.state(f"web-{i}")["pid"] for i in (2, 3)] == pids
 
 

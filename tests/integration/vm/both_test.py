@@ -245,7 +245,8 @@ def a_signal_from_inside_is_an_end_by_signal(both):
 
 
 def a_restart_keeps_what_was_written(both):
-    both.detached("r", "echo x >> /file; " + LOOP)
+    both.detached("r", "echo x >> /file; echo written; " + LOOP)
+    both.wait_for_log("r", "written")
     both("restart", "-t", "0", "r").ok()
     runtime.wait_for(lambda: both("exec", "r", "cat", "/file").out == "x\nx\n", "it began again", BOOT)
     both("rename", "r", "s").ok()

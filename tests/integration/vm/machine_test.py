@@ -235,13 +235,14 @@ def what_a_bundle_cannot_have_is_said_at_once(bundle, members, words):
 
 # ---- many ----
 
-def twenty_guests_at_once(vrun):
-    names = [f"g{i}" for i in range(20)]
+def many_guests_at_once(vrun):
+    """Twenty; six where each processor is emulated."""
+    names = [f"g{i}" for i in range(6 if _emulation(vrun) else 20)]
     commands = [vrun.start("run", "-d", "--name", name, *FLAGS, "--memory", "80m", "base", "sh", "-c", f"echo up {name}; {LOOP}", stdout=subprocess.DEVNULL) for name in names]
-    assert [command.wait(4 * BOOT) for command in commands] == [0] * 20
+    assert [command.wait(4 * BOOT) for command in commands] == [0] * len(names)
     for name in names:
         runtime.wait_for(lambda: f"up {name}" in vrun("logs", name).out, f"{name} is up", 4 * BOOT)
-    assert len(micro_vms.monitors_of_machines()) == 20
-    assert vrun("exec", "g7", "hostname", timeout=BOOT).ok().out == "g7\n"
+    assert len(micro_vms.monitors_of_machines()) == len(names)
+    assert vrun("exec", "g5", "hostname", timeout=BOOT).ok().out == "g5\n"
     vrun("rm", "-f", *names, timeout=2 * BOOT).ok()
     assert not micro_vms.monitors_of_machines()

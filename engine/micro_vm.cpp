@@ -17,6 +17,7 @@
 #include "base/json_table.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cgroups/host_view.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
 #include "network/tap.hpp"
@@ -261,6 +262,7 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
                            .control = made.control.get(),
                            .report = made.report.get(),
                            .cards = made.cards.get()});
+  vm::leave_out_own_limits(guest, cgroups::look_at(on.host).controllers, made.jail);
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
   return made;

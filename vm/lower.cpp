@@ -198,6 +198,25 @@ oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& 
   return jail;
 }
 
+void leave_out_own_limits(const oci::Spec& guest, const std::vector<std::string>& controllers,
+                          oci::Spec& jail) {
+  const auto has = [&](std::string_view name) {
+    return std::find(controllers.begin(), controllers.end(), name) != controllers.end();
+  };
+  if (!jail.linux.resources) return;
+  oci::Resources& limits = *jail.linux.resources;
+  const oci::Resources asked = guest.linux.resources.value_or(oci::Resources{});
+  const oci::Memory memory = asked.memory.value_or(oci::Memory{});
+  const bool is_size = !memory.reservation && (!memory.swap || memory.swap == memory.limit);
+  if (!has("memory") && is_size) limits.memory.reset();
+  if (!has("pids")) limits.pids_limit.reset();
+  if (!has("cpu") && limits.cpu && limits.cpu->quota &&
+      *limits.cpu->quota % static_cast<std::int64_t>(limits.cpu->period.value_or(100000)) == 0) {
+    limits.cpu->quota.reset();
+    limits.cpu->period.reset();
+  }
+}
+
 std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards) {
   oci::Spec guest;
   guest.oci_version = spec.oci_version;

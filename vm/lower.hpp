@@ -52,6 +52,12 @@ struct GuestCard {
   std::vector<std::string> addresses;  // "10.0.0.2/24"
   std::vector<std::string> gateways;   // of the default routes
 };
+// What the host has no controller for and the machine holds by itself is left out of the jail's
+// limits: memory and whole processors, of which it has no more, and the processes, which its kernel
+// counts. What is the host's alone (swap beside the memory, a reservation, a part of a processor)
+// stays, and fails.
+void leave_out_own_limits(const oci::Spec& guest, const std::vector<std::string>& controllers,
+                          oci::Spec& jail);
 // For the agent, kRun of its protocol: a specification with what the guest does by itself.
 std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
 

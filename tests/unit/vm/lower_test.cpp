@@ -131,6 +131,26 @@ TEST(Lower, the_cgroup_has_room_for_the_vmm) {
   EXPECT_EQ(jail.linux.resources->cpu->quota, 200000);
 }
 
+oci::Resources left_of(const oci::Spec& asked, const std::vector<std::string>& controllers) {
+  oci::Spec jail = jail_of(asked, *size_of(asked), {.program = 9, .run = 8, .agent = 7});
+  leave_out_own_limits(asked, controllers, jail);
+  return *jail.linux.resources;
+}
+
+TEST(Lower, without_a_controller_the_machine_holds_its_size_by_itself) {
+  oci::Spec asked = with_limits(256 << 20, 200000);
+  asked.linux.resources->memory->swap = 256 << 20;  // none beside the memory
+  const oci::Resources all = left_of(asked, {"cpu", "memory", "pids"});
+  EXPECT_TRUE(all.memory && all.pids_limit && all.cpu->quota);
+  const oci::Resources none = left_of(asked, {});
+  EXPECT_FALSE(none.memory || none.pids_limit || none.cpu->quota || none.cpu->period);
+  // These are the host's.
+  asked.linux.resources->memory->swap = 512 << 20;
+  asked.linux.resources->cpu->quota = 150000;
+  const oci::Resources hosts = left_of(asked, {});
+  EXPECT_TRUE(hosts.memory && hosts.cpu->quota);
+}
+
 TEST(Lower, the_agent_learns_of_what_the_guests_kernel_does) {
   const std::string text = guest_document(guest());
   for (const char* part : {"\"sh\"", "\"uid\":33", "\"/proc\"", "\"/tmp\"", "\"limit\":7",

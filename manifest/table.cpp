@@ -154,8 +154,8 @@ constexpr std::array kSecretUse{
         false,     false,       "default"},                                        \
       Field{"networkAliases", Type::kTexts, "more names on its network"},          \
       live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),     \
-      live({"bandwidthIn", Type::kBits, "most traffic to it"}),              \
-      live({"bandwidthOut", Type::kBits, "most traffic from it"}),           \
+      live({"bandwidthIn", Type::kBits, "most traffic to it"}),                    \
+      live({"bandwidthOut", Type::kBits, "most traffic from it"}),                 \
       Field{"ip", Type::kText, "its IPv4 address"}, Field {                        \
     "ip6", Type::kText, "its IPv6 address"                                         \
   }
@@ -252,6 +252,7 @@ constexpr std::array kTenant{
     live({"ioRead", Type::kRate, "most bytes a second"}),
     live({"ioWrite", Type::kRate, "most bytes a second"}),
     live({"disk", Type::kSize, "layers, volumes, logs and images together"}),
+    choice("diskBackend", "auto|project|btrfs|loop", "auto", "what holds disk; stays as made"),
     live({"bandwidth", Type::kBits, "most network traffic each way"}),
     live(integer("maxGuests", 0, 100000, "", "most guests")),
     live(integer("maxVcpus", 0, 100000, "", "most virtual processors")),

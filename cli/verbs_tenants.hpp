@@ -53,7 +53,7 @@ inline constexpr std::array kTenantUpdate = [] {
   std::array<Flag, kTenantCreate.size()> flags{};
   std::size_t next = 0;
   for (const Flag& flag : kTenantCreate) {
-    if (flag.name != "disk-backend") flags[next++] = flag;
+    if (flag.name.view() != "disk-backend") flags[next++] = flag;
   }
   flags.back() =
       Flag{"remove-admin", "", Kind::kList, "WHO", "user:NAME or group:NAME may not any more"};

@@ -423,6 +423,7 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
   TRY(need_root(host));
   TRY(find_own(places, request.name, "changed"));
   const tenants::LockedStore locked = TRY(tenants::LockedStore::open(tenant_store(places)));
+  TRY(sweep_half_made(places, locked));
   const Tenant before = TRY(locked.store().find(request.name));
   TRY(keeps_disk(before, request.disk_backend));
   Tenant now = before;

@@ -66,6 +66,13 @@ IdSpace space_of(std::vector<tenants::IdBlock> blocks) {
   return space;
 }
 
+// With CAP_SYS_RESOURCE ext4 lets root write past any quota. Programs that are started have it
+// again.
+Result<void> obey_quotas(const tenants::Tenant& tenant) {
+  if (!tenant.disk.empty()) TRY(sys::set_capability(CAP_SYS_RESOURCE, false));
+  return {};
+}
+
 }  // namespace
 
 tenants::Store tenant_store(const Places& places) {
@@ -136,6 +143,7 @@ Result<Guests> open_tenant(const Places& places, const std::string& tenant, cons
   const tenants::Tenant found = TRY(tenant_store(places).find(tenant));
   if (!host.rootless()) {
     TRY(open_disk_of(places, found));
+    TRY(obey_quotas(found));
     TRY(tenant_group(places, found, host));
   }
   return Guests::open(places, tenant, host);
@@ -149,7 +157,7 @@ Result<void> enter_tenant(const Guests& guests) {
     return Error(Code::kState, "tenant " + quote(tenant.name) + " is frozen")
         .hint("`vrun tenant thaw " + tenant.name + "` lets its guests go on");
   }
-  if (!tenant.disk.empty()) TRY(sys::set_capability(CAP_SYS_RESOURCE, false));
+  TRY(obey_quotas(tenant));
   return group.join(sys::self());
 }
 

@@ -38,12 +38,12 @@ Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::T
                                           const Host& host);
 
 // The guests of a tenant for a command that may start some: its group and its disk are there.
+// Where it has a disk budget, what this process writes is held, too: CAP_SYS_RESOURCE leaves its
+// effective set.
 // kNotFound when there is no such tenant.
 Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host);
 
 // Before this process works for the tenant: from now on its budget pays. A frozen tenant is kState.
-// Where it has a disk budget, what this process writes is held, too: CAP_SYS_RESOURCE, with which
-// ext4 lets root write past any quota, leaves the effective set (programs it starts have it again).
 Result<void> enter_tenant(const Guests& guests);
 
 // The same for what belongs to a guest that runs already, also while the tenant is frozen.

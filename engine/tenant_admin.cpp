@@ -501,6 +501,10 @@ Result<void> remove_tenant(const Places& places, const std::string& name, bool f
     return Error(Code::kState, "tenant " + quote(name) + " has " + join(has, ", "))
         .hint("--force removes them with it");
   }
+  if (!tenant.disk.empty()) {
+    const tenants::DiskBackend* const disk = TRY(tenants::disk_backend(tenant.disk));
+    TRY(disk->loosen(disk_places(places, tenant), tenant.budget.disk));
+  }
   TRY(remove_belongings(places, tenant, guests, store));
   const Result<tenants::TenantGroup> group = tenants::TenantGroup::find(places.run, name, host);
   if (group) TRY(group->destroy());

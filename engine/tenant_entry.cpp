@@ -128,7 +128,8 @@ tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& ten
 
 Result<void> open_disk_of(const Places& places, const tenants::Tenant& tenant) {
   if (tenant.disk.empty()) return {};
-  return TRY(tenants::disk_backend(tenant.disk))->open(disk_places(places, tenant));
+  return TRY(tenants::disk_backend(tenant.disk))
+      ->open(disk_places(places, tenant), tenant.budget.disk);
 }
 
 Result<tenants::DiskUse> disk_use(const Places& places, const tenants::Tenant& tenant,

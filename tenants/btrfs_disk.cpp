@@ -23,6 +23,7 @@ namespace vrun::tenants {
 namespace {
 
 constexpr std::uint64_t kFirstId = 2'000'000'000, kIds = 1'000'000;
+constexpr std::uint64_t kMostKept = 16U << 20U, kLoose = 64U << 20U;
 constexpr unsigned kLevelShift = 48;
 // The inode of the root directory of every subvolume.
 constexpr std::uint64_t kRootDirectory = BTRFS_FIRST_FREE_OBJECTID;
@@ -91,6 +92,20 @@ Result<void> limit_qgroup(const Fd& dir, std::uint64_t qgroup, std::uint64_t byt
   return Error::system(errno, "limit a qgroup");
 }
 
+// In a full qgroup btrfs refuses even rename(2), and with it `vrun rm`. So a part of the budget is
+// given only when the rest is used up and a command of vrun comes: room for what it writes down.
+Result<void> hold(const Fd& dir, std::uint64_t qgroup, std::uint64_t bytes, std::uint64_t used) {
+  const std::uint64_t kept = std::min(bytes / 8, kMostKept);
+  const bool nearly_full = used + kept + kept / 2 >= bytes;
+  const std::uint64_t wanted = nearly_full ? bytes : bytes - kept;
+  const auto items = TRY(search(dir, 0, BTRFS_QGROUP_LIMIT_KEY, qgroup, qgroup));
+  btrfs_qgroup_limit_item now{};
+  if (!items.empty() && items[0].data.size() >= sizeof now)
+    std::memcpy(&now, items[0].data.data(), sizeof now);
+  if (now.flags == BTRFS_QGROUP_LIMIT_MAX_RFER && now.max_rfer == wanted) return {};
+  return limit_qgroup(dir, qgroup, wanted);
+}
+
 // What two transactions of the kernel say last.
 void sync_of(const Fd& dir) {
   static_cast<void>(::ioctl(dir.get(), BTRFS_IOC_SYNC, nullptr));
@@ -140,7 +155,8 @@ Result<void> empty_qgroup(const Fd& dir, std::uint64_t qgroup) {
     args.assign = 0;
     args.src = member.offset;
     args.dst = qgroup;
-    if (::ioctl(dir.get(), BTRFS_IOC_QGROUP_ASSIGN, &args) < 0)
+    // ENOENT: the subvolume is freed, and its qgroup is gone before the relation is.
+    if (::ioctl(dir.get(), BTRFS_IOC_QGROUP_ASSIGN, &args) < 0 && errno != ENOENT)
       return Error::system(errno, "take a subvolume out of its qgroup");
     static_cast<void>(create_qgroup(dir, member.offset, false));
   }
@@ -172,28 +188,34 @@ Result<std::uint64_t> BtrfsDisk::take_id(const DiskPlaces& places,
 Result<void> BtrfsDisk::make(const DiskPlaces& places, std::uint64_t bytes) const {
   const Fd data = TRY(open_data(places));
   TRY(create_qgroup(data, qgroup_of(places.id), true));
-  TRY(limit_qgroup(data, qgroup_of(places.id), bytes));
+  TRY(hold(data, qgroup_of(places.id), bytes, 0));
   TRY(make_subvolume(places.guests, qgroup_of(places.id)));
   return make_subvolume(places.volumes, qgroup_of(places.id));
 }
 
-Result<void> BtrfsDisk::open(const DiskPlaces& places) const {
+Result<void> BtrfsDisk::open(const DiskPlaces& places, std::uint64_t bytes) const {
   const Fd data = TRY(open_data(places));
   if (Result<void> held = check(data); !held) return std::move(held).error().during("disk budget");
-  for (const std::string* path : {&places.guests, &places.volumes}) {
-    if (!TRY(is_subvolume(*path))) TRY(make_subvolume(*path, qgroup_of(places.id)));
-  }
-  return {};
+  const std::uint64_t qgroup = qgroup_of(places.id);
+  const auto info = TRY(info_of(data, qgroup));
+  if (!info) TRY(create_qgroup(data, qgroup, true));  // a killed `tenant rm` took it
+  TRY(hold(data, qgroup, bytes, info ? info->rfer : 0));
+  TRY(make_subvolume(places.guests, qgroup));
+  return make_subvolume(places.volumes, qgroup);
 }
 
 Result<void> BtrfsDisk::resize(const DiskPlaces& places, std::uint64_t bytes) const {
-  TRY(open(places));
   const DiskUse now = TRY(use(places));
   if (now.bytes > bytes) {
     return Error(Code::kState, "more is in use: " + std::to_string(now.bytes) + " bytes")
         .hint("remove guests or volumes first");
   }
-  return limit_qgroup(TRY(open_data(places)), qgroup_of(places.id), bytes);
+  const Fd data = TRY(open_data(places));
+  return hold(data, qgroup_of(places.id), bytes, now.bytes);
+}
+
+Result<void> BtrfsDisk::loosen(const DiskPlaces& places, std::uint64_t bytes) const {
+  return limit_qgroup(TRY(open_data(places)), qgroup_of(places.id), bytes + kLoose);
 }
 
 Result<void> BtrfsDisk::close(const DiskPlaces& /*places*/) const {
@@ -209,7 +231,9 @@ Result<void> BtrfsDisk::forget(const DiskPlaces& places) const {
   if (!*there) return {};
   sync_of(data);
   TRY(empty_qgroup(data, qgroup));
-  return create_qgroup(data, qgroup, false);
+  Result<void> removed = create_qgroup(data, qgroup, false);
+  if (!removed && removed.error().code() == Code::kNotFound) return {};
+  return removed;
 }
 
 Result<DiskUse> BtrfsDisk::use(const DiskPlaces& places) const {

@@ -47,9 +47,11 @@ class DiskBackend {
   virtual Result<void> make(const DiskPlaces& places, std::uint64_t bytes) const = 0;
   // Before anything of the tenant is touched: its trees are there, and the budget is held. kState
   // where the file system does not hold it any more.
-  virtual Result<void> open(const DiskPlaces& places) const = 0;
+  virtual Result<void> open(const DiskPlaces& places, std::uint64_t bytes) const = 0;
   // Live. kState when more is in use; kUnsupported where it cannot shrink at all.
   virtual Result<void> resize(const DiskPlaces& places, std::uint64_t bytes) const = 0;
+  // Before a tenant is removed: what vrun writes down and renames meanwhile is not refused.
+  virtual Result<void> loosen(const DiskPlaces& places, std::uint64_t bytes) const = 0;
   // Before the trees are removed; nothing of the tenant may run.
   virtual Result<void> close(const DiskPlaces& places) const = 0;
   // When the trees are gone: the file system knows nothing of the budget any more. Again is fine.

@@ -145,7 +145,7 @@ Result<void> LoopDisk::make(const DiskPlaces& places, std::uint64_t bytes) const
                                 "lazy_itable_init=1,lazy_journal_init=1,nodiscard", places.image});
 }
 
-Result<void> LoopDisk::open(const DiskPlaces& places) const {
+Result<void> LoopDisk::open(const DiskPlaces& places, std::uint64_t /*bytes*/) const {
   if (TRY(is_mounted(places.guests)) && TRY(is_mounted(places.volumes))) return {};
   const Fd lock = TRY(lock_disk(places));
   TRY(mount_top(places));
@@ -160,7 +160,7 @@ Result<void> LoopDisk::resize(const DiskPlaces& places, std::uint64_t bytes) con
     return Error(Code::kUnsupported, "a tenant's disk can grow, not shrink")
         .hint("make a new tenant with a smaller one");
   }
-  TRY(open(places));
+  TRY(open(places, 0));
   const Fd lock = TRY(lock_disk(places));
   TRY(set_size(places.image, bytes));
   std::string device;
@@ -171,6 +171,10 @@ Result<void> LoopDisk::resize(const DiskPlaces& places, std::uint64_t bytes) con
   static_cast<void>(set_size(places.image, static_cast<std::uint64_t>(now.st_size)));
   static_cast<void>(::ioctl(loop.get(), LOOP_SET_CAPACITY));
   return std::move(grown).error().hint("a mounted file system grows only for CAP_SYS_RESOURCE");
+}
+
+Result<void> LoopDisk::loosen(const DiskPlaces& /*places*/, std::uint64_t /*bytes*/) const {
+  return {};
 }
 
 Result<void> LoopDisk::close(const DiskPlaces& places) const {
@@ -186,7 +190,7 @@ Result<void> LoopDisk::forget(const DiskPlaces& /*places*/) const {
 }
 
 Result<DiskUse> LoopDisk::use(const DiskPlaces& places) const {
-  TRY(open(places));
+  TRY(open(places, 0));
   struct statvfs fs {};
   if (::statvfs(places.top.c_str(), &fs) != 0)
     return Error::system(errno, "look at " + quote(places.top));

@@ -21,6 +21,7 @@ namespace vrun::tenants {
 namespace {
 
 constexpr std::uint64_t kFirstId = 2'000'000'000, kIds = 1'000'000;
+constexpr std::uint64_t kLoose = 64U << 20U;
 constexpr std::uint64_t kBasicBlock = 512;  // of <linux/dqblk_xfs.h>, whatever the file system's
 
 int quota_call(const Fd& dir, unsigned command, std::uint32_t id, void* data) {
@@ -41,8 +42,20 @@ Result<void> set_limits(const Fd& dir, std::uint64_t id, std::uint64_t blocks,
   return Error::system(errno, "set the limits of project " + std::to_string(id));
 }
 
+std::uint64_t blocks_of(std::uint64_t bytes) {
+  return std::max<std::uint64_t>(1, bytes / kBasicBlock);
+}
+
+// All zero for one that the file system knows nothing of.
+Result<fs_disk_quota> quota_of(const Fd& dir, std::uint64_t id) {
+  fs_disk_quota quota{};
+  if (quota_call(dir, Q_XGETQUOTA, static_cast<std::uint32_t>(id), &quota) == 0) return quota;
+  if (errno == ENOENT) return fs_disk_quota{};
+  return Error::system(errno, "read the quota of project " + std::to_string(id));
+}
+
 Result<void> set_budget(const Fd& dir, std::uint64_t id, std::uint64_t bytes) {
-  return set_limits(dir, id, std::max<std::uint64_t>(1, bytes / kBasicBlock), inodes_for(bytes));
+  return set_limits(dir, id, blocks_of(bytes), inodes_for(bytes));
 }
 
 // The first project from `id` on that has limits or that something is charged to; none: nullopt.
@@ -123,14 +136,16 @@ Result<void> ProjectDisk::make(const DiskPlaces& places, std::uint64_t bytes) co
   return adopt_trees(places);
 }
 
-Result<void> ProjectDisk::open(const DiskPlaces& places) const {
-  if (Result<void> held = check(TRY(open_data(places))); !held)
-    return std::move(held).error().during("disk budget");
+Result<void> ProjectDisk::open(const DiskPlaces& places, std::uint64_t bytes) const {
+  const Fd data = TRY(open_data(places));
+  if (Result<void> held = check(data); !held) return std::move(held).error().during("disk budget");
+  const fs_disk_quota quota = TRY(quota_of(data, places.id));
+  if (quota.d_blk_hardlimit != blocks_of(bytes) || quota.d_ino_hardlimit != inodes_for(bytes))
+    TRY(set_budget(data, places.id, bytes));  // of a killed command
   return adopt_trees(places);
 }
 
 Result<void> ProjectDisk::resize(const DiskPlaces& places, std::uint64_t bytes) const {
-  TRY(open(places));
   const DiskUse now = TRY(use(places));
   if (now.bytes > bytes || now.inodes > inodes_for(bytes)) {
     return Error(Code::kState, "more is in use: " + std::to_string(now.bytes) + " bytes in " +
@@ -142,6 +157,11 @@ Result<void> ProjectDisk::resize(const DiskPlaces& places, std::uint64_t bytes) 
   return set_budget(TRY(open_data(places)), places.id, bytes);
 }
 
+Result<void> ProjectDisk::loosen(const DiskPlaces& places, std::uint64_t bytes) const {
+  const Fd data = TRY(open_data(places));
+  return set_limits(data, places.id, blocks_of(bytes + kLoose), inodes_for(bytes + kLoose));
+}
+
 Result<void> ProjectDisk::close(const DiskPlaces& /*places*/) const {
   return {};
 }
@@ -151,13 +171,9 @@ Result<void> ProjectDisk::forget(const DiskPlaces& places) const {
 }
 
 Result<DiskUse> ProjectDisk::use(const DiskPlaces& places) const {
-  fs_disk_quota quota{};
   const Fd data = TRY(open_data(places));
-  const auto id = static_cast<std::uint32_t>(places.id);
-  if (quota_call(data, Q_XGETQUOTA, id, &quota) == 0)
-    return DiskUse{quota.d_bcount * kBasicBlock, quota.d_icount};
-  if (errno == ENOENT) return DiskUse{};
-  return Error::system(errno, "read the use of project " + std::to_string(places.id));
+  const fs_disk_quota quota = TRY(quota_of(data, places.id));
+  return DiskUse{quota.d_bcount * kBasicBlock, quota.d_icount};
 }
 
 }  // namespace vrun::tenants

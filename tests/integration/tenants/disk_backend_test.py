@@ -139,7 +139,7 @@ def a_full_budget_is_full_for_this_tenant_only(disk, vrun, acme):
         assert any(words in out for words in FULL), out
         assert 24 << 20 < int(out.split()[-1]) <= 32 << 20, out
     _run(vrun, acme, fill.format("/vol/big"), "-v", "vol:/vol")
-    assert _show(vrun, acme)["disk"]["used"] <= 33 << 20
+    assert _show(vrun, acme)["disk"]["used"] <= 32 << 20
     assert int(_run(vrun, acme + "b", "head -c 60m /dev/zero >/big; wc -c </big").ok().out) == 60 << 20
     (disk.top / "hosts-own").write_bytes(b"x" * (60 << 20))
     (disk.top / "hosts-own").unlink()
@@ -156,7 +156,7 @@ def logs_count(disk, vrun, acme):
     assert vrun("--tenant", acme, "wait", guest).ok().out.strip() == "0"
     os.sync()
     used = _show(vrun, acme)["disk"]["used"]
-    assert 12 << 20 < used <= 17 << 20, used
+    assert 12 << 20 < used <= 16 << 20, used
 
 
 @pytest.mark.parametrize("disk", ["ext4", "xfs"], indirect=True)  # btrfs makes inodes of the bytes it bounds
@@ -180,6 +180,18 @@ def it_grows_and_shrinks_live(disk, vrun, acme):
     vrun("--tenant", acme, "exec", guest, "sh", "-c", "rm /more; sync").ok()
     vrun("tenant", "update", acme, "--disk", "28M").ok()
     assert any(words in vrun(*more).out for words in FULL)
+
+
+def what_is_full_can_be_stopped_and_removed(disk, vrun, acme):
+    """vrun's own records and renames need room, too."""
+    _create(vrun, acme, "24M").ok()
+    guest = vrun("--tenant", acme, "run", "-d", *NONE, "base", "sh", "-c", "cat /dev/zero >/big; sync; echo full; sleep 1000").ok().out.strip()
+    runtime.wait_for(lambda: "full" in vrun("--tenant", acme, "logs", guest).out or vrun("--tenant", acme, "exec", guest, "sh", "-c", "wc -c </big").out.strip() > "1", "it wrote")
+    time.sleep(2)
+    vrun("--tenant", acme, "stop", "-t", "0", guest).ok()
+    vrun("--tenant", acme, "rm", guest).ok()
+    assert _show(vrun, acme)["disk"]["used"] < 2 << 20
+    _run(vrun, acme, "head -c 10m /dev/zero >/big").ok()
 
 
 def it_is_counted_exactly(disk, vrun, acme):

@@ -48,6 +48,7 @@ engine::TenantRequest request_of(const EverydayCall& call, bool update) {
   }
   request.admins = call.arguments.list("admin");
   if (update) request.removed_admins = call.arguments.list("remove-admin");
+  if (!update) request.disk_backend = call.arguments.text("disk-backend");
   request.best_effort = call.arguments.on("best-effort");
   return request;
 }
@@ -120,7 +121,20 @@ void write_policy(json::Writer& writer, const tenants::Policy& policy) {
   writer.end_object();
 }
 
-void write_tenant(json::Writer& writer, const Tenant& tenant, const TenantState& state) {
+void write_disk(json::Writer& writer, const EverydayCall& call, const Tenant& tenant) {
+  if (tenant.disk.empty()) return;
+  writer.key("disk").begin_object();
+  writer.member("backend", std::string_view(tenant.disk));
+  if (tenant.disk_id != 0) writer.member("id", tenant.disk_id);
+  if (const auto use = engine::disk_use(call.places, tenant, call.host); use) {
+    writer.member("used", use->bytes);
+    if (use->inodes != 0) writer.member("inodes", use->inodes);
+  }
+  writer.end_object();
+}
+
+void write_tenant(json::Writer& writer, const EverydayCall& call, const Tenant& tenant,
+                  const TenantState& state) {
   writer.begin_object();
   writer.member("name", std::string_view(tenant.name));
   if (!tenant.created.empty()) writer.member("created", std::string_view(tenant.created));
@@ -129,6 +143,7 @@ void write_tenant(json::Writer& writer, const Tenant& tenant, const TenantState&
   writer.member("running", static_cast<std::uint64_t>(state.running));
   writer.member("processes", static_cast<std::uint64_t>(state.processes));
   write_budget(writer, tenant);
+  write_disk(writer, call, tenant);
   writer.member("admins", std::span<const std::string>(tenant.admins));
   write_policy(writer, tenant.policy);
   writer.key("ids").begin_array();
@@ -138,7 +153,14 @@ void write_tenant(json::Writer& writer, const Tenant& tenant, const TenantState&
   writer.end_object();
 }
 
-std::string show_words(const Tenant& tenant, const TenantState& state) {
+// "project quota 2000001007 of ext4, 1.0GiB in use"
+std::string disk_text(const EverydayCall& call, const Tenant& tenant) {
+  const std::string words = tenants::disk_words(tenant.disk, tenant.disk_id, tenant.disk_on);
+  const auto use = engine::disk_use(call.places, tenant, call.host);
+  return use ? words + ", " + binary_size(use->bytes) + " in use" : words;
+}
+
+std::string show_words(const EverydayCall& call, const Tenant& tenant, const TenantState& state) {
   std::string out = "tenant " + tenant.name + " (" + state_word(state) + ")\n";
   const auto line = [&](std::string name, const std::string& value) {
     name.resize(std::max<std::size_t>(14, name.size() + 1), ' ');
@@ -153,7 +175,7 @@ std::string show_words(const Tenant& tenant, const TenantState& state) {
   for (const tenants::BudgetLine& one : tenants::words_of(tenant.policy))
     line(one.name, one.value);
   line("admins", tenant.admins.empty() ? "root only" : join(tenant.admins, ", "));
-  if (!tenant.disk.empty()) line("disk kind", "ext4 on a loop device");
+  if (!tenant.disk.empty()) line("disk kind", disk_text(call, tenant));
   for (const tenants::IdBlock& block : tenant.ids)
     line("ids",
          std::to_string(block.first) + " to " + std::to_string(block.first + block.count - 1));
@@ -168,8 +190,8 @@ Result<int> show(const EverydayCall& call) {
   for (std::size_t i = 0; i < call.arguments.words().size(); ++i) {
     const Tenant tenant = TRY(engine::tenant_store(call.places).find(call.arguments.word(i)));
     const TenantState state = TRY(engine::look_at_tenant(call.places, tenant, call.host));
-    write_tenant(writer, tenant, state);
-    words += show_words(tenant, state);
+    write_tenant(writer, call, tenant, state);
+    words += show_words(call, tenant, state);
   }
   writer.end_array();
   if (form == Form::kTable) return print(words);
@@ -191,7 +213,7 @@ Result<int> list(const EverydayCall& call) {
       {"NAME", "STATE", "GUESTS", "CPUS", "MEMORY", "PIDS", "ADMINS"}};
   for (const Tenant& tenant : all) {
     const TenantState state = TRY(engine::look_at_tenant(call.places, tenant, call.host));
-    write_tenant(writer, tenant, state);
+    write_tenant(writer, call, tenant, state);
     const std::vector<tenants::BudgetLine> budget = tenants::words_of(tenant.budget);
     const auto value = [&](std::string_view name) {
       return std::find_if(budget.begin(), budget.end(),

@@ -19,6 +19,9 @@ inline constexpr std::array kTenantCreate{
          "bytes a second read from the disk of vrun's data: 50M"},
     Flag{"io-write", "", Kind::kText, "RATE", "bytes a second written to it"},
     Flag{"disk", "", Kind::kText, "SIZE", "disk of its guests, volumes and logs: 10G"},
+    Flag{"disk-backend", "", Kind::kText, "KIND",
+         "what holds --disk: project, btrfs, loop, or auto, which takes the best there is; stays",
+         "auto"},
     Flag{"bandwidth", "", Kind::kText, "RATE", "network, bits a second each way: 100M"},
     Flag{"max-guests", "", Kind::kText, "NUMBER", "guests that exist, running or not"},
     Flag{"max-vcpus", "", Kind::kText, "NUMBER", "CPUs of all its micro-VMs"},
@@ -46,9 +49,12 @@ inline constexpr std::array kTenantCreate{
          "go on without the limits that this host cannot enforce, and say so"},
 };
 inline constexpr std::array kTenantUpdate = [] {
-  std::array<Flag, kTenantCreate.size() + 1> flags{};
-  for (std::size_t i = 0; i < kTenantCreate.size(); ++i)
-    flags[i] = kTenantCreate[i];
+  // All but the disk backend, which stays, and one more.
+  std::array<Flag, kTenantCreate.size()> flags{};
+  std::size_t next = 0;
+  for (const Flag& flag : kTenantCreate) {
+    if (flag.name.view() != "disk-backend") flags[next++] = flag;
+  }
   flags.back() =
       Flag{"remove-admin", "", Kind::kList, "WHO", "user:NAME or group:NAME may not any more"};
   return flags;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/json.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "engine/apply_wanted.hpp"
 #include "tenants/store.hpp"
@@ -140,6 +141,8 @@ TenantRequest tenant_request(const WantedTenant& wanted, const std::string& befo
     if (std::find(request.admins.begin(), request.admins.end(), admin) == request.admins.end())
       request.removed_admins.push_back(admin);
   }
+  if (const auto backend = now.find("diskBackend"); backend != now.end())
+    request.disk_backend = backend->second;
   request.manifest = wanted.manifest;
   request.applied = wanted.spec;
   return request;
@@ -149,7 +152,9 @@ Result<void> apply_tenant(const Places& places, const WantedTenant& wanted, cons
                           const Host& host) {
   if (step.act == Act::kNone) return {};
   if (step.act == Act::kCreate) {
-    TRY(create_tenant(places, tenant_request(wanted, {}), host));
+    const ChangedTenant made = TRY(create_tenant(places, tenant_request(wanted, {}), host));
+    for (const std::string& word : made.warnings)
+      log::warning("tenant " + wanted.name + ": " + word);
     return {};
   }
   const tenants::Tenant there = TRY(tenants::Store(places.data).find(wanted.name));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -195,15 +196,70 @@ Result<void> apply(const Places& places, const Tenant& before, const Tenant& now
   return {};
 }
 
+// The trees are empty or gone: what holds the budget goes, and then the trees.
+Result<void> unmake_disk(const Places& places, const std::string& tenant,
+                         const tenants::DiskNote& note) {
+  const tenants::DiskPlaces at = tenants::DiskPlaces::of(places.data, tenant, note.id);
+  const tenants::DiskBackend* const backend = TRY(tenants::disk_backend(note.backend));
+  TRY(backend->close(at));
+  for (const std::string* tree : {&at.guests, &at.volumes}) {
+    Result<void> removed = sys::remove_dir(At::cwd(), *tree);
+    if (!removed && removed.error().code() != Code::kNotFound) return removed;
+  }
+  return backend->forget(at);
+}
+
+// What a killed `tenant create` or `tenant rm` left: directories of tenants without a record.
+Result<void> sweep_half_made(const Places& places, const tenants::LockedStore& locked) {
+  const Fd all = TRY(sys::open_dir(At::cwd(), locked.store().dir()));
+  for (const std::string& name : TRY(sys::list_dir(all.get()))) {
+    if (!tenants::check_tenant_name(name) || name == kDefaultTenant) continue;
+    const Result<struct stat> st = sys::stat(all, name, AT_SYMLINK_NOFOLLOW);
+    if (!st || !S_ISDIR(st->st_mode) || sys::stat(all, name + "/tenant.json")) continue;
+    const Result<tenants::DiskNote> note = tenants::read_disk_note(locked.store().path_of(name));
+    if (!note && note.error().code() != Code::kNotFound)
+      return Error(note.error().code(), note.error().text());
+    if (note) TRY(unmake_disk(places, name, *note));
+    TRY(fs::remove_tree(all, name));
+  }
+  return {};
+}
+
+Result<std::vector<std::uint64_t>> disk_ids(const tenants::LockedStore& locked) {
+  std::vector<std::uint64_t> ids;
+  for (const Tenant& tenant : TRY(locked.store().list()))
+    ids.push_back(tenant.disk_id);
+  return ids;
+}
+
+// Before the record: killed in between, there is no tenant, and the next command sweeps.
 Result<void> make_disk_of(const Places& places, const tenants::LockedStore& locked,
-                          const Tenant& tenant) {
+                          const std::string& wanted, Tenant& tenant) {
+  const tenants::DiskSupport support = tenants::look_at_disk(places.data);
+  tenant.disk = TRY(tenants::choose_disk(wanted, support));
+  tenant.disk_on = support.file_system;
+  const tenants::DiskBackend* const backend = TRY(tenants::disk_backend(tenant.disk));
+  const std::vector<std::uint64_t> taken = TRY(disk_ids(locked));
+  tenant.disk_id = TRY(backend->take_id(disk_places(places, tenant), taken));
   const std::string dir = locked.store().path_of(tenant.name);
+  const tenants::DiskNote note{tenant.disk, tenant.disk_id};
   TRY(fs::make_dirs(At::cwd(), dir, 0700));
-  Result<void> made = tenants::make_disk(disk_places(places, tenant), tenant.budget.disk);
+  TRY(tenants::note_disk(dir, note));
+  Result<void> made = backend->make(disk_places(places, tenant), tenant.budget.disk);
   if (made) return {};
+  if (Result<void> undone = unmake_disk(places, tenant.name, note); !undone)
+    log::warning(undone.error().text());
   static_cast<void>(
       fs::remove_tree(TRY(sys::open_dir(At::cwd(), locked.store().dir())), tenant.name));
   return std::move(made).error().during("tenant " + tenant.name);
+}
+
+Result<void> keeps_disk(const Tenant& tenant, const std::string& wanted) {
+  if (wanted.empty() || wanted == "auto" || wanted == tenant.disk) return {};
+  return Error(Code::kUnsupported, "tenant " + quote(tenant.name) +
+                                       ": the disk backend is chosen when it is made, as " +
+                                       (tenant.disk.empty() ? "none" : quote(tenant.disk)))
+      .hint("make a new tenant, and move its guests by `vrun guest export` and `import`");
 }
 
 // Guests that exist lie where they were made.
@@ -214,7 +270,10 @@ Result<void> change_disk(const Places& places, const Tenant& before, const Tenan
                  "tenant " + quote(now.name) + ": --disk is chosen when a tenant is made")
         .hint("one that was made with it can grow");
   }
-  return tenants::grow_disk(disk_places(places, now), now.budget.disk);
+  Result<void> set =
+      TRY(tenants::disk_backend(now.disk))->resize(disk_places(places, now), now.budget.disk);
+  if (!set) return std::move(set).error().during("tenant " + now.name + ": --disk");
+  return {};
 }
 
 Result<void> limit_networks(const Places& places, const Tenant& tenant, const Host& host) {
@@ -324,11 +383,14 @@ Result<void> remove_belongings(const Places& places, const Tenant& tenant, const
   for (const images::Named& one : TRY(names.list()))
     TRY(names.remove(one.reference));
   TRY(remove_dir_of(places.data + "/images/brought", name));
-  if (!tenant.disk.empty()) TRY(tenants::unmount_disk(disk_places(places, tenant)));
+  const tenants::DiskBackend* disk = nullptr;
+  if (!tenant.disk.empty()) disk = TRY(tenants::disk_backend(tenant.disk));
+  if (disk != nullptr) TRY(disk->close(disk_places(places, tenant)));
   for (const char* dir : {"/guests", "/volumes", "/cron", "/secrets", "/configs", "/images/refs"})
     TRY(remove_dir_of(places.data + dir, name));
   for (const char* dir : {"/guests", "/cron", "/contents", "/standstills", "/apply", "/monitors"})
     TRY(remove_dir_of(places.run + dir, name));
+  if (disk != nullptr) TRY(disk->forget(disk_places(places, tenant)));
   return {};
 }
 
@@ -343,12 +405,13 @@ Result<ChangedTenant> create_tenant(const Places& places, const TenantRequest& r
   std::vector<std::string> warnings = TRY(settle(request, places, host, tenant));
   const tenants::LockedStore locked = TRY(tenants::LockedStore::open(tenant_store(places)));
   if (locked.store().find(tenant.name)) return locked.add(tenant).error();  // taken: said by it
+  TRY(sweep_half_made(places, locked));
   TRY(give_ids(places, locked, tenant));
+  if (tenant.budget.disk == 0 && !request.disk_backend.empty() && request.disk_backend != "auto")
+    return Error(Code::kInvalid, "--disk-backend without --disk: there is no budget to hold");
   if (tenant.budget.disk != 0) {
-    tenant.disk = "loop";
-    warnings.push_back("--disk is held by a file system of its own, on a loop device");
-    // Before the record: killed in between, there is no tenant, and create begins anew.
-    TRY(make_disk_of(places, locked, tenant));
+    TRY(make_disk_of(places, locked, request.disk_backend, tenant));
+    warnings.push_back("disk: " + tenants::disk_words(tenant.disk, tenant.disk_id, tenant.disk_on));
   }
   TRY(limit_networks(places, tenant, host));
   TRY(locked.add(tenant));
@@ -360,7 +423,9 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
   TRY(need_root(host));
   TRY(find_own(places, request.name, "changed"));
   const tenants::LockedStore locked = TRY(tenants::LockedStore::open(tenant_store(places)));
+  TRY(sweep_half_made(places, locked));
   const Tenant before = TRY(locked.store().find(request.name));
+  TRY(keeps_disk(before, request.disk_backend));
   Tenant now = before;
   std::vector<std::string> warnings = TRY(settle(request, places, host, now));
   TRY(give_ids(places, locked, now));
@@ -376,7 +441,7 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
 
 Result<TenantState> look_at_tenant(const Places& places, const Tenant& tenant, const Host& host) {
   TenantState state;
-  if (!host.rootless()) TRY(mount_disk_of(places, tenant));
+  if (!host.rootless()) TRY(open_disk_of(places, tenant));
   const Guests guests = TRY(Guests::open(places, tenant.name, host));
   for (const Guest& guest : TRY(guests.list())) {
     ++state.guests;
@@ -425,15 +490,20 @@ Result<void> remove_tenant(const Places& places, const std::string& name, bool f
   TRY(need_root(host));
   TRY(find_own(places, name, "removed"));
   const tenants::LockedStore locked = TRY(tenants::LockedStore::open(tenant_store(places)));
+  TRY(sweep_half_made(places, locked));
   const Tenant tenant = TRY(locked.store().find(name));
   const Fd nobody_new = TRY(tenants::lock_admission(locked.store(), name));
-  TRY(mount_disk_of(places, tenant));
+  TRY(open_disk_of(places, tenant));
   const Guests guests = TRY(Guests::open(places, name, host));
   const images::Store store = TRY(images::Store::open(places.data));
   const std::vector<std::string> has = TRY(belongings(places, guests, store));
   if (!has.empty() && !force) {
     return Error(Code::kState, "tenant " + quote(name) + " has " + join(has, ", "))
         .hint("--force removes them with it");
+  }
+  if (!tenant.disk.empty()) {
+    const tenants::DiskBackend* const disk = TRY(tenants::disk_backend(tenant.disk));
+    TRY(disk->loosen(disk_places(places, tenant), tenant.budget.disk));
   }
   TRY(remove_belongings(places, tenant, guests, store));
   const Result<tenants::TenantGroup> group = tenants::TenantGroup::find(places.run, name, host);

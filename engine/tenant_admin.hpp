@@ -20,6 +20,7 @@ struct TenantRequest {
   std::string name;
   std::vector<tenants::FlagText> budget, policy;
   std::vector<std::string> admins, removed_admins;
+  std::string disk_backend;  // auto (or empty), project, btrfs or loop; of a new tenant only
   // What this host cannot enforce is kept in the record and said, instead of refused.
   bool best_effort = false;
   // Of a manifest: kept in the record as they are.

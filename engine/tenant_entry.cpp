@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/capability.hpp"
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -65,6 +66,13 @@ IdSpace space_of(std::vector<tenants::IdBlock> blocks) {
   return space;
 }
 
+// With CAP_SYS_RESOURCE ext4 lets root write past any quota. Programs that are started have it
+// again.
+Result<void> obey_quotas(const tenants::Tenant& tenant) {
+  if (!tenant.disk.empty()) TRY(sys::set_capability(CAP_SYS_RESOURCE, false));
+  return {};
+}
+
 }  // namespace
 
 tenants::Store tenant_store(const Places& places) {
@@ -115,19 +123,28 @@ Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::T
 }
 
 tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant) {
-  return tenants::DiskPlaces::of(places.data, tenant.name);
+  return tenants::DiskPlaces::of(places.data, tenant.name, tenant.disk_id);
 }
 
-Result<void> mount_disk_of(const Places& places, const tenants::Tenant& tenant) {
+Result<void> open_disk_of(const Places& places, const tenants::Tenant& tenant) {
   if (tenant.disk.empty()) return {};
-  return tenants::mount_disk(disk_places(places, tenant));
+  return TRY(tenants::disk_backend(tenant.disk))
+      ->open(disk_places(places, tenant), tenant.budget.disk);
+}
+
+Result<tenants::DiskUse> disk_use(const Places& places, const tenants::Tenant& tenant,
+                                  const Host& host) {
+  if (tenant.disk.empty() || host.rootless())
+    return Error(Code::kUnsupported, "nothing measures the disk of " + quote(tenant.name));
+  return TRY(tenants::disk_backend(tenant.disk))->use(disk_places(places, tenant));
 }
 
 Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host) {
   if (tenant == kDefaultTenant) return Guests::open(places, tenant, host);
   const tenants::Tenant found = TRY(tenant_store(places).find(tenant));
   if (!host.rootless()) {
-    TRY(mount_disk_of(places, found));
+    TRY(open_disk_of(places, found));
+    TRY(obey_quotas(found));
     TRY(tenant_group(places, found, host));
   }
   return Guests::open(places, tenant, host);
@@ -141,6 +158,7 @@ Result<void> enter_tenant(const Guests& guests) {
     return Error(Code::kState, "tenant " + quote(tenant.name) + " is frozen")
         .hint("`vrun tenant thaw " + tenant.name + "` lets its guests go on");
   }
+  TRY(obey_quotas(tenant));
   return group.join(sys::self());
 }
 

@@ -26,15 +26,20 @@ oci::Resources limits_of(const tenants::Budget& budget, const tenants::Budget& b
 // The disk that carries vrun's data; none where no single one does.
 std::optional<tenants::Disk> disk_of(const Places& places);
 
-// The disk of its own, if it has one: mounted when it is not.
+// What holds its disk budget, if it has one: there and ready when this has answered.
 tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant);
-Result<void> mount_disk_of(const Places& places, const tenants::Tenant& tenant);
+Result<void> open_disk_of(const Places& places, const tenants::Tenant& tenant);
+// What counts against it now; kUnsupported where it has none, or who asks may not know.
+Result<tenants::DiskUse> disk_use(const Places& places, const tenants::Tenant& tenant,
+                                  const Host& host);
 
 // The group with the budget; made when it is not there (the first use after a boot).
 Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::Tenant& tenant,
                                           const Host& host);
 
 // The guests of a tenant for a command that may start some: its group and its disk are there.
+// Where it has a disk budget, what this process writes is held, too: CAP_SYS_RESOURCE leaves its
+// effective set.
 // kNotFound when there is no such tenant.
 Result<Guests> open_tenant(const Places& places, const std::string& tenant, const Host& host);
 

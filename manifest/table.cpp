@@ -281,6 +281,7 @@ constexpr std::array kTenant{
     live({"ioRead", Type::kRate, "most bytes a second"}),
     live({"ioWrite", Type::kRate, "most bytes a second"}),
     live({"disk", Type::kSize, "layers, volumes, logs and images together"}),
+    choice("diskBackend", "auto|project|btrfs|loop", "auto", "what holds disk; stays as made"),
     live({"bandwidth", Type::kBits, "most network traffic each way"}),
     live(integer("maxGuests", 0, 100000, "", "most guests")),
     live(integer("maxVcpus", 0, 100000, "", "most virtual processors")),

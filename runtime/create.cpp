@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "base/capability.hpp"
 #include "base/clock.hpp"
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -32,9 +33,12 @@ Result<void> fill_hook_states(const Plan& plan, const Record& record, Pid pid) {
 Result<void> set_oom_score(const oci::Spec& spec, Pid pid) {
   if (!spec.process->oom_score_adj) return {};
   // By the parent: inside a user namespace the right to lower it is gone.
+  // Put aside by who works for a tenant with a disk budget.
+  const bool had = TRY(sys::set_capability(CAP_SYS_RESOURCE, true));
   Result<void> written =
       fs::write_value(At::cwd(), "/proc/" + std::to_string(pid.value) + "/oom_score_adj",
                       std::to_string(*spec.process->oom_score_adj));
+  if (!had) TRY(sys::set_capability(CAP_SYS_RESOURCE, false));
   if (!written) return std::move(written).error().at("process.oomScoreAdj");
   return {};
 }

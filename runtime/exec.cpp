@@ -2,6 +2,7 @@
 
 #include <linux/sched.h>
 
+#include "base/capability.hpp"
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -253,9 +254,12 @@ Result<Launched> launch_process(const Context& context, const Target& target,
   auto [group, launched] = TRY(launch_in_cgroup(context, target, options, plan));
   if (group->needs_join()) TRY(group->join(launched.pid()));
   if (plan.process.oom_score_adj) {
-    TRY(fs::write_value(At::cwd(),
-                        "/proc/" + std::to_string(launched.pid().value) + "/oom_score_adj",
-                        std::to_string(*plan.process.oom_score_adj)));
+    const bool had = TRY(sys::set_capability(CAP_SYS_RESOURCE, true));  // as in create.cpp
+    Result<void> written = fs::write_value(
+        At::cwd(), "/proc/" + std::to_string(launched.pid().value) + "/oom_score_adj",
+        std::to_string(*plan.process.oom_score_adj));
+    if (!had) TRY(sys::set_capability(CAP_SYS_RESOURCE, false));
+    if (!written) return std::move(written).error();
   }
   return std::move(launched);
 }

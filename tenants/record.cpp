@@ -57,7 +57,8 @@ constexpr auto json_fields(const Tenant*) {
                       field("name", &T::name, {.required = true, .non_empty = true}),
                       field("created", &T::created), field("budget", &T::budget),
                       field("unenforced", &T::unenforced), field("admins", &T::admins),
-                      field("ids", &T::ids), field("disk", &T::disk), field("policy", &T::policy),
+                      field("ids", &T::ids), field("disk", &T::disk), field("diskId", &T::disk_id),
+                      field("diskOn", &T::disk_on), field("policy", &T::policy),
                       field("manifest", &T::manifest), field("applied", &T::applied));
 }
 

@@ -34,8 +34,11 @@ struct Tenant {
   std::vector<std::string> admins;  // "user:NAME", "group:NAME"
   std::vector<IdBlock> ids;         // none for `default`
   Policy policy;
-  // "loop": the disk budget is a file system of its own (disk.hpp); empty: there is none.
+  // What holds the disk budget (disk.hpp): "project", "btrfs" or "loop"; empty: there is none. With
+  // the number of the project or qgroup, and the file system that has it.
   std::string disk;
+  std::uint64_t disk_id = 0;
+  std::string disk_on;
   // Of one that a manifest made: the manifest's name, and the spec that was applied last.
   std::string manifest, applied;
   bool is_default() const { return name == kDefaultTenant; }

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,28 @@ def _micro_vms(engine):
     return any("micro-vms" in line and f"engine {engine}" in line for line in told.splitlines())
 
 
+def _quotas_of(kind):
+    """Is there a mkfs, and does the kernel mount such a file system with its quotas held?"""
+    if not shutil.which(f"mkfs.{kind}") or not shutil.which("btrfs"):
+        return False
+    make = {"ext4": ["-O", "quota,project", "-E", "quotatype=prjquota"]}.get(kind, [])
+    options = "loop" if kind == "btrfs" else "loop,prjquota"
+    with tempfile.TemporaryDirectory() as folder:
+        image, top = f"{folder}/image", f"{folder}/top"
+        os.mkdir(top)
+        subprocess.run(["truncate", "-s", "320M", image], check=True)
+        subprocess.run([f"mkfs.{kind}", "-q", *make, image], check=True)
+        if subprocess.run(["mount", "-o", options, image, top], capture_output=True).returncode != 0:
+            return False
+        mounted = next(line for line in Path("/proc/self/mounts").read_text().splitlines() if line.split()[1] == top)
+        subprocess.run(["umount", top], check=True)
+        return kind == "btrfs" or "prjquota" in mounted
+
+
 FACTS = {
+    "quotas of ext4": lambda: _quotas_of("ext4"),
+    "quotas of xfs": lambda: _quotas_of("xfs"),
+    "quotas of btrfs": lambda: _quotas_of("btrfs"),
     "memory controller": lambda: _controller("memory"),
     "cpu controller": lambda: _controller("cpu"),
     "cpuset controller": lambda: _controller("cpuset"),

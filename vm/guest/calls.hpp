@@ -5,6 +5,7 @@
 //                 "processes" of the guest}
 //   processes     {"processes": [{"status", "stat", "commandLine"}]}: of proc(5), what is shown
 //   set-clock     the guest's time of day is {"seconds", "nanoseconds"} since 1970
+//   freeze        the guest stands still until the connection ends (vm snapshots)
 //   power-off     answered, then the machine goes off
 #pragma once
 

@@ -24,6 +24,7 @@ struct CloneWish {
   std::string hostname, ip, ip6, mac_address;
   std::vector<std::string> publish, labels;
   CloneVolumes volumes = CloneVolumes::kCopy;
+  bool machine = false;  // its first start goes on from the snapshot's machine
 };
 
 // `snapshot` empty: as the guest is now; one that runs stands still meanwhile. The new guest has

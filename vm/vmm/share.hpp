@@ -69,8 +69,8 @@ class Share {
   void clear();
 
   // For snapshots: what the guest knows, by its paths, and found again in another root that has
-  // the same tree. kUnsupported: it has a file open that has no name any more. kInvalid: what was
-  // saved is not there, or was never the guest's to have.
+  // the same tree; what is not there is gone for the guest. kUnsupported: it has a file open that
+  // has no name any more. kInvalid: what it has open is not there, or was never its to have.
   Result<void> save(StateWriter& to) const;
   Result<void> load(StateReader& from, bool read_only);
   // File systems in which files are the kernel's, or processes.
@@ -90,7 +90,7 @@ class Share {
   Result<void> load_nodes(StateReader& from);
   Result<void> load_handle(StateReader& from, bool read_only);
   Result<void> load_directory(StateReader& from);
-  Result<void> find_again(const std::string& path, std::uint32_t type, Node& node) const;
+  bool find_again(const std::string& path, std::uint32_t type, Node& node) const;
   Result<Fd> open_again(const std::string& path, int flags) const;
   Result<void> take_handle(HandleId id) const;
 

@@ -161,26 +161,28 @@ Result<void> Share::load_nodes(StateReader& from) {
       return Error(Code::kInvalid, "the machine's state has a shared file with a wrong number");
     Node node;
     node.looked_up = looked_up;
-    if (is_there) TRY(find_again(path, type, node));
-    if (is_there && closed.holds(path)) return lost(path, "which is the host kernel's own");
-    // One without a name any more answers ENOENT from now on.
-    if (is_there) known_.try_emplace(node.key, id);
+    // What has no name any more, or is another thing in this tree, answers ENOENT from now on.
+    const bool found = is_there && find_again(path, type, node);
+    if (found && closed.holds(path)) return lost(path, "which is the host kernel's own");
+    if (found)
+      known_.try_emplace(node.key, id);
+    else
+      node.file.reset();
     nodes_.emplace(id, std::move(node));
   }
   return {};
 }
 
-Result<void> Share::find_again(const std::string& path, std::uint32_t type, Node& node) const {
-  node.file = path.empty() ? Fd() : open_below(root_.get(), path);
-  if (!node.file) return lost(path, "which is not there");
+bool Share::find_again(const std::string& path, std::uint32_t type, Node& node) const {
+  if (path.empty()) return false;
+  node.file = open_below(root_.get(), path);
   struct stat facts {};
   std::uint64_t mount = 0;
-  if (const int error = look_at(node.file.get(), facts, mount); error != 0)
-    return Error::system(error, "look at the shared file " + quote(path));
-  if ((facts.st_mode & S_IFMT) != type) return lost(path, "which is of another kind now");
+  if (!node.file || look_at(node.file.get(), facts, mount) != 0) return false;
+  if ((facts.st_mode & S_IFMT) != type) return false;
   node.key = Key(facts.st_dev, facts.st_ino, mount);
   node.is_kernels = is_kernels(node.file.get());
-  return {};
+  return true;
 }
 
 // "" is the root.

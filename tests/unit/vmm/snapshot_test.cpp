@@ -1,4 +1,5 @@
 // Machines that go on from a file: tiny guests on the machine's own KVM.
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -22,6 +23,7 @@
 #include "vm/vmm/layout.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/memory_file.hpp"
+#include "vm/vmm/virtio_pci.hpp"
 #include "vm/vmm/vsock.hpp"
 
 namespace vrun::vmm {
@@ -211,6 +213,94 @@ TEST_F(Snapshot, a_machine_of_another_shape_is_refused) {
   StateReader for_none(state.bytes());
   EXPECT_NE((*without)->load(for_none).error().text().find("other devices"), std::string::npos);
   EXPECT_EQ(map_snapshot(memory, kMemory / 2).error().code(), Code::kInvalid);
+}
+
+// A driver of the entropy device, as the guest's processor would be one; its queue at 1 MiB.
+class Driver {
+ public:
+  static constexpr std::uint64_t kQueue = kMib, kUsed = kMib + 0x2000, kBuffer = 2 * kMib;
+  Driver(VirtioPci& device, const GuestMemory& memory) : device_(device), memory_(memory) {}
+
+  void begin() {
+    for (const std::uint64_t status : {1, 3})
+      put(20, status, 1);
+    put(8, 1, 4);
+    put(12, 1, 4);  // VERSION_1
+    put(20, 11, 1);
+    put(22, 0, 2);
+    put(32, kQueue, 8);
+    put(40, kQueue + 0x1000, 8);
+    put(48, kUsed, 8);
+    put(28, 1, 2);
+    put(20, 15, 1);
+  }
+  // Asks for 16 bytes; the request is number `index`.
+  void ask(std::uint16_t index) {
+    struct {
+      std::uint64_t address = kBuffer;
+      std::uint32_t length = 16;
+      std::uint16_t flags = 2, next = 0;
+    } descriptor;
+    memory_.write(kQueue, descriptor);
+    memory_.write(kQueue + 0x1000 + 4 + 2ull * index, std::uint16_t{0});
+    memory_.write(kQueue + 0x1000 + 2, static_cast<std::uint16_t>(index + 1));
+  }
+  void ring() { put(0x3000, 0, 2); }
+  std::uint16_t used() const { return *memory_.read<std::uint16_t>(kUsed + 2); }
+  bool wait_for(std::uint16_t used_index) const {
+    for (int i = 0; i < 2000 && used() != used_index; ++i)
+      std::this_thread::sleep_for(1ms);
+    return used() == used_index;
+  }
+
+ private:
+  void put(std::uint64_t offset, std::uint64_t value, std::size_t size) {
+    std::array<std::uint8_t, 8> bytes{};
+    put_number(std::span(bytes).first(size), value);
+    device_.write_memory(offset, std::span<const std::uint8_t>(bytes).first(size));
+  }
+  VirtioPci& device_;
+  const GuestMemory& memory_;
+};
+
+TEST_F(Snapshot, a_device_goes_on_with_its_queues) {
+  const Vm vm = *Vm::create(kvm_);
+  const GuestMemory memory = *GuestMemory::make(kMemory);
+  const auto silent = [](const std::string& why) { ADD_FAILURE() << why; };
+  const std::unique_ptr<VirtioPci> device =
+      *VirtioPci::create(*Entropy::create(), vm, memory, silent);
+  Driver driver(*device, memory);
+  driver.begin();
+  driver.ask(0);
+  driver.ring();
+  ASSERT_TRUE(driver.wait_for(1));
+  driver.ask(1);  // not rung for: pausing finishes what is there
+  device->finish_requests();
+  EXPECT_EQ(driver.used(), 2);
+  StateWriter state;
+  const Result<void> saved = device->save(state);
+  ASSERT_TRUE(saved.has_value()) << saved.error().text();
+
+  // Its memory as a file would have it, with a request that came after the last ring.
+  driver.ask(2);
+  const Fd file = *sys::memfd("test-memory");
+  ASSERT_TRUE(write_memory(memory, file).has_value());
+  const GuestMemory copy = *map_snapshot(file, kMemory);
+  const std::unique_ptr<VirtioPci> other = *VirtioPci::create(*Entropy::create(), vm, copy, silent);
+  StateReader reader(state.bytes());
+  const Result<void> loaded = other->load(reader);
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
+  Driver again(*other, copy);
+  EXPECT_TRUE(again.wait_for(3));
+  again.ask(3);
+  again.ring();
+  EXPECT_TRUE(again.wait_for(4));
+  EXPECT_EQ(driver.used(), 2) << "the first machine does not see it";
+
+  const std::unique_ptr<VirtioPci> balloon =
+      *VirtioPci::create(*Balloon::create(memory), vm, memory, silent);
+  StateReader wrong(state.bytes());
+  EXPECT_EQ(balloon->load(wrong).error().code(), Code::kInvalid);
 }
 
 // A file that was damaged or made to hurt: an error or a machine that nobody starts, never a crash.

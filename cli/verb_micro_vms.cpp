@@ -10,10 +10,10 @@
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "engine/clone.hpp"
-#include "engine/guest_life.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/run.hpp"
+#include "engine/saved_machine.hpp"
 #include "engine/snapshots.hpp"
 #include "vm/kernel_shelf.hpp"
 
@@ -91,14 +91,14 @@ Result<int> take_snapshot(const EverydayCall& call) {
 
 // One that does not come to run is not there.
 Result<std::string> start_clone(const engine::Guests& guests, const engine::Guest& from,
-                                const std::string& snapshot, engine::CloneWish wish) {
-  const engine::GuestRecord made =
-      TRY(engine::clone_guest(guests, from.record, snapshot, std::move(wish)));
+                                const std::string& snapshot, const engine::CloneWish& wish) {
+  const engine::GuestRecord made = TRY(engine::clone_guest(guests, from.record, snapshot, wish));
   Result<engine::LaunchedGuest> launched = engine::launch_guest(guests, made, {});
-  if (launched) return made.name;
-  static_cast<void>(
-      engine::remove_guest(guests, made, engine::Force::kYes, engine::OwnVolumes::kRemove));
-  return std::move(launched).error().during("start clone " + made.name);
+  Result<void> up =
+      launched ? engine::wait_for_machine(guests, made) : Result<void>(std::move(launched).error());
+  if (up) return made.name;
+  engine::remove_failed_clone(guests, made, wish.volumes);
+  return std::move(up).error().during("start clone " + made.name);
 }
 
 Result<int> clone(const EverydayCall& call) {

@@ -17,6 +17,7 @@
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_files.hpp"
+#include "engine/guest_life.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
@@ -361,6 +362,14 @@ Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source_
   static_cast<void>(sys::unlink(created.dir.dir(), kMadeVolumes));
   note_event(guests.places(), record, "create", {{"from", source_record.name}});
   return record;
+}
+
+void remove_failed_clone(const Guests& guests, const GuestRecord& clone, CloneVolumes volumes) {
+  static_cast<void>(remove_guest(guests, clone, Force::kYes, OwnVolumes::kRemove));
+  if (volumes == CloneVolumes::kShare) return;
+  for (const VolumeUse& use : clone.volumes) {
+    if (!use.anonymous) static_cast<void>(remove_volume(guests, use.name, clone.name));
+  }
 }
 
 }  // namespace vrun::engine

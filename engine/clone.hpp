@@ -32,6 +32,9 @@ struct CloneWish {
 Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source,
                                 const std::string& snapshot, CloneWish wish);
 
+// A clone that did not come to run, with the volumes that were made for it.
+void remove_failed_clone(const Guests& guests, const GuestRecord& clone, CloneVolumes volumes);
+
 // ---- also for guests that come from another host ----
 
 // A guest's own marks in its writable layer: an empty machine-id is made anew at the next boot

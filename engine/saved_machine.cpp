@@ -95,6 +95,22 @@ Result<void> drop_saved_machine(const Fd& guest) {
   return fs::remove_tree(guest, kMachine);
 }
 
+Result<void> wait_for_machine(const Guests& guests, const GuestRecord& record) {
+  constexpr std::chrono::seconds kToComeUp{60}, kToBeTold{10};
+  const auto begun = std::chrono::steady_clock::now();
+  while (true) {
+    if (call_agent(guests, record, R"({"call":"info"})")) return {};
+    const Guest now = TRY(guests.find(record.id));
+    const auto waited = std::chrono::steady_clock::now() - begun;
+    // The monitor tells of an end a moment after it.
+    if (!now.runs() && (!now.record.last.reason.empty() || waited > kToBeTold))
+      return Error(Code::kState, now.record.last.reason.empty() ? "the machine ended at once"
+                                                                : now.record.last.reason);
+    if (waited > kToComeUp) return Error(Code::kTimeout, "the machine does not answer");
+    TRY(sys::poll({}, 20));
+  }
+}
+
 Result<MachineStandstill> MachineStandstill::begin(const Guests& guests, const GuestRecord& record,
                                                    const Fd& to) {
   TRY(check(guests, record));

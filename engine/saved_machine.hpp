@@ -22,6 +22,9 @@ Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir);
 Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest);
 Result<void> drop_saved_machine(const Fd& guest);
 
+// A machine that goes on answers; kState with the reason when it ended instead.
+Result<void> wait_for_machine(const Guests& guests, const GuestRecord& record);
+
 // A running guest's machine stands still from begin() on, its state and memory are in new files in
 // `to`, and what it has written to its files is there; end() lets it go on. Dropped without it the
 // machine goes on, too, its guest a few seconds later.

@@ -175,8 +175,10 @@ Result<Fd> fill_with_machine(const Guests& guests, const GuestRecord& record,
   using Clock = std::chrono::steady_clock;
   const Guest guest = TRY(guests.find(record.name));
   if (guest.status != GuestStatus::kRunning) {
-    return Error(Code::kState, "guest " + quote(record.name) + " does not run")
-        .hint("vrun start " + record.name);
+    const bool paused = guest.status == GuestStatus::kPaused;
+    return Error(Code::kState,
+                 "guest " + quote(record.name) + (paused ? " is paused" : " does not run"))
+        .hint((paused ? "vrun unpause " : "vrun start ") + record.name);
   }
   Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
   if (!sys::stat(dir, "kept", AT_SYMLINK_NOFOLLOW)) {

@@ -134,17 +134,33 @@ def what_is_damaged_is_refused_and_leaves_nothing(warm):
     for bad, words in ((good[:-1], "ends too early"), (good[:5000] + b"\x55" + good[5001:], "damaged"), (b"", "ends too early"), (b"x" * 9000, "no state of a machine")):
         state.write_bytes(bad)
         try:
-            result = _clone(warm, "bad")
-            if result.rc == 0:  # what the monitor of the machine says is the guest's end
-                runtime.wait_for(lambda: warm.state("bad")["status"] == "exited", "it has ended", BOOT)
-                assert warm.state("bad")["exitCode"] == 125
-                assert words in warm.state("bad")["reason"] + warm("logs", "bad").out + warm("logs", "bad").err
-                warm("rm", "bad").ok()
-            else:
-                assert words in result.err
+            _clone(warm, "bad").fails("start clone bad", words, rc=125)
         finally:
             state.write_bytes(good)
     warm("inspect", "bad").fails("bad")
+    assert "bad-data" not in warm("volume", "ls").ok().out
+
+
+def a_terminal_goes_on_in_a_clone(vrun):
+    host.need("KVM that runs stock kernels")
+    vrun("run", "-d", "-t", "--name", "term", *FLAGS, "base", "sh", "-c", "test -t 1 && n=0; while :; do n=$((n+1)); echo $n term; sleep 0.1; done", timeout=2 * BOOT).ok()
+    try:
+        _count_beyond(vrun, "term", 3)
+        vrun("vm", "snapshot", "term", "s", timeout=2 * BOOT).ok()
+        _clone(vrun, "term2", source="term@s").ok()
+        _count_beyond(vrun, "term2", 3)
+        assert _numbers(vrun, "term2")[0][0] > 3
+    finally:
+        vrun("rm", "-f", "term", "term2")
+
+
+def a_snapshot_that_is_killed_lets_the_guest_go_on(warm):
+    command = [warm.program, "vm", "snapshot", "g", "killed"]
+    with subprocess.Popen(command, env=warm.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as snapshot:
+        runtime.wait_for(lambda: list(warm.data.rglob("machine/memory"))[1:] or snapshot.poll() is not None, "it is under way", BOOT)
+        snapshot.kill()
+    _count_beyond(warm, "g", _numbers(warm, "g")[-1][0] + 2)
+    assert "killed" not in warm("snapshot", "ls", "g").ok().out or snapshot.returncode == 0
 
 
 def a_file_that_is_open_and_has_no_name_is_told_and_the_guest_goes_on(vrun):

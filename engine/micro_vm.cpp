@@ -314,8 +314,8 @@ Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
                                const oci::Spec& guest, const Fd& netns, MicroVm& made) {
   std::vector<vm::GuestCard> cards;
   if (made.send_cards) cards = TRY(send_cards(guests, record, netns, made.send_cards));
-  TRY(write_sealed(made.run,
-                   made.state ? vm::adoption_document(guest) : vm::guest_document(guest, cards)));
+  TRY(write_sealed(made.run, made.state ? vm::adoption_document(guest, cards)
+                                        : vm::guest_document(guest, cards)));
   made.send_cards.reset();  // that was all
   return {};
 }

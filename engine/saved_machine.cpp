@@ -11,7 +11,6 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
-#include "engine/guest_network.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/micro_vm_call.hpp"
 #include "vm/agent/frames.hpp"
@@ -41,9 +40,6 @@ Result<void> check(const Guests& guests, const GuestRecord& record) {
     return cannot(record, "it is a container")
         .hint(
             "`vrun snapshot create` keeps its files; a machine has what runs with --isolation vm");
-  if (has_own_network(record.request))
-    return cannot(record, "it has a network, whose addresses a copy of it would have as well")
-        .hint("--network none");
   const MachineMemory machine = TRY(machine_memory(guests, record));
   if (machine.engine != vm::Engine::kKvm)
     return cannot(record, "its engine is qemu").hint("`vrun doctor` says what KVM lacks here");

@@ -221,8 +221,10 @@ std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> car
   return "{\"spec\":" + oci::to_json(guest, false) + ",\"networks\":" + text_of(cards) + "}";
 }
 
-std::string adoption_document(const oci::Spec& spec) {
-  return json::Writer().begin_object().member("hostname", spec.hostname).end_object().take();
+std::string adoption_document(const oci::Spec& spec, std::span<const GuestCard> cards) {
+  const std::string name =
+      json::Writer().begin_object().member("hostname", spec.hostname).end_object().take();
+  return name.substr(0, name.size() - 1) + ",\"networks\":" + text_of(cards) + "}";
 }
 
 }  // namespace vrun::vm

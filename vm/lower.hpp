@@ -56,6 +56,6 @@ struct GuestCard {
 // For the agent, kRun of its protocol: a specification with what the guest does by itself.
 std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
 // For a machine that goes on from a saved one instead (--run of vrun-vmm).
-std::string adoption_document(const oci::Spec& spec);
+std::string adoption_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
 
 }  // namespace vrun::vm

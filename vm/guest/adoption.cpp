@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vm/guest/interface.hpp"
+
 namespace vrun::vm {
 namespace {
 
@@ -92,7 +94,10 @@ Result<void> become(const AdoptRequest& request, Pid pid) {
   const timespec now{.tv_sec = request.seconds, .tv_nsec = request.nanoseconds};
   if (::clock_settime(CLOCK_REALTIME, &now) != 0) return Error::system(errno, "set the clock");
   TRY(reseed(request.seed));
-  return request.hostname.empty() ? Result<void>() : set_hostname(request.hostname, pid);
+  for (const NetworkRequest& network : request.guest.networks)
+    TRY(configure_again(network));
+  const std::string& hostname = request.guest.hostname;
+  return hostname.empty() ? Result<void>() : set_hostname(hostname, pid);
 }
 
 }  // namespace vrun::vm

@@ -28,8 +28,8 @@ class Adoptions {
   sys::SocketPair ends_;
 };
 
-// The machine learns that it is another one: the time, random numbers of its own, and its host name
-// for the guest, whose first process is `pid`.
+// The machine learns that it is another one: the time, random numbers of its own, its
+// interfaces, and its host name for the guest, whose first process is `pid`.
 Result<void> become(const AdoptRequest& request, Pid pid);
 
 }  // namespace vrun::vm

@@ -47,9 +47,14 @@ constexpr auto json_fields(const CallRequest*) {
       json::field("nanoseconds", &CallRequest::nanoseconds, {.min = 0, .max = 999999999}));
 }
 
+constexpr auto json_fields(const AdoptedGuest*) {
+  return json::fields(json::field("hostname", &AdoptedGuest::hostname),
+                      json::field("networks", &AdoptedGuest::networks));
+}
+
 constexpr auto json_fields(const AdoptRequest*) {
   return json::fields(
-      json::field("hostname", &AdoptRequest::hostname),
+      json::field("guest", &AdoptRequest::guest, {.required = true}),
       json::field("seed", &AdoptRequest::seed, {.required = true, .non_empty = true}),
       json::field("seconds", &AdoptRequest::seconds, {.min = 0, .required = true}),
       json::field("nanoseconds", &AdoptRequest::nanoseconds, {.min = 0, .max = 999999999}));

@@ -6,7 +6,7 @@
 //           "noNewPrivileges", "endsWithHost"}: what is absent stays as the guest's own process has
 //           it
 //   kCall: {"call": name, ...}
-//   kAdopt: {"hostname", "seed", "seconds", "nanoseconds"}
+//   kAdopt: {"guest": {"hostname", "networks" as of kRun}, "seed", "seconds", "nanoseconds"}
 #pragma once
 
 #include <optional>
@@ -49,9 +49,13 @@ struct CallRequest {
 };
 
 // What a guest that goes on from a snapshot is told.
+struct AdoptedGuest {
+  std::string hostname;                  // empty: as it was
+  std::vector<NetworkRequest> networks;  // its interfaces, by their names
+};
 struct AdoptRequest {
-  std::string hostname;  // empty: as it was
-  std::string seed;      // hexadecimal: random numbers that no other machine has got
+  AdoptedGuest guest;
+  std::string seed;  // hexadecimal: random numbers that no other machine has got
   std::int64_t seconds = 0, nanoseconds = 0;  // since 1970
 };
 

@@ -6,17 +6,9 @@
 
 #include <sys/random.h>
 
-#include "base/json_table.hpp"
 #include "base/json_writer.hpp"
 
 namespace vrun::vmm {
-
-struct AdoptionWish {
-  std::string hostname;
-};
-constexpr auto json_fields(const AdoptionWish*) {
-  return json::fields(json::field("hostname", &AdoptionWish::hostname));
-}
 
 namespace {
 
@@ -35,20 +27,18 @@ std::string fresh_seed() {
 
 }  // namespace
 
-Result<std::function<std::string()>> adoption_of(std::string_view wish) {
-  const AdoptionWish asked = TRY(json::read<AdoptionWish>(wish, "--run"));
-  return std::function<std::string()>([hostname = asked.hostname] {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    return json::Writer()
-        .begin_object()
-        .member("hostname", hostname)
-        .member("seed", fresh_seed())
-        .member("seconds", static_cast<std::int64_t>(now.tv_sec))
-        .member("nanoseconds", static_cast<std::int64_t>(now.tv_nsec))
-        .end_object()
-        .take();
-  });
+std::string adoption_of(std::string_view guest) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const std::string rest = json::Writer()
+                               .begin_object()
+                               .member("seed", fresh_seed())
+                               .member("seconds", static_cast<std::int64_t>(now.tv_sec))
+                               .member("nanoseconds", static_cast<std::int64_t>(now.tv_nsec))
+                               .end_object()
+                               .take();
+  // One object of the engine's and ours.
+  return "{\"guest\":" + std::string(guest) + "," + rest.substr(1);
 }
 
 }  // namespace vrun::vmm

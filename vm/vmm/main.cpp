@@ -23,8 +23,8 @@
 // nowhere.
 //
 // --restore: the machine goes on where the call `snapshot` of --control left it
-// (snapshot_call.hpp), with the same processors, memory and devices. --run then has {"hostname"}
-// for the guest, whose own process runs already.
+// (snapshot_call.hpp), with the same processors, memory and devices. --run then says who the
+// guest is now (`guest` of kAdopt): its own process runs already.
 //
 // --qemu: QEMU is the machine, and this process its devices (qemu.hpp).
 #include <algorithm>
@@ -279,7 +279,7 @@ Result<Ended> run_process(Options& options) {
   ConsoleTail tail;
   MainProcess wishes;
   wishes.request = TRY(read_request(options.run));
-  if (options.restore) wishes.adoption = TRY(adoption_of(wishes.request));
+  if (options.restore) wishes.adoption = [&wishes] { return adoption_of(wishes.request); };
   wishes.wait = std::chrono::seconds(options.agent_wait_seconds);
   wishes.signals = &signals;
   wishes.console = &tail;

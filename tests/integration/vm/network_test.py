@@ -114,3 +114,22 @@ def what_a_micro_vms_network_cannot_be_is_said(host):
     host.vrun("run", "--isolation", "vm", "--network", "host", "base", "true").fails("--network host", "interfaces of its own", rc=125)
     host.vrun("run", "--isolation", "vm", "--network", "container:c", "base", "true").fails("container:NAME", rc=125)
     assert host.vrun("ps", "-aq").out.split() and len(host.vrun("ps", "-aq").out.split()) == 1
+
+
+def a_clone_that_goes_on_has_a_card_of_its_own(host):
+    need("KVM that runs stock kernels")
+    host.start_vm("web", script=WEB)
+    host.vrun("vm", "snapshot", "web", "warm").ok()
+    host.vrun("vm", "clone", "web@warm", "two").ok()
+    first, second = _endpoint(host, "web"), _endpoint(host, "two")
+    assert first["ipAddress"] != second["ipAddress"] and first["macAddress"] != second["macAddress"]
+    seen = host.inside("two", "ip addr show eth0; ip route; hostname").ok().out
+    assert f"inet {second['ipAddress']}/" in seen and f"link/ether {second['macAddress']} " in seen and first["ipAddress"] not in seen
+    assert f"default via {second['gateway']} dev eth0" in seen and seen.endswith("two\n")
+    # The web servers that the one had are both there, by their names and addresses.
+    for here, there in (("web", "two"), ("two", "web")):
+        host.inside(here, f"ping -c 2 -W 5 -s 3000 {there}").ok()
+        assert host.page(here, there) == "hello\n"
+    assert "hello" in _fetch(host, f"http://{second['ipAddress']}/page").ok().out
+    host.outside.serve("beyond", port=81)
+    assert host.inside("two", f"nc -w 9 {netlab.OUTSIDE4} 81").ok().out == f"beyond {netlab.HOST4}"

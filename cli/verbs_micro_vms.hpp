@@ -27,7 +27,7 @@ inline constexpr std::array kMicroVmVerbs{
                          "stands still meanwhile and goes on. `vrun vm clone` makes running guests "
                          "from it. It is a snapshot like others: `vrun snapshot ls` and `rm` have "
                          "it, and `vrun clone` and `snapshot rollback` take its files.\n\nFor "
-                         "guests with the engine kvm and without a network.",
+                         "guests with the engine kvm.",
                  .flag_set = EverydayFlags::kSnapshotCreate,
                  .least = 1,
                  .most = 2},

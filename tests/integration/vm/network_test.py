@@ -1,4 +1,5 @@
 """Micro-VMs on networks: what holds for a container's address, ports, names, limits and walls holds for them."""
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import netlab, runtime
-from harness.host import need
+from harness.host import has, need
 
 BOOT = 300  # seconds; virtual machines in virtual machines are slow
 
@@ -34,7 +35,7 @@ def _fetch(space, url):
 @pytest.fixture
 def host(work):
     need("micro-VMs")
-    it = VmHost(work)
+    it = VmHost(_disk(work))
     yield it
     for line in it.vrun("ps", "-aq").out.split():
         it.vrun("rm", "-f", line)
@@ -42,6 +43,20 @@ def host(work):
         runtime.wait_for(lambda: all(name.startswith("vr-") for name in it.links()), "no interface of a guest is left", 10)
     finally:
         it.end()
+        if it.work != work:
+            subprocess.run(["umount", "-l", it.work], check=True)
+
+
+def _disk(work):
+    """A place where image layers can be mounted by ids: the tests' own, or a disk in it."""
+    if has("idmapped tmpfs"):
+        return work
+    (work / "disk").mkdir()
+    with open(work / "disk.img", "wb") as image:
+        image.truncate(900 << 20)
+    subprocess.run(["mkfs.ext4", "-q", work / "disk.img"], check=True)
+    subprocess.run(["mount", "-o", "loop", work / "disk.img", work / "disk"], check=True)
+    return work / "disk"
 
 
 WEB = "mkdir /w; echo hello > /w/page; exec httpd -f -p 80 -h /w"

@@ -13,7 +13,34 @@ inline constexpr std::array kKernelAdd{
          "its modules; default: /lib/modules/NAME, if there is such a directory"},
 };
 
+inline constexpr std::array kMachineClone{
+    Flag{"label", "l", Kind::kList, "NAME=VALUE", "a further note for people and scripts"},
+    Flag{"volumes", "", Kind::kText, "HOW",
+         "copy: volumes of its own with the same content; share: those with a name", "copy"},
+};
+
 inline constexpr std::array kMicroVmVerbs{
+    EverydayVerb{.name = "vm snapshot",
+                 .arguments = "GUEST [SNAPSHOT]",
+                 .summary = "keep a running micro-VM with all that runs in it",
+                 .text = "Memory, processors, devices and files, as they are at one moment; it "
+                         "stands still meanwhile and goes on. `vrun vm clone` makes running guests "
+                         "from it. It is a snapshot like others: `vrun snapshot ls` and `rm` have "
+                         "it, and `vrun clone` and `snapshot rollback` take its files.\n\nFor "
+                         "guests with the engine kvm.",
+                 .flag_set = EverydayFlags::kSnapshotCreate,
+                 .least = 1,
+                 .most = 2},
+    EverydayVerb{.name = "vm clone",
+                 .arguments = "GUEST@SNAPSHOT [NEW...]",
+                 .summary = "start micro-VMs that go on from a snapshot",
+                 .text = "Each goes on where `vrun vm snapshot` left the guest, with all that ran, "
+                         "and shares the memory that it does not write. Its files, host name, "
+                         "clock and random numbers are its own. What had a connection to the host "
+                         "then (exec) has lost it. A later start of a clone boots it.",
+                 .flag_set = EverydayFlags::kMachineClone,
+                 .least = 1,
+                 .most = static_cast<std::size_t>(-1)},
     EverydayVerb{.name = "vm kernel ls",
                  .arguments = "",
                  .summary = "list the kernels that micro-VMs can have",

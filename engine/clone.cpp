@@ -17,12 +17,14 @@
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_files.hpp"
+#include "engine/guest_life.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/held_signals.hpp"
 #include "engine/policies.hpp"
+#include "engine/saved_machine.hpp"
 #include "engine/snapshots.hpp"
 #include "engine/still_guest.hpp"
 #include "engine/tenant_entry.hpp"
@@ -261,6 +263,16 @@ Result<Source> open_source(const Guests& guests, const GuestRecord& record,
   return source;
 }
 
+Result<void> check_machine(const Source& source) {
+  if (source.snapshot && source.snapshot->facts.machine) return {};
+  const std::string& guest = source.record().name;
+  return Error(Code::kInvalid, source.snapshot
+                                   ? "snapshot " + quote(source.snapshot->facts.name) +
+                                         " of guest " + quote(guest) + " has no machine"
+                                   : "no snapshot of guest " + quote(guest) + " is named")
+      .hint("`vrun vm snapshot " + guest + "` makes one, and GUEST@SNAPSHOT names it");
+}
+
 // Emptied, not removed: what a layer below has under the name must not show up.
 Result<void> clear_file(const Fd& upper, const std::string& path) {
   const Result<Fd> file = sys::open2(upper, path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK, kInside);
@@ -324,11 +336,13 @@ Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source_
   if (!wish.name.empty()) TRY(check_guest_name(wish.name));
   TRY(enter_tenant(guests));
   const CloneVolumes volumes = wish.volumes;
+  const bool machine = wish.machine;
   const HeldSignals held;
   const images::Store store = TRY(images::Store::open(guests.places().data));
   const Fd in_use = TRY(store.use());  // the layers stay until the new record names them
   std::optional<Source> source(TRY(open_source(guests, source_record, snapshot)));
   const Fd image_dir = TRY(sys::open_dir(At::cwd(), guests.path_of(source_record)));
+  if (machine) TRY(check_machine(*source));
   const oci::ImageConfig image = TRY(read_image_config(image_dir));
   GuestRecord record = TRY(record_of_clone(guests, *source, image, std::move(wish)));
   TRY(check_clone(guests, image, record));
@@ -338,6 +352,7 @@ Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source_
     static_cast<void>(remove_own_volumes(guests, created.record));
   });
   TRY(fill_clone(guests, *source, created, volumes));
+  if (machine) TRY(link_saved_machine(source->dir(), created.dir.dir()));
   source.reset();  // the source goes on
   TRY(sync_disk(created.dir.dir()));
   record = created.record;
@@ -347,6 +362,14 @@ Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source_
   static_cast<void>(sys::unlink(created.dir.dir(), kMadeVolumes));
   note_event(guests.places(), record, "create", {{"from", source_record.name}});
   return record;
+}
+
+void remove_failed_clone(const Guests& guests, const GuestRecord& clone, CloneVolumes volumes) {
+  static_cast<void>(remove_guest(guests, clone, Force::kYes, OwnVolumes::kRemove));
+  if (volumes == CloneVolumes::kShare) return;
+  for (const VolumeUse& use : clone.volumes) {
+    if (!use.anonymous) static_cast<void>(remove_volume(guests, use.name, clone.name));
+  }
 }
 
 }  // namespace vrun::engine

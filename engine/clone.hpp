@@ -24,12 +24,16 @@ struct CloneWish {
   std::string hostname, ip, ip6, mac_address;
   std::vector<std::string> publish, labels;
   CloneVolumes volumes = CloneVolumes::kCopy;
+  bool machine = false;  // its first start goes on from the snapshot's machine
 };
 
 // `snapshot` empty: as the guest is now; one that runs stands still meanwhile. The new guest has
 // never run. What of the configuration was left out is said as a warning.
 Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source,
                                 const std::string& snapshot, CloneWish wish);
+
+// A clone that did not come to run, with the volumes that were made for it.
+void remove_failed_clone(const Guests& guests, const GuestRecord& clone, CloneVolumes volumes);
 
 // ---- also for guests that come from another host ----
 

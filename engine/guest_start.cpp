@@ -24,6 +24,7 @@
 #include "engine/policies.hpp"
 #include "engine/rootless.hpp"
 #include "engine/run.hpp"
+#include "engine/saved_machine.hpp"
 #include "engine/system_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
@@ -93,7 +94,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   if (facts.terminal && request.client)
     making.spec.process->console_size = runtime::terminal_size();
   if (is_micro_vm(record.request))
-    making.vm = TRY(make_micro_vm(guests, place, record.request, making.spec));
+    making.vm = TRY(make_micro_vm(guests, place, locked.dir(), record.request, making.spec));
   if (facts.terminal) return making;
   const oci::User& user = making.spec.process->user;
   making.pipes =
@@ -178,6 +179,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   record.last.started = now_text();
   TRY(locked.save());
   Running running = TRY(run_program(guests, locked, making));
+  if (making.vm && making.vm->state) TRY(drop_saved_machine(locked.dir()));  // the next one boots
   note_usage_start(guests, record);
   static_cast<void>(sys::unlink(call.place.dir, "restarting"));
   call.pidfd = std::move(running.child.pidfd);

@@ -20,6 +20,7 @@
 #include "cgroups/host_view.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
+#include "engine/saved_machine.hpp"
 #include "network/tap.hpp"
 #include "seccomp/seccomp.hpp"
 #include "vm/agent/cards.hpp"
@@ -203,41 +204,65 @@ vm::KernelPlaces kernel_places(const Places& places) {
 
 std::vector<Fd> MicroVm::take_files() {
   std::vector<Fd> files;
-  for (Fd* file :
-       {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report, &cards})
+  for (Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report,
+                   &cards, &state, &memory})
     if (*file) files.push_back(std::move(*file));
   return files;
 }
 
 std::vector<int> MicroVm::handed() const {
   std::vector<int> numbers;
-  for (const Fd* file :
-       {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report, &cards})
+  for (const Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control,
+                         &report, &cards, &state, &memory})
     if (*file) numbers.push_back(file->get());
   return numbers;
 }
 
 namespace {
 
-// With all but what the guest runs, which MicroVm::run has not got yet.
-Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
-                              bool with_cards) {
-  const vm::MachineSize size = TRY(vm::size_of(guest));
-  const vm::EngineFacts facts = micro_vm_facts(on.host);
-  const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
+// Answers the kernel's release.
+Result<std::string> take_boot_files(const MachineHost& on, const vm::EngineFacts& facts,
+                                    vm::Engine engine, MicroVm& made) {
   const vm::HostKernel kernel = TRY(vm::find_kernel({.data = on.data}, on.kernel));
   const std::string helper = TRY(helper_path("vrun-kernel"));
   const std::string agent = TRY(helper_path("vrun-guest"));
-  MicroVm made;
   vm::BootFiles files = TRY(vm::boot_files({on.data, kernel, agent}, vm::kernel_helper(helper)));
-  made.program = TRY(sealed_copy(facts.vmm));
-  if (choice.engine == vm::Engine::kQemu) {
+  if (engine == vm::Engine::kQemu) {
     made.qemu = TRY(vm::qemu_root({on.data, facts.qemu, files}));
-  } else {
-    made.kernel = std::move(files.vmlinux);
-    made.initramfs = std::move(files.initramfs);
-    made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
+    return kernel.release;
   }
+  made.kernel = std::move(files.vmlinux);
+  made.initramfs = std::move(files.initramfs);
+  made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
+  return kernel.release;
+}
+
+Result<void> take_saved(SavedMachine saved, vm::Engine engine, MicroVm& made) {
+  if (engine != vm::Engine::kKvm) {
+    return Error(Code::kUnsupported,
+                 "a saved machine goes on with the engine kvm only, which this "
+                 "host does not have")
+        .hint("`vrun doctor` says what KVM lacks here");
+  }
+  made.state = std::move(saved.state);
+  made.memory = std::move(saved.memory);
+  made.kvm = TRY(sys::open(At::cwd(), "/dev/kvm", O_RDWR));
+  return {};
+}
+
+// With all but what the guest runs, which MicroVm::run has not got yet.
+Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
+                              bool with_cards, std::optional<SavedMachine> saved = {}) {
+  const vm::MachineSize size = TRY(vm::size_of(guest));
+  const vm::EngineFacts facts = micro_vm_facts(on.host);
+  const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
+  MicroVm made;
+  made.program = TRY(sealed_copy(facts.vmm));
+  std::string kernel;  // empty: that of the snapshot, in its memory
+  if (saved)
+    TRY(take_saved(*std::move(saved), choice.engine, made));
+  else
+    kernel = TRY(take_boot_files(on, facts, choice.engine, made));
   made.run = TRY(sys::memfd("vrun-guest"));
   if (with_cards) {
     sys::SocketPair pair = TRY(sys::packet_pair());
@@ -245,8 +270,7 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
     made.cards = std::move(pair.theirs);
   }
   TRY(fs::replace_file(dir, "vm.json", vm::guest_document(guest)));
-  const MachineFacts told{choice.engine, choice.reason, kernel.release, size.memory,
-                          size.processors};
+  const MachineFacts told{choice.engine, choice.reason, kernel, size.memory, size.processors};
   TRY(fs::replace_file(dir, kFacts, to_json(told)));
   made.agent = TRY(listen_in(dir, kAgentSocket));
   made.control = TRY(listen_in(dir, "control"));
@@ -261,6 +285,8 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
                            .agent = made.agent.get(),
                            .control = made.control.get(),
                            .report = made.report.get(),
+                           .state = made.state.get(),
+                           .memory = made.memory.get(),
                            .cards = made.cards.get()});
   vm::leave_out_own_limits(guest, cgroups::look_at(on.host).controllers, made.jail);
   made.jail.linux.seccomp =
@@ -276,10 +302,10 @@ Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Sp
   return made;
 }
 
-Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
+Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, const Fd& guest_dir,
                               const RunRequest& request, const oci::Spec& guest) {
   return make_unfilled({guests.host(), guests.places().data, {}}, place.dir, guest,
-                       has_own_network(request));
+                       has_own_network(request), TRY(open_saved_machine(guest_dir)));
 }
 
 std::string to_json(const MachineFacts& facts) {
@@ -308,7 +334,8 @@ Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
                                const oci::Spec& guest, const Fd& netns, MicroVm& made) {
   std::vector<vm::GuestCard> cards;
   if (made.send_cards) cards = TRY(send_cards(guests, record, netns, made.send_cards));
-  TRY(write_sealed(made.run, vm::guest_document(guest, cards)));
+  TRY(write_sealed(made.run, made.state ? vm::adoption_document(guest, cards)
+                                        : vm::guest_document(guest, cards)));
   made.send_cards.reset();  // that was all
   return {};
 }

@@ -43,6 +43,7 @@ vm::KernelPlaces kernel_places(const Places& places);
 struct MicroVm {
   oci::Spec jail;
   Fd program, kvm, kernel, initramfs, qemu, run, agent, control, report;
+  Fd state, memory;      // of a saved machine, which goes on (saved_machine.hpp)
   Fd cards, send_cards;  // the two ends of what network cards go by; empty without a network
   std::vector<int> handed() const;
   std::vector<Fd> take_files();  // all of them
@@ -60,7 +61,8 @@ struct MachineHost {
 // gets the VMM's report.
 Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest);
 // The same for a guest of ours, in its monitor's directory.
-Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
+// `guest_dir`: where a saved machine may wait for its start.
+Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, const Fd& guest_dir,
                               const RunRequest& request, const oci::Spec& guest);
 // When the sandbox is there and joined to its networks (attach_network()): says what the guest
 // runs, and sends it a card for each interface. The VMM waits for it.

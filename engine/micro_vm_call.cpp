@@ -85,18 +85,8 @@ Result<vm::Frame> next_frame(const Fd& socket, vm::FrameReader& reader,
 Result<std::string> call(const std::string& path, std::string_view json,
                          std::chrono::milliseconds patience) {
   const Fd socket = TRY(sys::connect_stream(path));
-  const std::string asked = vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}) +
-                            vm::encode(FrameType::kCall, json);
-  TRY(sys::send(socket.get(), asked));
-  const Clock::time_point deadline = Clock::now() + patience;
-  vm::FrameReader reader;
-  while (true) {
-    vm::Frame frame = TRY(next_frame(socket, reader, deadline));
-    if (frame.type == FrameType::kAnswer) return std::move(frame.content);
-    if (frame.type == FrameType::kError) return vm::error_of(TRY(vm::parse_failure(frame.content)));
-    if (frame.type != FrameType::kHello)
-      return Error(Code::kState, "the other side said something that makes no sense");
-  }
+  TRY(sys::send(socket.get(), call_bytes(json)));
+  return read_answer(socket, patience);
 }
 
 Result<std::string> call_in(const Guests& guests, const GuestRecord& record,
@@ -142,6 +132,23 @@ Result<bool> wait_for_memory(const Guests& guests, const GuestRecord& record, st
 }
 
 }  // namespace
+
+std::string call_bytes(std::string_view json) {
+  return vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}) +
+         vm::encode(FrameType::kCall, json);
+}
+
+Result<std::string> read_answer(const Fd& socket, std::chrono::milliseconds patience) {
+  const Clock::time_point deadline = Clock::now() + patience;
+  vm::FrameReader reader;
+  while (true) {
+    vm::Frame frame = TRY(next_frame(socket, reader, deadline));
+    if (frame.type == FrameType::kAnswer) return std::move(frame.content);
+    if (frame.type == FrameType::kError) return vm::error_of(TRY(vm::parse_failure(frame.content)));
+    if (frame.type != FrameType::kHello)
+      return Error(Code::kState, "the other side said something that makes no sense");
+  }
+}
 
 Result<std::string> call_agent(const Guests& guests, const GuestRecord& record,
                                std::string_view json) {

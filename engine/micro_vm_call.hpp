@@ -1,11 +1,13 @@
 // Questions to a running micro-VM: to its agent, and to vrun-vmm itself.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
 #include "engine/request.hpp"
@@ -21,6 +23,10 @@ Result<std::string> call_agent(const Guests& guests, const GuestRecord& record,
                                std::string_view json);
 Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
                              std::string_view json);
+
+// The same in parts, for who keeps the connection: what is to be sent, and the answer to it.
+std::string call_bytes(std::string_view json);
+Result<std::string> read_answer(const Fd& socket, std::chrono::milliseconds patience);
 
 // A running guest gets this memory: at most what it was started with, because the machine has no
 // more (kUnsupported). It has it when this returns; kState when the guest uses too much to give

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/clock.hpp"
 #include "base/fs.hpp"
@@ -15,6 +16,7 @@
 #include "base/text.hpp"
 #include "engine/events.hpp"
 #include "engine/held_signals.hpp"
+#include "engine/saved_machine.hpp"
 #include "engine/still_guest.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tree_copy.hpp"
@@ -35,10 +37,10 @@ constexpr auto json_fields(const Snapshot*) {
   return json::fields(field("version", &S::version, {.min = 1, .max = 1, .required = true}),
                       field("name", &S::name, {.required = true, .non_empty = true}),
                       field("guest", &S::guest), field("created", &S::created, {.required = true}),
-                      field("comment", &S::comment), field("running", &S::running),
-                      field("standstillUs", &S::standstill_us), field("entries", &S::entries),
-                      field("bytes", &S::bytes, {.always = true}), field("shared", &S::shared),
-                      field("volumes", &S::volumes));
+                      field("comment", &S::comment), field("machine", &S::machine),
+                      field("running", &S::running), field("standstillUs", &S::standstill_us),
+                      field("entries", &S::entries), field("bytes", &S::bytes, {.always = true}),
+                      field("shared", &S::shared), field("volumes", &S::volumes));
 }
 
 namespace {
@@ -166,6 +168,42 @@ Result<Fd> fill_picture(const Guests& guests, const GuestRecord& record, const S
   return sys::open_dir(still.dir(), ".");
 }
 
+// The same with its machine, which cannot be asked while the guest's group is frozen: it stands
+// still by itself.
+Result<Fd> fill_with_machine(const Guests& guests, const GuestRecord& record,
+                             const SnapshotWish& wish, StagedDir& staged, Snapshot& facts) {
+  using Clock = std::chrono::steady_clock;
+  const Guest guest = TRY(guests.find(record.name));
+  if (guest.status != GuestStatus::kRunning) {
+    const bool paused = guest.status == GuestStatus::kPaused;
+    return Error(Code::kState,
+                 "guest " + quote(record.name) + (paused ? " is paused" : " does not run"))
+        .hint((paused ? "vrun unpause " : "vrun start ") + record.name);
+  }
+  Fd dir = TRY(sys::open_dir(At::cwd(), guests.path_of(guest.record)));
+  if (!sys::stat(dir, "kept", AT_SYMLINK_NOFOLLOW)) {
+    return Error(Code::kUnsupported,
+                 "guest " + quote(record.name) + " goes with the command that runs it (run --rm)");
+  }
+  const Fd upper = TRY(staged.make("upper"));
+  const Fd machine = TRY(staged.make("machine"));
+  if (::fchmod(machine.get(), 0700) != 0)
+    return Error::system(errno, "protect the machine's files");
+  const Clock::time_point begun = Clock::now();
+  MachineStandstill still = TRY(MachineStandstill::begin(guests, guest.record, machine));
+  const Fd from = TRY(sys::open_dir(dir, "upper"));
+  add(TRY(copy_tree_exactly(from, upper)), facts);
+  if (wish.volumes) TRY(copy_volumes(guests, guest.record, staged, facts));
+  TRY(still.end());
+  facts.guest = guest.record.name;
+  facts.running = facts.machine = true;
+  facts.standstill_us = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
+  facts.bytes += static_cast<std::uint64_t>(TRY(sys::stat(machine, "memory")).st_blocks) * 512;
+  TRY(fs::replace_file(staged.dir(), "guest.json", to_json(guest.record)));
+  return dir;
+}
+
 Error taken(const GuestRecord& record, const std::string& name) {
   return Error(Code::kExists, "guest " + quote(record.name) + " has a snapshot " + quote(name))
       .hint("choose another name, or remove it: vrun snapshot rm " + record.name + " " + name);
@@ -203,7 +241,8 @@ Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record
   StagedDir staged = TRY(StagedDir::create(guests, "snapshot"));
   Snapshot facts;
   facts.comment = wish.comment;
-  const Fd guest_dir = TRY(fill_picture(guests, record, wish, staged, facts));
+  const Fd guest_dir = wish.machine ? TRY(fill_with_machine(guests, record, wish, staged, facts))
+                                    : TRY(fill_picture(guests, record, wish, staged, facts));
   TRY(fs::remove_tree(staged.dir(), kDraft));
   facts.created = now_text();
   const Fd shelf = TRY(make_shelf(guest_dir));

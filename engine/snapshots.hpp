@@ -4,6 +4,8 @@
 //   data/guests/TENANT/NAME/snapshots/SNAPSHOT/   snapshot.json   the facts
 //                                                 guest.json      the guest's record then
 //                                                 upper/          the writable layer
+//                                                 machine/        of a micro-VM, if asked: all that
+//                                                                 runs (saved_machine.hpp)
 //                                                 volumes/N/      volumes, in the facts' order
 //
 // They belong to the guest: renamed with it, removed with it, paid from its tenant's disk. One is
@@ -31,6 +33,7 @@ struct SnapshotVolume {
 struct Snapshot {
   std::uint32_t version = 1;
   std::string name, guest, created, comment;
+  bool machine = false;  // with it
   bool running = false;  // the guest was, and stood still for so long:
   std::uint64_t standstill_us = 0;
   std::uint64_t entries = 0;
@@ -52,6 +55,7 @@ struct SnapshotWish {
   std::string name;  // empty: snap1, snap2 ...
   std::string comment;
   bool volumes = false;
+  bool machine = false;  // of a running micro-VM: with all that runs in it
 };
 // Of a running guest too, which stands still for as long as the copy takes.
 Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record,

@@ -72,7 +72,9 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
                   file("report", handed.report),
                   file("run", handed.run)};
   const std::vector<std::string> engine =
-      engine_of(handed) == Engine::kQemu
+      handed.state >= 0 ? std::vector{file("kvm", handed.kvm), file("restore", handed.state),
+                                      file("memory-file", handed.memory)}
+      : engine_of(handed) == Engine::kQemu
           ? std::vector{file("qemu", handed.qemu), option("agent-wait", kEmulationWaitSeconds)}
           : std::vector{file("kvm", handed.kvm), file("kernel", handed.kernel),
                         file("initrd", handed.initramfs)};
@@ -236,6 +238,12 @@ std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> car
     guest.linux.resources->pids_limit = spec.linux.resources->pids_limit;
   }
   return "{\"spec\":" + oci::to_json(guest, false) + ",\"networks\":" + text_of(cards) + "}";
+}
+
+std::string adoption_document(const oci::Spec& spec, std::span<const GuestCard> cards) {
+  const std::string name =
+      json::Writer().begin_object().member("hostname", spec.hostname).end_object().take();
+  return name.substr(0, name.size() - 1) + ",\"networks\":" + text_of(cards) + "}";
 }
 
 }  // namespace vrun::vm

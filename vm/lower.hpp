@@ -25,7 +25,8 @@ struct Handed {
   int agent = -1;    // a listening unix socket: who connects speaks to the agent
   int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
   int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
-  int cards = -1;    // what network cards come by (vm/agent/cards.hpp); -1: there are none
+  int state = -1, memory = -1;  // of a saved machine, instead of kernel and initramfs
+  int cards = -1;  // what network cards come by (vm/agent/cards.hpp); -1: there are none
 };
 
 struct MachineSize {
@@ -60,5 +61,7 @@ void leave_out_own_limits(const oci::Spec& guest, const std::vector<std::string>
                           oci::Spec& jail);
 // For the agent, kRun of its protocol: a specification with what the guest does by itself.
 std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
+// For a machine that goes on from a saved one instead (--run of vrun-vmm).
+std::string adoption_document(const oci::Spec& spec, std::span<const GuestCard> cards = {});
 
 }  // namespace vrun::vm

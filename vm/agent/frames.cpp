@@ -27,6 +27,7 @@ std::size_t most_of(FrameType type) {
     case FrameType::kRun:
     case FrameType::kExec:
     case FrameType::kCall:
+    case FrameType::kAdopt:
     case FrameType::kAnswer:
     case FrameType::kError:
       return kMostContent;
@@ -36,7 +37,7 @@ std::size_t most_of(FrameType type) {
 
 bool is_type(std::uint8_t value) {
   return value >= static_cast<std::uint8_t>(FrameType::kHello) &&
-         value <= static_cast<std::uint8_t>(FrameType::kMemoryKills);
+         value <= static_cast<std::uint8_t>(FrameType::kAdopt);
 }
 
 }  // namespace

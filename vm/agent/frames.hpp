@@ -18,6 +18,9 @@
 //                               <-      kMemoryKills count, of kRun only
 //                               <-      kExit code signal, end
 //
+// A machine that goes on from a snapshot has its process already, and asks with kAdopt instead of
+// kRun; what follows is the same.
+//
 // Neither side believes the other: lengths, types and their order are checked, and who breaks them
 // loses the connection.
 #pragma once
@@ -53,6 +56,7 @@ enum class FrameType : std::uint8_t {
   kError = 14,        // JSON: failure.hpp
   kOutputEnd = 15,    // u32 1 or 2: the host takes no more of kOutput or kErrors
   kMemoryKills = 16,  // u32: processes that the guest's kernel has killed for want of memory
+  kAdopt = 17,        // JSON: the guest's own process, which runs already in a restored machine
 };
 
 struct Frame {
@@ -72,6 +76,7 @@ class FrameReader {
   // connection is of no use any more.
   Result<std::optional<Frame>> next();
   bool empty() const { return bytes_.empty(); }
+  std::string_view bytes() const { return bytes_; }  // fed, and in no frame yet
 
  private:
   std::string bytes_;

@@ -7,6 +7,7 @@
 //   set-clock     the guest's time of day is {"seconds", "nanoseconds"} since 1970
 //   probe         {"fault"}: what the guest's loopback says at {"http", "port", "path"}, empty: all
 //                 is well; the connection ends without an answer after {"milliseconds"}
+//   freeze        the guest stands still until the connection ends (vm snapshots)
 //   power-off     answered, then the machine goes off
 #pragma once
 

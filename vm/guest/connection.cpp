@@ -26,7 +26,8 @@ bool wait_until(int fd, short events, Clock::time_point deadline) {
 
 }  // namespace
 
-Connection::Connection(Fd socket) : socket_(std::move(socket)) {
+Connection::Connection(Fd socket, std::string_view read_already) : socket_(std::move(socket)) {
+  reader_.feed(read_already);
   ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
 }
 

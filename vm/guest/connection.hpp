@@ -14,9 +14,11 @@ namespace vrun::vm {
 
 class Connection {
  public:
-  explicit Connection(Fd socket);
+  explicit Connection(Fd socket, std::string_view read_already = {});
 
   int fd() const { return socket_.get(); }
+  // What was read and is no frame that next() has given, for who goes on with the socket.
+  std::string unread() const { return std::string(reader_.bytes()); }
   // Bytes that the host has not taken yet.
   std::size_t waiting() const { return out_.size(); }
   bool closed() const { return closed_; }  // by the host, or for what it sent

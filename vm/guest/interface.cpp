@@ -1,9 +1,15 @@
 #include "vm/guest/interface.hpp"
 
 #include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
 
+#include <linux/if.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <sys/socket.h>
 
 #include "base/fs.hpp"
 #include "base/text.hpp"
@@ -55,7 +61,67 @@ Result<void> change(int index, const NetworkRequest& request) {
   return netlink.request(change, "configure " + quote(request.name));
 }
 
+// Down, which takes its routes along, with the card's address.
+Result<void> put_down(network::Netlink& netlink, int index, const NetworkRequest& request) {
+  const std::optional<network::Mac> mac = network::parse_mac(request.mac);
+  if (!mac) return Error(Code::kInvalid, "network.mac: " + quote(request.mac) + " is none");
+  ifinfomsg body{};
+  body.ifi_index = index;
+  body.ifi_change = IFF_UP;
+  network::Request down(RTM_NEWLINK, NLM_F_ACK, body);
+  TRY(netlink.request(down, "put down " + quote(request.name)));
+  body.ifi_change = 0;
+  network::Request change(RTM_NEWLINK, NLM_F_ACK, body);
+  change.add(IFLA_ADDRESS, {reinterpret_cast<const char*>(mac->bytes.data()), mac->bytes.size()});
+  if (request.mtu != 0) change.add_u32(IFLA_MTU, request.mtu);
+  return netlink.request(change, "change the address of " + quote(request.name));
+}
+
+Result<void> remove_addresses(network::Netlink& netlink, int index) {
+  std::vector<std::pair<ifaddrmsg, std::string>> found;
+  network::Request list(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
+  TRY(netlink.read_all(list, "list addresses", [&](const nlmsghdr& message) {
+    if (message.nlmsg_type != RTM_NEWADDR || message.nlmsg_len < NLMSG_HDRLEN + sizeof(ifaddrmsg))
+      return;
+    ifaddrmsg body{};
+    std::memcpy(&body, reinterpret_cast<const char*>(&message) + NLMSG_HDRLEN, sizeof body);
+    if (body.ifa_index != static_cast<unsigned>(index)) return;
+    for (const network::Attribute& one : network::attributes_of(message, sizeof body)) {
+      // Of IPv4 the local one; IPv6 has no other.
+      if (one.type == (body.ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS))
+        found.emplace_back(body, std::string(one.bytes));
+    }
+  }));
+  for (const auto& [body, address] : found) {
+    network::Request remove(RTM_DELADDR, NLM_F_ACK, body);
+    remove.add(body.ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS, address);
+    TRY(netlink.request(remove, "remove an address"));
+  }
+  return {};
+}
+
+Result<void> give_addresses(network::LinkTable& links, int index, const NetworkRequest& request) {
+  TRY(links.set_up(index));
+  for (const std::string& address : request.addresses)
+    TRY(add_address(links, index, address));
+  for (const std::string& gateway : request.gateways)
+    TRY(add_gateway(links, index, gateway));
+  return {};
+}
+
 }  // namespace
+
+Result<void> configure_again(const NetworkRequest& request) {
+  network::LinkTable links = TRY(network::LinkTable::open());
+  network::Netlink netlink = TRY(network::Netlink::open());
+  const std::optional<network::Link> link = TRY(links.find(request.name));
+  if (!link)
+    return Error(Code::kNotFound,
+                 "the machine was saved without an interface " + quote(request.name));
+  TRY(remove_addresses(netlink, link->index));
+  TRY(put_down(netlink, link->index, request));
+  return give_addresses(links, link->index, request);
+}
 
 Result<void> configure(const NetworkRequest& request) {
   network::LinkTable links = TRY(network::LinkTable::open());
@@ -71,12 +137,7 @@ Result<void> configure(const NetworkRequest& request) {
                  "the guest's kernel sees no network card for " + quote(request.name))
         .hint("the kernel needs the module virtio_net");
   TRY(change(found->index, request));
-  TRY(links.set_up(found->index));
-  for (const std::string& address : request.addresses)
-    TRY(add_address(links, found->index, address));
-  for (const std::string& gateway : request.gateways)
-    TRY(add_gateway(links, found->index, gateway));
-  return {};
+  return give_addresses(links, found->index, request);
 }
 
 Result<void> set_network_knobs(oci::Spec& spec) {

@@ -10,6 +10,8 @@ namespace vrun::vm {
 // Gives the interface of the wanted card its name, MTU, addresses and default routes, and brings it
 // up. kNotFound when there is none.
 Result<void> configure(const NetworkRequest& request);
+// The same for an interface that has its name already, and another card now: what it had is gone.
+Result<void> configure_again(const NetworkRequest& request);
 
 // Sets the parameters net.* of linux.sysctl and takes them out of the specification: the network is
 // that of the whole guest, not of its container.

@@ -50,6 +50,19 @@ constexpr auto json_fields(const CallRequest*) {
       json::field("milliseconds", &CallRequest::milliseconds, {.min = 1}));
 }
 
+constexpr auto json_fields(const AdoptedGuest*) {
+  return json::fields(json::field("hostname", &AdoptedGuest::hostname),
+                      json::field("networks", &AdoptedGuest::networks));
+}
+
+constexpr auto json_fields(const AdoptRequest*) {
+  return json::fields(
+      json::field("guest", &AdoptRequest::guest, {.required = true}),
+      json::field("seed", &AdoptRequest::seed, {.required = true, .non_empty = true}),
+      json::field("seconds", &AdoptRequest::seconds, {.min = 0, .required = true}),
+      json::field("nanoseconds", &AdoptRequest::nanoseconds, {.min = 0, .max = 999999999}));
+}
+
 Result<RunRequest> parse_run(std::string_view json) {
   return json::read<RunRequest>(json, "kRun", kLimits);
 }
@@ -62,6 +75,10 @@ Result<ExecRequest> parse_exec(std::string_view json) {
 
 Result<CallRequest> parse_call(std::string_view json) {
   return json::read<CallRequest>(json, "kCall", kLimits);
+}
+
+Result<AdoptRequest> parse_adopt(std::string_view json) {
+  return json::read<AdoptRequest>(json, "kAdopt", kLimits);
 }
 
 Result<void> fit_to_guest(oci::Spec& spec, const std::string& root) {

@@ -6,6 +6,7 @@
 //           "noNewPrivileges", "endsWithHost"}: what is absent stays as the guest's own process has
 //           it
 //   kCall: {"call": name, ...}
+//   kAdopt: {"guest": {"hostname", "networks" as of kRun}, "seed", "seconds", "nanoseconds"}
 #pragma once
 
 #include <optional>
@@ -52,9 +53,21 @@ struct CallRequest {
   std::int64_t milliseconds = 30000;
 };
 
+// What a guest that goes on from a snapshot is told.
+struct AdoptedGuest {
+  std::string hostname;                  // empty: as it was
+  std::vector<NetworkRequest> networks;  // its interfaces, by their names
+};
+struct AdoptRequest {
+  AdoptedGuest guest;
+  std::string seed;  // hexadecimal: random numbers that no other machine has got
+  std::int64_t seconds = 0, nanoseconds = 0;  // since 1970
+};
+
 Result<RunRequest> parse_run(std::string_view json);
 Result<ExecRequest> parse_exec(std::string_view json);
 Result<CallRequest> parse_call(std::string_view json);
+Result<AdoptRequest> parse_adopt(std::string_view json);
 
 // The specification as the runtime gets it: its root is `root`, and it has namespaces of its own
 // where the agent would else be seen (mount, pid, ipc, uts, cgroup). The network and the users are

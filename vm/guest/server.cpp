@@ -89,11 +89,15 @@ Result<Fd> listen_at(const std::string& path) {
   return listening(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
-Result<void> serve_all(const Settings& settings, const Fd& listener) {
+Result<void> serve_all(const Settings& given, const Fd& listener) {
   const Fd signals = TRY(child_signals());
   // As PID 1 of a machine orphans come here anyway.
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
     return Error::system(errno, "become the reaper of orphans");
+  // Made once and here, so that all sessions have it from their beginning.
+  const Adoptions adoptions = TRY(Adoptions::create());
+  Settings settings = given;
+  settings.adoptions = &adoptions;
   std::set<pid_t> sessions;
   while (true) {
     const bool room = sessions.size() < kMostSessions;

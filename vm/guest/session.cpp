@@ -32,7 +32,11 @@ class Session {
   After call(const std::string& json);
   Result<Relayed> run_process(const RunRequest& request);
   Result<Relayed> exec_process(const ExecRequest& request);
-  Result<Relayed> relay(sys::Child child, Fd console, Pipes& pipes);
+  Result<Relayed> relay(sys::Child child, Fd console, Pipes& pipes, bool stays = false);
+  void freeze();
+  // Whether the connection is another session's now.
+  bool adopt(const std::string& json);
+  Result<void> adopt_process(const AdoptRequest& request);
   void report(const Result<Relayed>& relayed);
   void refuse(const Error& error);
 
@@ -51,6 +55,8 @@ After Session::serve() {
     exec(request->content);
   } else if (request->type == FrameType::kCall) {
     after = call(request->content);
+  } else if (request->type == FrameType::kAdopt) {
+    if (adopt(request->content)) return after;
   } else {
     refuse(Error(Code::kInvalid, "a request is wanted: kRun, kExec or kCall"));
   }
@@ -125,7 +131,7 @@ Result<Relayed> Session::run_process(const RunRequest& request) {
   options.child = &child;
   options.console = &console;
   TRY(runtime::run(settings_.runtime, options));
-  Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
+  Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes, settings_.booted);
   if (!relayed || relayed->host_gone)
     static_cast<void>(runtime::kill(settings_.runtime, kGuestName, SIGKILL, false));
   static_cast<void>(runtime::remove(settings_.runtime, kGuestName, true));
@@ -163,17 +169,29 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
   return relayed;
 }
 
-Result<Relayed> Session::relay(sys::Child child, Fd console, Pipes& pipes) {
+// `stays`: a process that outlives its host, and waits for the next one.
+Result<Relayed> Session::relay(sys::Child child, Fd console, Pipes& pipes, bool stays) {
   for (Fd& end : pipes.theirs)
     end.reset();
-  connection_.send_numbers(FrameType::kStarted, {static_cast<std::uint32_t>(child.pid.value)});
-  return Relay(connection_, std::move(child), std::move(console), std::move(pipes.ours)).run();
+  const auto pid = static_cast<std::uint32_t>(child.pid.value);
+  Relay relay(connection_, std::move(child), std::move(console), std::move(pipes.ours));
+  while (true) {
+    connection_.send_numbers(FrameType::kStarted, {pid});
+    Result<Relayed> relayed = relay.run();
+    const bool goes_on = stays && settings_.adoptions != nullptr && relayed && relayed->host_gone;
+    if (!goes_on) return relayed;
+    connection_ = TRY(settings_.adoptions->wait());
+  }
 }
 
 After Session::call(const std::string& json) {
   Result<CallRequest> request = parse_call(json);
   if (!request) {
     refuse(request.error());
+    return After::kGoOn;
+  }
+  if (request->call == "freeze") {
+    freeze();
     return After::kGoOn;
   }
   const Result<std::string> text = answer(*request, settings_);
@@ -183,6 +201,41 @@ After Session::call(const std::string& json) {
   }
   connection_.send(FrameType::kAnswer, *text);
   return request->call == "power-off" ? After::kEnd : After::kGoOn;
+}
+
+// The guest stands still until the host closes the connection. In a machine that goes on from a
+// snapshot that was made meanwhile the connection is lost as well; there the guest shall not go on
+// before it knows that it is another one, so kAdopt gets its time.
+void Session::freeze() {
+  constexpr seconds kForAnAdoption{5}, kForever{24 * 3600};
+  if (const Result<void> frozen = runtime::pause(settings_.runtime, kGuestName); !frozen)
+    return refuse(frozen.error());
+  ::sync();
+  connection_.send(FrameType::kAnswer, "{}");
+  const std::optional<Frame> thaw = connection_.wait_for_frame(kForever);
+  if (!thaw) ::sleep(static_cast<unsigned>(kForAnAdoption.count()));
+  // It may go on already, by kAdopt.
+  static_cast<void>(runtime::resume(settings_.runtime, kGuestName));
+}
+
+bool Session::adopt(const std::string& json) {
+  const Result<AdoptRequest> request = parse_adopt(json);
+  const Result<void> adopted =
+      request ? adopt_process(*request) : Error(request.error().code(), request.error().text());
+  if (!adopted) refuse(adopted.error());
+  return adopted.has_value();
+}
+
+Result<void> Session::adopt_process(const AdoptRequest& request) {
+  if (!settings_.booted || settings_.adoptions == nullptr)
+    return Error(Code::kUnsupported, "kAdopt: this agent did not boot the machine");
+  const std::vector<Pid> pids = TRY(runtime::processes(settings_.runtime, kGuestName));
+  if (pids.empty()) return Error(Code::kState, "kAdopt: the guest has no process");
+  TRY(become(request, pids.front()));
+  TRY(settings_.adoptions->hand_on(connection_));
+  // One that was not frozen when the snapshot was made runs.
+  static_cast<void>(runtime::resume(settings_.runtime, kGuestName));
+  return {};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/fd.hpp"
 #include "runtime/container.hpp"
+#include "vm/guest/adoption.hpp"
 
 namespace vrun::vm {
 
@@ -13,8 +14,9 @@ inline constexpr const char* kGuestName = "guest";  // the runtime's name of the
 
 struct Settings {
   runtime::Context runtime;
-  std::string root;     // the guest's root directory as the agent sees it
-  bool booted = false;  // the machine is ours: its network, clock and power too
+  std::string root;                      // the guest's root directory as the agent sees it
+  bool booted = false;                   // the machine is ours: its network, clock and power too
+  const Adoptions* adoptions = nullptr;  // for a guest's own process that loses its host
 };
 
 // What the agent does after a session.

@@ -97,6 +97,31 @@ void Balloon::reset() {
   pages_ = 0;
 }
 
+Result<void> Balloon::save(StateWriter& to) const {
+  to.put(wanted_pages_.load());
+  to.put(reported_.load());
+  std::string bits((taken_.size() + 7) / 8, '\0');  // a bit a page
+  for (std::size_t i = 0; i < taken_.size(); ++i) {
+    if (taken_[i]) bits[i / 8] = static_cast<char>(bits[i / 8] | (1 << (i % 8)));
+  }
+  to.put_text(bits);
+  return {};
+}
+
+Result<void> Balloon::load(StateReader& from) {
+  wanted_pages_ = TRY(from.get<std::uint32_t>());
+  reported_ = TRY(from.get<std::uint64_t>());
+  const std::string bits = TRY(from.get_text(taken_.size() / 8 + 1));
+  if (bits.size() != (taken_.size() + 7) / 8 || wanted_pages_ > taken_.size())
+    return Error(Code::kInvalid, "the saved balloon is that of another machine");
+  pages_ = 0;
+  for (std::size_t i = 0; i < taken_.size(); ++i) {
+    taken_[i] = (static_cast<std::uint8_t>(bits[i / 8]) >> (i % 8) & 1) != 0;
+    if (taken_[i]) ++pages_;
+  }
+  return {};
+}
+
 void Balloon::rung(std::uint16_t index) {
   Virtqueue* const queue = index < queues_.size() ? queues_[index].get() : nullptr;
   if (queue == nullptr) return;

@@ -2,7 +2,8 @@
 // says is free (free page reporting), and what it is told to do without.
 //
 // Pages that come back are taken from the memory's file at once; a guest that touches one finds a
-// new page of zeros there, whatever it had promised.
+// new page of zeros there, whatever it had promised. Of a machine that goes on from a snapshot it
+// is the snapshot's page, which was the guest's own.
 #pragma once
 
 #include <atomic>
@@ -34,6 +35,8 @@ class Balloon : public VirtioDevice {
                 DriverLink& driver) override;
   void rung(std::uint16_t queue) override;
   void reset() override;
+  Result<void> save(StateWriter& to) const override;
+  Result<void> load(StateReader& from) override;
 
  private:
   Balloon(std::unique_ptr<Worker> worker, const GuestMemory& memory);

@@ -84,6 +84,20 @@ void Block::reset() {
   queue_.reset();
 }
 
+Result<void> Block::save(StateWriter& to) const {
+  to.put(size_);
+  to.put(static_cast<std::uint8_t>(read_only_ ? 1 : 0));
+  if (!read_only_ && ::fdatasync(file_.get()) != 0)
+    return Error::system(errno, "write out disk '" + serial_ + "'");
+  return {};
+}
+
+Result<void> Block::load(StateReader& from) {
+  const auto size = TRY(from.get<std::uint64_t>());
+  if (TRY(from.get_flag()) == read_only_ && size == size_) return {};
+  return Error(Code::kInvalid, "disk '" + serial_ + "' is not as the saved machine's was");
+}
+
 void Block::rung(std::uint16_t) {
   if (!queue_) return;
   Chain chain;

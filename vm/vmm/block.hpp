@@ -26,6 +26,9 @@ class Block : public VirtioDevice {
                 DriverLink& driver) override;
   void rung(std::uint16_t queue) override;
   void reset() override;
+  // What is on the disk belongs to whoever snapshots it.
+  Result<void> save(StateWriter& to) const override;
+  Result<void> load(StateReader& from) override;
 
  private:
   Block(std::unique_ptr<Worker> worker, Fd file, std::uint64_t size, bool read_only,

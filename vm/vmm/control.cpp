@@ -29,7 +29,8 @@ constexpr auto json_fields(const Name*) {
 }
 
 // The first frame of this type; none: the client breaks the rules, is gone or is silent.
-std::optional<vm::Frame> next(const Fd& client, vm::FrameReader& reader, FrameType type) {
+// A descriptor that comes with it is `file` afterwards.
+std::optional<vm::Frame> next(const Fd& client, vm::FrameReader& reader, FrameType type, Fd& file) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (true) {
     Result<std::optional<vm::Frame>> frame = reader.next();
@@ -43,9 +44,10 @@ std::optional<vm::Frame> next(const Fd& client, vm::FrameReader& reader, FrameTy
       return std::nullopt;
     if (ready[0].revents == 0) continue;
     std::array<char, 4096> buffer;
-    const Result<std::size_t> got = sys::read(client.get(), buffer);
-    if (!got || *got == 0) return std::nullopt;
-    reader.feed({buffer.data(), *got});
+    Result<sys::Received> got = sys::receive(client.get(), buffer);
+    if (!got || got->bytes == 0) return std::nullopt;
+    if (got->fd) file = std::move(got->fd);
+    reader.feed({buffer.data(), got->bytes});
   }
 }
 
@@ -56,18 +58,23 @@ void send(const Fd& client, const std::string& bytes) {
 
 }  // namespace
 
-Result<std::unique_ptr<Control>> Control::create(Fd listener, std::map<std::string, Call> calls) {
+Result<std::unique_ptr<Control>> Control::create(Fd listener, std::map<std::string, Call> calls,
+                                                 std::map<std::string, FileCall> file_calls) {
   std::unique_ptr<Worker> worker = TRY(Worker::create("control"));
   std::unique_ptr<Control> control(
-      new Control(std::move(worker), std::move(listener), std::move(calls)));
+      new Control(std::move(worker), std::move(listener), std::move(calls), std::move(file_calls)));
   control->worker_->run([raw = control.get()] {
     raw->worker_->watch(raw->listener_.get(), EPOLLIN, [raw](std::uint32_t) { raw->serve(); });
   });
   return control;
 }
 
-Control::Control(std::unique_ptr<Worker> worker, Fd listener, std::map<std::string, Call> calls)
-    : listener_(std::move(listener)), calls_(std::move(calls)), worker_(std::move(worker)) {}
+Control::Control(std::unique_ptr<Worker> worker, Fd listener, std::map<std::string, Call> calls,
+                 std::map<std::string, FileCall> file_calls)
+    : listener_(std::move(listener)),
+      calls_(std::move(calls)),
+      file_calls_(std::move(file_calls)),
+      worker_(std::move(worker)) {}
 
 Control::~Control() = default;
 
@@ -76,19 +83,23 @@ void Control::serve() {
   if (!client) return;
   send(client, vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}));
   vm::FrameReader reader;
-  const std::optional<vm::Frame> hello = next(client, reader, FrameType::kHello);
+  Fd file;
+  const std::optional<vm::Frame> hello = next(client, reader, FrameType::kHello, file);
   if (!hello || vm::number_of(*hello, 0, 1) != vm::kAgentVersion) return;
-  const std::optional<vm::Frame> call = next(client, reader, FrameType::kCall);
+  const std::optional<vm::Frame> call = next(client, reader, FrameType::kCall, file);
   if (!call) return;
-  const Result<std::string> said = answer(*call);
+  const Result<std::string> said = answer(*call, std::move(file));
   send(client, said ? vm::encode(FrameType::kAnswer, *said)
                     : vm::encode(FrameType::kError, to_json(vm::failure_of(said.error(), 125))));
 }
 
-Result<std::string> Control::answer(const vm::Frame& frame) const {
+Result<std::string> Control::answer(const vm::Frame& frame, Fd file) const {
   const Name name = TRY(json::read<Name>(frame.content, "kCall"));
   const auto found = calls_.find(name.call);
   if (found != calls_.end()) return found->second(frame.content);
+  const auto with_file = file_calls_.find(name.call);
+  if (with_file != file_calls_.end() && file)
+    return with_file->second(frame.content, std::move(file));
   return Error(Code::kInvalid, "kCall: there is no call " + quote(name.call));
 }
 

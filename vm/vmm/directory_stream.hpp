@@ -21,6 +21,8 @@ class DirectoryStream {
 
   // Goes to a position that an entry gave (d_off), or to 0, the start. An errno, or 0.
   int seek(std::uint64_t position);
+  // Where the next entry is, for seek().
+  std::uint64_t position() const { return position_; }
   // The entry at hand; null at the end, or when `error` was set. It stays until advance().
   const struct dirent64* current(int& error);
   void advance();

@@ -58,6 +58,17 @@ void Fs::reset() {
   server_.reset();
 }
 
+Result<void> Fs::save(StateWriter& to) const {
+  to.put_text(tag_);
+  return server_.save(to);
+}
+
+Result<void> Fs::load(StateReader& from) {
+  if (TRY(from.get_text(sizeof Config{}.tag)) != tag_)
+    return Error(Code::kInvalid, "the saved machine has other shares");
+  return server_.load(from);
+}
+
 void Fs::rung(std::uint16_t index) {
   if (index >= queues_.size() || !queues_[index]) return;
   Virtqueue& queue = *queues_[index];

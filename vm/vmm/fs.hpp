@@ -25,6 +25,8 @@ class Fs : public VirtioDevice {
                 DriverLink& driver) override;
   void rung(std::uint16_t queue) override;
   void reset() override;
+  Result<void> save(StateWriter& to) const override;
+  Result<void> load(StateReader& from) override;
 
  private:
   Fs(std::unique_ptr<Worker> worker, std::string tag, Fd root, Fd links, const FsOptions& options);

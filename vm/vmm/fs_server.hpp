@@ -36,6 +36,9 @@ class FsServer {
   // The guest's driver is gone.
   void reset() { share_.clear(); }
   std::size_t nodes() const { return share_.nodes(); }
+  // For snapshots (share.hpp).
+  Result<void> save(StateWriter& to) const { return share_.save(to); }
+  Result<void> load(StateReader& from) { return share_.load(from, options_.read_only); }
 
  private:
   struct Request;

@@ -1,5 +1,6 @@
 #include "vm/vmm/kvm.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -22,6 +23,8 @@ constexpr unsigned long kGetSupportedCpuid = _IOC(_IOC_READ | _IOC_WRITE, KVMIO,
 constexpr unsigned long kSetCpuid = _IOC(_IOC_WRITE, KVMIO, 0x90, kHeader);
 constexpr unsigned long kGetMsrs = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x88, kHeader);
 constexpr unsigned long kSetMsrs = _IOC(_IOC_WRITE, KVMIO, 0x89, kHeader);
+// struct kvm_msr_list: a count and the numbers.
+constexpr unsigned long kGetMsrIndexList = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x02, 4);
 
 template <typename Entry>
 std::vector<char> block(const std::vector<Entry>& entries) {
@@ -65,6 +68,18 @@ Result<std::vector<kvm_cpuid_entry2>> supported_cpuid(const Fd& kvm) {
   return entries_of<kvm_cpuid_entry2>(bytes, count);
 }
 
+Result<std::vector<std::uint32_t>> listed_msrs(const Fd& kvm) {
+  constexpr std::uint32_t kMost = 4096;
+  std::vector<std::uint32_t> list(kMost + 1);
+  list[0] = kMost;
+  if (::ioctl(kvm.get(), kGetMsrIndexList, list.data()) != 0)
+    return Error::system(errno, "ask KVM for its model-specific registers");
+  const std::uint32_t count = list[0];
+  list.erase(list.begin());
+  list.resize(count);
+  return list;
+}
+
 }  // namespace
 
 Result<Vm> Vm::create(const Fd& kvm) {
@@ -80,6 +95,7 @@ Result<Vm> Vm::create(const Fd& kvm) {
   const int run_size = ::ioctl(kvm.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
   if (run_size < 0) return Error::system(errno, "ask KVM for the size of its processor's page");
   std::vector<kvm_cpuid_entry2> cpuid = TRY(supported_cpuid(kvm));
+  std::vector<std::uint32_t> msrs = TRY(listed_msrs(kvm));
 
   int made;
   do {  // a signal during the creation is no failure
@@ -93,7 +109,7 @@ Result<Vm> Vm::create(const Fd& kvm) {
     return Error::system(errno, "give KVM its pages");
   if (::ioctl(fd.get(), KVM_CREATE_IRQCHIP, 0) != 0)
     return Error::system(errno, "make the interrupt controllers");
-  return Vm(std::move(fd), static_cast<std::size_t>(run_size), std::move(cpuid));
+  return Vm(std::move(fd), static_cast<std::size_t>(run_size), std::move(cpuid), std::move(msrs));
 }
 
 Result<void> Vm::add_memory(const GuestMemory& memory) {
@@ -195,16 +211,28 @@ Result<std::vector<kvm_msr_entry>> Vcpu::msrs(const std::vector<std::uint32_t>& 
   return found;
 }
 
+Result<std::size_t> Vcpu::try_msrs(std::span<const kvm_msr_entry> values) const {
+  // No more than KVM takes at once (MAX_IO_MSRS).
+  constexpr std::size_t kMost = 256;
+  std::size_t all = 0;
+  while (all < values.size()) {
+    const auto some = values.subspan(all, std::min(kMost, values.size() - all));
+    std::vector<char> bytes = block(std::vector<kvm_msr_entry>(some.begin(), some.end()));
+    const int done = ::ioctl(fd_.get(), kSetMsrs, bytes.data());
+    if (done < 0)
+      return Error::system(errno,
+                           "set the model-specific registers of processor " + std::to_string(id_));
+    all += static_cast<std::size_t>(done);
+    if (static_cast<std::size_t>(done) != some.size()) break;
+  }
+  return all;
+}
+
 Result<void> Vcpu::set_msrs(const std::vector<kvm_msr_entry>& values) const {
-  std::vector<char> bytes = block(values);
-  const int done = ::ioctl(fd_.get(), kSetMsrs, bytes.data());
-  if (done < 0)
-    return Error::system(errno,
-                         "set the model-specific registers of processor " + std::to_string(id_));
-  if (static_cast<std::size_t>(done) != values.size())
+  const std::size_t done = TRY(try_msrs(values));
+  if (done != values.size())
     return Error(Code::kUnsupported,
-                 "this KVM refuses model-specific register " +
-                     std::to_string(values[static_cast<std::size_t>(done)].index));
+                 "this KVM refuses model-specific register " + std::to_string(values[done].index));
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <linux/kvm.h>
@@ -40,6 +41,8 @@ class Vcpu {
   // Those of `indices` that the processor has.
   Result<std::vector<kvm_msr_entry>> msrs(const std::vector<std::uint32_t>& indices) const;
   Result<void> set_msrs(const std::vector<kvm_msr_entry>& values) const;
+  // Sets them in their order up to the first that KVM refuses; answers how many.
+  Result<std::size_t> try_msrs(std::span<const kvm_msr_entry> values) const;
 
  private:
   Result<void> call(unsigned long request, void* argument, const char* what) const;
@@ -60,6 +63,9 @@ class Vm {
   // Processor features for guests, as KVM offers them.
   const std::vector<kvm_cpuid_entry2>& cpuid() const { return cpuid_; }
 
+  // Model-specific registers that are part of a processor's state.
+  const std::vector<std::uint32_t>& msr_indices() const { return msr_indices_; }
+
   // A line of the IOAPIC; level 1 and 0 make an edge.
   void set_line(std::uint32_t line, bool level) const;
   // A message-signalled interrupt, as a device writes it to the bus.
@@ -70,13 +76,18 @@ class Vm {
   int fd() const { return fd_.get(); }
 
  private:
-  Vm(Fd fd, std::size_t run_size, std::vector<kvm_cpuid_entry2> cpuid)
-      : fd_(std::move(fd)), run_size_(run_size), cpuid_(std::move(cpuid)) {}
+  Vm(Fd fd, std::size_t run_size, std::vector<kvm_cpuid_entry2> cpuid,
+     std::vector<std::uint32_t> msr_indices)
+      : fd_(std::move(fd)),
+        run_size_(run_size),
+        cpuid_(std::move(cpuid)),
+        msr_indices_(std::move(msr_indices)) {}
   Result<void> doorbell(std::uint64_t address, std::uint16_t value, const Fd& eventfd,
                         std::uint32_t flags) const;
   Fd fd_;
   std::size_t run_size_;
   std::vector<kvm_cpuid_entry2> cpuid_;
+  std::vector<std::uint32_t> msr_indices_;
 };
 
 template <typename T>

@@ -10,7 +10,9 @@
 #include "base/text.hpp"
 #include "vm/vmm/acpi.hpp"
 #include "vm/vmm/cpu.hpp"
+#include "vm/vmm/kvm_state.hpp"
 #include "vm/vmm/layout.hpp"
+#include "vm/vmm/memory_file.hpp"
 
 namespace vrun::vmm {
 namespace {
@@ -33,9 +35,23 @@ Result<std::unique_ptr<Machine>> Machine::create(const Fd& kvm, const Fd& memory
   Vm vm = TRY(Vm::create(kvm));
   GuestMemory mapped =
       TRY(memory ? GuestMemory::map(memory, shape.memory) : GuestMemory::make(shape.memory));
-  TRY(vm.add_memory(mapped));
+  return assemble(std::move(vm), std::move(mapped), shape, std::move(console));
+}
+
+Result<std::unique_ptr<Machine>> Machine::create_from(
+    const Fd& kvm, const Fd& memory, const MachineShape& shape,
+    std::function<void(std::string_view)> console) {
+  Vm vm = TRY(Vm::create(kvm));
+  GuestMemory mapped = TRY(map_snapshot(memory, shape.memory));
+  return assemble(std::move(vm), std::move(mapped), shape, std::move(console));
+}
+
+Result<std::unique_ptr<Machine>> Machine::assemble(Vm vm, GuestMemory memory,
+                                                   const MachineShape& shape,
+                                                   std::function<void(std::string_view)> console) {
+  TRY(vm.add_memory(memory));
   std::unique_ptr<Machine> machine(
-      new Machine(std::move(vm), std::move(mapped), shape, std::move(console)));
+      new Machine(std::move(vm), std::move(memory), shape, std::move(console)));
   for (std::uint32_t id = 0; id < shape.processors; ++id) {
     Vcpu vcpu = TRY(machine->vm_.add_vcpu(id));
     TRY(prepare_processor(machine->vm_, vcpu, shape.processors));
@@ -99,21 +115,122 @@ Result<void> Machine::load(const Fd& kernel, const std::string& kernel_name, con
 Result<void> Machine::start(const Fd& ended) {
   install_kick();
   ended_ = ended.get();
-  for (Vcpu& vcpu : vcpus_)
-    threads_.emplace_back([this, &vcpu] { run_processor(vcpu); });
+  running_ = vcpus_.size();
+  for (Vcpu& vcpu : vcpus_) {
+    threads_.emplace_back([this, &vcpu] {
+      run_processor(vcpu);
+      const std::lock_guard guard(pause_lock_);
+      --running_;  // of a guest that has ended: it stands still for good
+      pause_changed_.notify_all();
+    });
+  }
   return {};
 }
 
 void Machine::stop() {
   stopping_ = true;
-  for (std::size_t i = 0; i < threads_.size(); ++i) {
-    vcpus_[i].kick();  // closes the gap between the check and KVM_RUN
-    ::pthread_kill(threads_[i].native_handle(), kKick);
-  }
+  kick_all();
+  resume();
   for (std::thread& thread : threads_)
     thread.join();
   threads_.clear();
   serial_.flush();
+}
+
+void Machine::kick_all() {
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    vcpus_[i].kick();  // closes the gap between the check and KVM_RUN
+    ::pthread_kill(threads_[i].native_handle(), kKick);
+  }
+}
+
+void Machine::pause() {
+  pausing_ = true;
+  kick_all();
+  {
+    std::unique_lock waiting(pause_lock_);
+    pause_changed_.wait(waiting, [this] { return standing_ == running_; });
+  }
+  for (const std::unique_ptr<VirtioPci>& device : devices_)
+    device->finish_requests();
+}
+
+void Machine::resume() {
+  {
+    const std::lock_guard guard(pause_lock_);
+    if (pausing_ && !stopping_) {
+      for (const Vcpu& vcpu : vcpus_)
+        note_standstill(vcpu);
+    }
+    pausing_ = false;
+  }
+  pause_changed_.notify_all();
+}
+
+// A processor comes here out of KVM_RUN with EINTR, which is after it has finished the access that
+// it had last left the guest for.
+void Machine::stand_still() {
+  std::unique_lock waiting(pause_lock_);
+  ++standing_;
+  pause_changed_.notify_all();
+  pause_changed_.wait(waiting, [this] { return !pausing_; });
+  --standing_;
+}
+
+void Machine::hold_devices(std::size_t next, const std::function<void()>& work) {
+  if (next == devices_.size()) return work();
+  devices_[next]->device().worker().run([&] { hold_devices(next + 1, work); });
+}
+
+Result<void> Machine::save(StateWriter& to, const Fd& memory) {
+  Result<void> saved = Error(Code::kState, "the machine's end");
+  hold_devices(0, [&] { saved = save_all(to, memory); });
+  return saved;
+}
+
+Result<void> Machine::save_all(StateWriter& to, const Fd& memory) {
+  if (end_ != End::kNone) return Error(Code::kState, "the guest has ended");
+  to.section("MACH");
+  to.put(shape_.processors);
+  to.put(shape_.memory);
+  save_features(vm_, to);
+  for (const Vcpu& vcpu : vcpus_)
+    TRY(save_processor(vm_, vcpu, to));
+  TRY(save_controllers(vm_, to));
+  serial_.save(to);
+  rtc_.save(to);
+  power_.save(to);
+  pci_.save(to);
+  to.put(static_cast<std::uint32_t>(devices_.size()));
+  for (const std::unique_ptr<VirtioPci>& device : devices_)
+    TRY(device->save(to));
+  to.section("LAST");
+  TRY(write_memory(memory_, memory));
+  return {};
+}
+
+Result<void> Machine::load(StateReader& from) {
+  TRY(from.section("MACH"));
+  if (TRY(from.get<std::uint32_t>()) != shape_.processors ||
+      TRY(from.get<std::uint64_t>()) != shape_.memory)
+    return Error(Code::kInvalid, "the saved machine has other processors or another memory");
+  TRY(check_features(vm_, from));
+  for (const Vcpu& vcpu : vcpus_)
+    TRY(load_processor(vm_, vcpu, from));
+  TRY(load_controllers(vm_, from));
+  TRY(serial_.load(from));
+  TRY(rtc_.load(from));
+  TRY(power_.load(from));
+  TRY(pci_.load(from));
+  if (TRY(from.get<std::uint32_t>()) != devices_.size())
+    return Error(Code::kInvalid, "the saved machine has other devices");
+  for (const std::unique_ptr<VirtioPci>& device : devices_)
+    TRY(device->load(from));
+  TRY(from.section("LAST"));
+  if (!from.at_end()) return Error(Code::kInvalid, "the machine's state goes on after its end");
+  for (const Vcpu& vcpu : vcpus_)
+    note_standstill(vcpu);
+  return {};
 }
 
 void Machine::run_processor(Vcpu& vcpu) {
@@ -121,6 +238,7 @@ void Machine::run_processor(Vcpu& vcpu) {
     const int error = vcpu.enter();
     if (error == EINTR || error == EAGAIN) {
       vcpu.unkick();
+      if (pausing_) stand_still();
       continue;
     }
     if (error != 0)

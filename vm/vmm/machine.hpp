@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "vm/vmm/power.hpp"
 #include "vm/vmm/rtc.hpp"
 #include "vm/vmm/serial.hpp"
+#include "vm/vmm/state.hpp"
 #include "vm/vmm/virtio_pci.hpp"
 
 namespace vrun::vmm {
@@ -50,12 +52,30 @@ class Machine {
   Serial& serial() { return serial_; }
   Power& power() { return power_; }
 
+  // The same for a machine that goes on where save() was: `memory` is what write_memory() wrote
+  // (memory_file.hpp), mapped privately, and never changes afterwards.
+  static Result<std::unique_ptr<Machine>> create_from(
+      const Fd& kvm, const Fd& memory, const MachineShape& shape,
+      std::function<void(std::string_view)> console);
+
   // Everything is ready for the kernel's first instruction.
   Result<void> load(const Fd& kernel, const std::string& kernel_name, const Fd* initrd,
                     const std::string& initrd_name, const std::string& command_line);
 
   // Starts the processors. `ended` (an eventfd) becomes readable when the guest ends.
   Result<void> start(const Fd& ended);
+  // The processors stand still, and the devices have done all that they were asked for; nothing
+  // changes what they share with the host until resume(). Between start() and stop(), by one
+  // thread at a time.
+  void pause();
+  void resume();
+  // While paused: all but the memory's content, and that into an empty file. kUnsupported names
+  // what cannot be saved.
+  Result<void> save(StateWriter& to, const Fd& memory);
+  // Instead of load(), after the same devices were added in the same order. kInvalid for a state
+  // that is none of such a machine.
+  Result<void> load(StateReader& from);
+
   // Ends the processors, whatever they do, and waits for their threads.
   void stop();
   // After the end.
@@ -65,7 +85,15 @@ class Machine {
  private:
   Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
           std::function<void(std::string_view)> console);
+  static Result<std::unique_ptr<Machine>> assemble(Vm vm, GuestMemory memory,
+                                                   const MachineShape& shape,
+                                                   std::function<void(std::string_view)> console);
   void run_processor(Vcpu& vcpu);
+  void kick_all();
+  void stand_still();
+  // Calls `work` while every device's worker waits.
+  void hold_devices(std::size_t next, const std::function<void()>& work);
+  Result<void> save_all(StateWriter& to, const Fd& memory);
   // Whether the processor goes on.
   bool serve_exit(Vcpu& vcpu);
   void serve_port(struct kvm_run& run);
@@ -85,7 +113,10 @@ class Machine {
   std::vector<Vcpu> vcpus_;
   std::vector<std::thread> threads_;
   std::mutex lock_;
-  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> stopping_ = false, pausing_ = false;
+  std::mutex pause_lock_;
+  std::condition_variable pause_changed_;
+  std::size_t standing_ = 0, running_ = 0;  // processors that stand still; threads
   int ended_ = -1;
   std::atomic<End> end_ = End::kNone;
   std::string fault_;

@@ -6,6 +6,8 @@
 //            [--agent=FILE] [--control=FILE] [--cards=FILE]
 //            [--run=FILE [--console=FILE] [--report=FILE] [--agent-wait=SECONDS]]
 //
+//   vrun-vmm --kvm=FILE --restore=FILE --memory-file=FILE --memory=BYTES ...
+//
 //   vrun-vmm --qemu=DIR --run=FILE --memory=BYTES [--processors=N] [--share=...] [--agent=FILE] ...
 //
 // FILE is a descriptor's number or an absolute path; --agent: a listening socket for those who
@@ -20,6 +22,10 @@
 // --report gets what that cannot tell (vm/agent/report.hpp). The serial port goes to --console or
 // nowhere.
 //
+// --restore: the machine goes on where the call `snapshot` of --control left it
+// (snapshot_call.hpp), with the same processors, memory and devices. --run then says who the
+// guest is now (`guest` of kAdopt): its own process runs already.
+//
 // --qemu: QEMU is the machine, and this process its devices (qemu.hpp).
 #include <algorithm>
 #include <cstdio>
@@ -33,6 +39,7 @@
 #include "base/sys.hpp"
 #include "vm/agent/frames.hpp"
 #include "vm/agent/report.hpp"
+#include "vm/vmm/adoption.hpp"
 #include "vm/vmm/balloon.hpp"
 #include "vm/vmm/block.hpp"
 #include "vm/vmm/control.hpp"
@@ -44,6 +51,7 @@
 #include "vm/vmm/net_cards.hpp"
 #include "vm/vmm/options.hpp"
 #include "vm/vmm/qemu.hpp"
+#include "vm/vmm/snapshot_call.hpp"
 #include "vm/vmm/vsock.hpp"
 
 namespace vrun::vmm {
@@ -104,8 +112,12 @@ Result<Balloon*> add_balloon(Machine& machine) {
   return kept;
 }
 
+MachineShape shape_of(const Options& options) {
+  return {.processors = options.processors, .memory = options.memory_size};
+}
+
 // None without --control.
-Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) {
+Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, Balloon& balloon) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
   add_memory_calls(calls,
@@ -115,7 +127,8 @@ Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) 
                     .bytes = [&balloon]() -> Result<std::uint64_t> { return balloon.size(); },
                     .reported = [&balloon] { return balloon.reported(); },
                     .resize = [&balloon](std::uint64_t b) { return balloon.resize(b); }});
-  return Control::create(std::move(options.control), std::move(calls));
+  return Control::create(std::move(options.control), std::move(calls),
+                         snapshot_calls(machine, shape_of(options)));
 }
 
 // The same, where QEMU has the balloon. What its guest reported it does not tell.
@@ -142,6 +155,11 @@ Result<Vsock*> add_vsock(Machine& machine, Options& options) {
 }
 
 Result<void> load(Machine& machine, const Options& options) {
+  if (options.restore) {
+    const std::string state = TRY(read_state(options.restore));
+    StateReader reader(state);
+    return machine.load(reader);
+  }
   return machine.load(options.kernel, options.kernel_name,
                       options.initrd ? &options.initrd : nullptr, options.initrd_name,
                       options.command_line);
@@ -155,9 +173,8 @@ Result<Fd> make_event() {
 
 Result<std::unique_ptr<Machine>> make_machine(const Options& options,
                                               std::function<void(std::string_view)> console) {
-  return Machine::create(options.kvm, options.memory,
-                         {.processors = options.processors, .memory = options.memory_size},
-                         std::move(console));
+  return (options.restore ? Machine::create_from : Machine::create)(
+      options.kvm, options.memory, shape_of(options), std::move(console));
 }
 
 // The guest with its serial port as ours.
@@ -166,7 +183,7 @@ Result<End> run(Options& options) {
   TRY(add_devices(*machine, options));
   TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -219,7 +236,7 @@ Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
   TRY(add_devices(*machine, options));
   Vsock* const vsock = TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -262,6 +279,7 @@ Result<Ended> run_process(Options& options) {
   ConsoleTail tail;
   MainProcess wishes;
   wishes.request = TRY(read_request(options.run));
+  if (options.restore) wishes.adoption = [&wishes] { return adoption_of(wishes.request); };
   wishes.wait = std::chrono::seconds(options.agent_wait_seconds);
   wishes.signals = &signals;
   wishes.console = &tail;

@@ -193,7 +193,8 @@ void Conversation::take(const vm::Frame& frame) {
     case FrameType::kHello:
       if (greeted_) return;
       greeted_ = true;
-      to_agent_ += vm::encode(FrameType::kRun, wishes_.request);
+      to_agent_ += wishes_.adoption ? vm::encode(FrameType::kAdopt, wishes_.adoption())
+                                    : vm::encode(FrameType::kRun, wishes_.request);
       send_size();
       to_agent_ += std::exchange(early_, {});
       return;

@@ -37,6 +37,9 @@ Result<Fd> take_signals();
 
 struct MainProcess {
   std::string request;  // kRun
+  // The process runs already, in a machine that goes on from a snapshot: kAdopt, made when it is
+  // sent, for it has the time in it. Instead of `request`.
+  std::function<std::string()> adoption;
   std::chrono::seconds wait{60};
   const Fd* signals = nullptr;
   const Fd* machine_ended = nullptr;

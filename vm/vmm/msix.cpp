@@ -68,6 +68,27 @@ void Msix::read_pending(std::uint64_t offset, std::span<std::uint8_t> bytes) {
   }
 }
 
+void Msix::save(StateWriter& to) {
+  const std::lock_guard guard(lock_);
+  for (const Entry& entry : table_) {
+    for (const std::uint32_t word : entry.words)
+      to.put(word);
+    to.put(static_cast<std::uint8_t>(entry.pending ? 1 : 0));
+  }
+  to.put(control_);
+}
+
+Result<void> Msix::load(StateReader& from) {
+  const std::lock_guard guard(lock_);
+  for (Entry& entry : table_) {
+    for (std::uint32_t& word : entry.words)
+      word = TRY(from.get<std::uint32_t>());
+    entry.pending = TRY(from.get_flag());
+  }
+  control_ = TRY(from.get<std::uint16_t>()) & (kEnabled | kMasked);
+  return {};
+}
+
 void Msix::reset() {
   const std::lock_guard guard(lock_);
   for (Entry& entry : table_)

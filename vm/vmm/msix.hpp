@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vm/vmm/kvm.hpp"
+#include "vm/vmm/state.hpp"
 
 namespace vrun::vmm {
 
@@ -28,6 +29,8 @@ class Msix {
   void write_table(std::uint64_t offset, std::span<const std::uint8_t> bytes);
   void read_pending(std::uint64_t offset, std::span<std::uint8_t> bytes);
   void reset();
+  void save(StateWriter& to);
+  Result<void> load(StateReader& from);
 
  private:
   struct Entry {

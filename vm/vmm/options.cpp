@@ -61,6 +61,8 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
       return Error(Code::kInvalid, "from 1 to 3600 seconds");
   } else if (name == "--memory-file") {
     options.memory = TRY(file(value, O_RDWR));
+  } else if (name == "--restore") {
+    options.restore = TRY(file(value, O_RDONLY));
   } else if (name == "--qemu") {
     options.qemu = TRY(file(value, O_PATH | O_DIRECTORY));
   } else if (name == "--disk" || name == "--read-only-disk") {
@@ -100,10 +102,13 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
     if (Result<void> taken = take(options, name, value); !taken)
       faults += (faults.empty() ? "" : "; ") + std::string(name) + ": " + taken.error().text();
   }
-  const bool machine =
-      options.qemu ? options.run && options.disks.empty() : options.kvm && options.kernel;
+  const bool machine = options.qemu      ? options.run && options.disks.empty() && !options.restore
+                       : options.restore ? options.kvm && options.memory && !options.kernel
+                                         : options.kvm && options.kernel;
   if (faults.empty() && (!machine || options.memory_size == 0))
-    faults = "--kvm, --kernel and --memory are needed, or --qemu, --run and --memory without disks";
+    faults =
+        "--kvm, --kernel and --memory are needed, or --qemu, --run and --memory without disks, "
+        "or --kvm, --restore, --memory-file and --memory";
   if (!faults.empty()) return Error(Code::kInvalid, faults);
   return options;
 }

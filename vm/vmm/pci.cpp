@@ -77,6 +77,18 @@ void PciDevice::write_config(std::uint64_t offset, std::span<const std::uint8_t>
   config_written(offset, at - offset);
 }
 
+Result<void> PciDevice::load_config(StateReader& from) {
+  const auto saved = TRY((from.get<std::array<std::uint8_t, kConfigSize>>()));
+  for (std::size_t i = 0; i < saved.size(); ++i) {
+    if ((saved[i] & ~writable_[i]) != (config_[i] & ~writable_[i]))
+      return Error(Code::kInvalid, "the saved machine has another device in this place");
+  }
+  const std::uint64_t before = memory_at();
+  config_ = saved;
+  if (const std::uint64_t after = memory_at(); before != after) memory_moved(before, after);
+  return {};
+}
+
 std::uint64_t PciDevice::memory_at() const {
   if (memory_size_ == 0 || (config_[kCommand] & kCommandMemory) == 0) return 0;
   return number_of(std::span(config_).subspan(kBar0, 4)) & ~0xfull;
@@ -105,6 +117,18 @@ void PciBus::connect(Bus& mmio, Bus& ports) {
   ports.add(layout::kPciPort, 8, ports_);
   mmio.add(layout::kEcam, layout::kEcamSize, config_);
   mmio.add(layout::kPciWindow, layout::kPciWindowSize, window_);
+}
+
+void PciBus::save(StateWriter& to) const {
+  to.section("PCIB");
+  to.put(ports_.address);
+  bridge_->save_config(to);
+}
+
+Result<void> PciBus::load(StateReader& from) {
+  TRY(from.section("PCIB"));
+  ports_.address = TRY(from.get<std::uint32_t>());
+  return bridge_->load_config(from);
 }
 
 PciDevice* PciBus::device_in(std::uint64_t config_offset) const {

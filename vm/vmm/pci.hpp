@@ -12,6 +12,7 @@
 
 #include "base/result.hpp"
 #include "vm/vmm/bus.hpp"
+#include "vm/vmm/state.hpp"
 
 namespace vrun::vmm {
 
@@ -32,6 +33,10 @@ class PciDevice {
   // Where BAR 0 is seen now; 0: nowhere.
   std::uint64_t memory_at() const;
   void place_memory(std::uint32_t address);
+
+  // What the guest wrote of its configuration. load(): kInvalid for that of another device.
+  void save_config(StateWriter& to) const { to.put(config_); }
+  Result<void> load_config(StateReader& from);
 
  protected:
   // `identity`: vendor | device << 16; `classes`: the 24 bits of the class code.
@@ -61,6 +66,9 @@ class PciBus {
   // In the next free slot, with its memory placed. kInvalid when 31 are taken.
   Result<void> add(PciDevice& device);
   void connect(Bus& mmio, Bus& ports);
+  // Its own registers; those of the devices are theirs.
+  void save(StateWriter& to) const;
+  Result<void> load(StateReader& from);
 
  private:
   // The faces of the bus.

@@ -12,6 +12,7 @@
 
 #include "vm/vmm/bus.hpp"
 #include "vm/vmm/layout.hpp"
+#include "vm/vmm/state.hpp"
 
 namespace vrun::vmm {
 
@@ -47,6 +48,12 @@ class Power : public BusDevice {
     constexpr std::uint8_t kSleepEnable = 1 << 5;
     if (offset == 0 && bytes[0] == (kSleepEnable | (kOffType << 2))) end_(End::kPowerOff);
     if (offset == kResetPort - kSleepPort && bytes[0] == kResetValue) end_(End::kReset);
+  }
+
+  void save(StateWriter& to) const { to.put(events_.load()); }
+  Result<void> load(StateReader& from) {
+    events_ = TRY(from.get<std::uint8_t>());
+    return {};
   }
 
  private:

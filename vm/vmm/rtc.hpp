@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "vm/vmm/bus.hpp"
+#include "vm/vmm/state.hpp"
 
 namespace vrun::vmm {
 
@@ -15,6 +16,11 @@ class Rtc : public BusDevice {
   explicit Rtc(std::function<std::int64_t()> now) : now_(std::move(now)) {}
   void read(std::uint64_t offset, std::span<std::uint8_t> bytes) override;
   void write(std::uint64_t offset, std::span<const std::uint8_t> bytes) override;
+  void save(StateWriter& to) const { to.put(index_.load()); }
+  Result<void> load(StateReader& from) {
+    index_ = TRY(from.get<std::uint8_t>()) & 0x7f;
+    return {};
+  }
 
  private:
   std::uint8_t load(std::uint8_t index) const;

@@ -121,6 +121,28 @@ void Serial::store(std::uint64_t offset, std::uint8_t value) {
   }
 }
 
+void Serial::save(StateWriter& to) {
+  const std::lock_guard guard(lock_);
+  to.section("UART");
+  to.put_text(std::string(input_.begin(), input_.end()));
+  for (const std::uint8_t value :
+       {interrupts_, line_control_, modem_control_, scratch_, divisor_low_, divisor_high_})
+    to.put(value);
+  to.put(static_cast<std::uint8_t>(transmit_empty_ ? 1 : 0));
+}
+
+Result<void> Serial::load(StateReader& from) {
+  const std::lock_guard guard(lock_);
+  TRY(from.section("UART"));
+  const std::string typed = TRY(from.get_text(kMost));
+  input_.assign(typed.begin(), typed.end());
+  for (std::uint8_t* const value :
+       {&interrupts_, &line_control_, &modem_control_, &scratch_, &divisor_low_, &divisor_high_})
+    *value = TRY(from.get<std::uint8_t>());
+  transmit_empty_ = TRY(from.get_flag());
+  return {};
+}
+
 void Serial::say(std::uint8_t byte) {
   line_.push_back(static_cast<char>(byte));
   // A prompt has no end of line: whoever waits for input has said all (see flush()).

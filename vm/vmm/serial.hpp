@@ -8,6 +8,7 @@
 #include <string>
 
 #include "vm/vmm/bus.hpp"
+#include "vm/vmm/state.hpp"
 
 namespace vrun::vmm {
 
@@ -27,6 +28,9 @@ class Serial : public BusDevice {
 
   void read(std::uint64_t offset, std::span<std::uint8_t> bytes) override;
   void write(std::uint64_t offset, std::span<const std::uint8_t> bytes) override;
+
+  void save(StateWriter& to);
+  Result<void> load(StateReader& from);
 
  private:
   static constexpr std::size_t kMost = 256;

@@ -21,8 +21,9 @@ bool is_name(std::string_view name) {
          name.size() <= 255;
 }
 
-// File systems in which files are the kernel's, or processes.
-bool is_of_kernel(int file) {
+}  // namespace
+
+bool Share::is_kernels(int file) {
   static constexpr long kTypes[] = {PROC_SUPER_MAGIC,    SYSFS_MAGIC,      CGROUP_SUPER_MAGIC,
                                     CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,    TRACEFS_MAGIC,
                                     BPF_FS_MAGIC,        SECURITYFS_MAGIC, NSFS_MAGIC};
@@ -31,8 +32,7 @@ bool is_of_kernel(int file) {
   return std::find(std::begin(kTypes), std::end(kTypes), facts.f_type) != std::end(kTypes);
 }
 
-// Facts, and the mount in which they hold: inode numbers are unique within one only.
-int look_at(int file, struct stat& facts, std::uint64_t& mount) {
+int Share::look_at(int file, struct stat& facts, std::uint64_t& mount) {
   struct statx wide {};
   if (::statx(file, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &wide) != 0)
     return errno;
@@ -40,12 +40,10 @@ int look_at(int file, struct stat& facts, std::uint64_t& mount) {
   return ::fstatat(file, "", &facts, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 ? errno : 0;
 }
 
-}  // namespace
-
 Share::Share(Fd root, Fd links) : root_(std::move(root)), links_(std::move(links)) {
   struct stat facts {};
   if (::fstat(root_.get(), &facts) == 0) root_device_ = facts.st_dev;
-  root_is_kernels_ = is_of_kernel(root_.get());
+  root_is_kernels_ = is_kernels(root_.get());
 }
 
 Share::Found Share::look_up(NodeId directory, const char* name) {
@@ -62,8 +60,8 @@ Share::Found Share::look_up(NodeId directory, const char* name) {
   const auto [known, is_new] = known_.try_emplace(key, next_node_);
   if (is_new) {
     ++next_node_;
-    const bool is_kernels = is_of_kernel(file.get());
-    nodes_.emplace(known->second, Node{std::move(file), is_kernels, 0, key});
+    const bool kernels = is_kernels(file.get());
+    nodes_.emplace(known->second, Node{std::move(file), kernels, 0, key});
   }
   ++nodes_[known->second].looked_up;
   found.node = known->second;
@@ -82,7 +80,9 @@ void Share::forget(NodeId id, std::uint64_t count) {
   Node& node = found->second;
   node.looked_up -= count < node.looked_up ? count : node.looked_up;
   if (node.looked_up > 0) return;
-  known_.erase(node.key);
+  // Two may have been found again under one key (load()).
+  if (const auto known = known_.find(node.key); known != known_.end() && known->second == id)
+    known_.erase(known);
   nodes_.erase(found);
 }
 

@@ -10,15 +10,20 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 
 #include <sys/stat.h>
 
 #include "base/fd.hpp"
+#include "base/result.hpp"
 #include "vm/vmm/directory_stream.hpp"
 
 namespace vrun::vmm {
+
+class StateReader;
+class StateWriter;
 
 using NodeId = std::uint64_t;
 using HandleId = std::uint64_t;
@@ -63,6 +68,14 @@ class Share {
   // All that the guest knew is forgotten but the root.
   void clear();
 
+  // For snapshots: what the guest knows, by its paths, and found again in another root that has
+  // the same tree; what is not there is gone for the guest. kUnsupported: it has a file open that
+  // has no name any more. kInvalid: what it has open is not there, or was never its to have.
+  Result<void> save(StateWriter& to) const;
+  Result<void> load(StateReader& from, bool read_only);
+  // File systems in which files are the kernel's, or processes.
+  static bool is_kernels(int file);
+
  private:
   using Key = std::tuple<dev_t, ino_t, std::uint64_t>;
   struct Node {
@@ -72,6 +85,14 @@ class Share {
     Key key;
   };
   bool is_closed(NodeId directory) const;
+  // Facts, and the mount in which they hold: inode numbers are unique within one only.
+  static int look_at(int file, struct stat& facts, std::uint64_t& mount);
+  Result<void> load_nodes(StateReader& from);
+  Result<void> load_handle(StateReader& from, bool read_only);
+  Result<void> load_directory(StateReader& from);
+  bool find_again(const std::string& path, std::uint32_t type, Node& node) const;
+  Result<Fd> open_again(const std::string& path, int flags) const;
+  Result<void> take_handle(HandleId id) const;
 
   Fd root_, links_;
   bool root_is_kernels_ = false;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "vm/vmm/state.hpp"
 #include "vm/vmm/virtqueue.hpp"
 #include "vm/vmm/worker.hpp"
 
@@ -52,6 +53,11 @@ class VirtioDevice {
   virtual void rung(std::uint16_t queue) = 0;
   // The driver is gone: forget the queues and what is under way.
   virtual void reset() = 0;
+
+  // For snapshots: what the device has beyond its queues. save(): while the worker does nothing
+  // else; load(): on the worker, before activate(). kUnsupported: it cannot be saved.
+  virtual Result<void> save(StateWriter& to) const;
+  virtual Result<void> load(StateReader& from);
 
  protected:
   explicit VirtioDevice(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}

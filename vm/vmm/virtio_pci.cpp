@@ -308,11 +308,19 @@ void VirtioPci::set_status(std::uint8_t value) {
 }
 
 void VirtioPci::activate() {
+  activate_at(std::vector<Position>(queues_.size()));
+}
+
+void VirtioPci::activate_at(const std::vector<Position>& positions) {
   active_ = true;
   std::vector<std::unique_ptr<Virtqueue>> ready;
-  for (const std::unique_ptr<Queue>& queue : queues_) {
-    queue->setup.event_index = (driver_features_ & kFeatureEventIndex) != 0;
-    ready.push_back(queue->enabled ? std::make_unique<Virtqueue>(memory_, queue->setup) : nullptr);
+  for (std::size_t i = 0; i < queues_.size(); ++i) {
+    Queue& queue = *queues_[i];
+    queue.setup.event_index = (driver_features_ & kFeatureEventIndex) != 0;
+    ready.push_back(queue.enabled ? std::make_unique<Virtqueue>(memory_, queue.setup) : nullptr);
+    queue.at_work = ready.back().get();
+    if (queue.at_work != nullptr)
+      queue.at_work->continue_at(positions[i].available, positions[i].used);
   }
   device_->worker().run([&] { device_->activate(driver_features_, std::move(ready), *this); });
 }
@@ -325,6 +333,7 @@ void VirtioPci::reset() {
     queue->setup.size = queue->most;
     queue->vector = kNoVector;
     queue->enabled = false;
+    queue->at_work = nullptr;
   }
   driver_features_ = 0;
   device_feature_select_ = driver_feature_select_ = 0;
@@ -332,6 +341,93 @@ void VirtioPci::reset() {
   config_vector_ = kNoVector;
   isr_ = 0;
   status_ = 0;
+}
+
+void VirtioPci::finish_requests() {
+  if (!active_) return;
+  device_->worker().run([this] {
+    for (std::uint16_t i = 0; i < queues_.size(); ++i)
+      device_->rung(i);
+  });
+}
+
+Result<void> VirtioPci::save(StateWriter& to) {
+  if ((status_ & kNeedsReset) != 0)
+    return Error(Code::kUnsupported,
+                 "a driver of the guest broke the rules of its device, which "
+                 "waits for its reset");
+  to.section("VPCI");
+  to.put(device_->type());
+  save_config(to);
+  msix_.save(to);
+  to.put(device_feature_select_);
+  to.put(driver_feature_select_);
+  to.put(driver_features_);
+  to.put(queue_select_);
+  to.put(status_.load());
+  to.put(isr_.load());
+  to.put(generation_.load());
+  to.put(config_vector_.load());
+  to.put(static_cast<std::uint8_t>(active_ ? 1 : 0));
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    to.put(queue->setup.size);
+    to.put(queue->setup.descriptors);
+    to.put(queue->setup.available);
+    to.put(queue->setup.used);
+    to.put(queue->vector.load());
+    to.put(static_cast<std::uint8_t>(queue->enabled ? 1 : 0));
+    const Virtqueue* const at_work = queue->at_work;
+    to.put(at_work != nullptr ? at_work->next_available() : std::uint16_t{0});
+    to.put(at_work != nullptr ? at_work->next_used() : std::uint16_t{0});
+  }
+  return device_->save(to);
+}
+
+Result<void> VirtioPci::load_queue(Queue& queue, StateReader& from) {
+  queue.setup.size = TRY(from.get<std::uint16_t>());
+  queue.setup.descriptors = TRY(from.get<std::uint64_t>());
+  queue.setup.available = TRY(from.get<std::uint64_t>());
+  queue.setup.used = TRY(from.get<std::uint64_t>());
+  const auto vector = TRY(from.get<std::uint16_t>());
+  queue.vector = vector < msix_.vectors() ? vector : kNoVector;
+  queue.enabled = TRY(from.get_flag());
+  if (std::has_single_bit(queue.setup.size) && queue.setup.size <= queue.most) return {};
+  return Error(Code::kInvalid, "the machine's state has a queue of no possible size");
+}
+
+Result<void> VirtioPci::load(StateReader& from) {
+  TRY(from.section("VPCI"));
+  if (TRY(from.get<std::uint16_t>()) != device_->type())
+    return Error(Code::kInvalid, "the saved machine has another device in this place");
+  TRY(load_config(from));
+  TRY(msix_.load(from));
+  device_feature_select_ = TRY(from.get<std::uint32_t>());
+  driver_feature_select_ = TRY(from.get<std::uint32_t>());
+  driver_features_ = TRY(from.get<std::uint64_t>());
+  queue_select_ = TRY(from.get<std::uint16_t>());
+  status_ = TRY(from.get<std::uint8_t>()) & static_cast<std::uint8_t>(~kNeedsReset);
+  isr_ = TRY(from.get<std::uint8_t>());
+  generation_ = TRY(from.get<std::uint8_t>());
+  const auto config_vector = TRY(from.get<std::uint16_t>());
+  config_vector_ = config_vector < msix_.vectors() ? config_vector : kNoVector;
+  const bool was_active = TRY(from.get_flag());
+  std::vector<Position> positions;
+  for (const std::unique_ptr<Queue>& queue : queues_) {
+    TRY(load_queue(*queue, from));
+    const auto available = TRY(from.get<std::uint16_t>());
+    positions.push_back({available, TRY(from.get<std::uint16_t>())});
+  }
+  if ((driver_features_ & ~offered()) != 0)
+    return Error(Code::kInvalid, "the saved machine has features that its device has not");
+  Result<void> loaded;
+  device_->worker().run([&] { loaded = device_->load(from); });
+  TRY(std::move(loaded));
+  if (!was_active) return {};
+  activate_at(positions);
+  // A driver that waits for one may have been owed it; one too many does no harm.
+  for (std::uint16_t i = 0; i < queues_.size(); ++i)
+    queue_interrupt(i);
+  return {};
 }
 
 void VirtioPci::queue_interrupt(std::uint16_t queue) {

@@ -30,6 +30,12 @@ class VirtioPci : public PciDevice, public DriverLink {
 
   VirtioDevice& device() { return *device_; }
 
+  // For snapshots, while no processor runs. finish_requests(): all that the driver asked for is
+  // done. save(): while the device's worker waits. load(): of a device that no driver has met.
+  void finish_requests();
+  Result<void> save(StateWriter& to);
+  Result<void> load(StateReader& from);
+
   void read_memory(std::uint64_t offset, std::span<std::uint8_t> bytes) override;
   void write_memory(std::uint64_t offset, std::span<const std::uint8_t> bytes) override;
 
@@ -50,6 +56,7 @@ class VirtioPci : public PciDevice, public DriverLink {
     std::atomic<std::uint16_t> vector = kNoVector;
     bool enabled = false;
     Fd bell;
+    Virtqueue* at_work = nullptr;  // the device's, while it is active
   };
 
   VirtioPci(std::unique_ptr<VirtioDevice> device, const Vm& vm, const GuestMemory& memory,
@@ -63,6 +70,12 @@ class VirtioPci : public PciDevice, public DriverLink {
   void store_queue(Queue& queue, std::uint64_t offset, std::uint64_t value, std::size_t size);
   void set_status(std::uint8_t value);
   void activate();
+  Result<void> load_queue(Queue& queue, StateReader& from);
+  // As load_queue() found them.
+  struct Position {
+    std::uint16_t available = 0, used = 0;
+  };
+  void activate_at(const std::vector<Position>& positions);
   void reset();
 
   std::unique_ptr<VirtioDevice> device_;

@@ -62,6 +62,32 @@ void Vsock::reset() {
   driver_ = nullptr;
 }
 
+Result<void> Vsock::save(StateWriter& to) const {
+  to.put(next_port_);
+  std::vector<std::array<std::uint32_t, 2>> lost;
+  for (const auto& [port, stream] : streams_)
+    lost.push_back({port, port_});
+  for (const Control& control : waiting_) {
+    if (control.op == VIRTIO_VSOCK_OP_RST) lost.push_back({control.port, control.peer_port});
+  }
+  to.put(static_cast<std::uint32_t>(lost.size()));
+  for (const auto& ports : lost)
+    to.put(ports);
+  return {};
+}
+
+Result<void> Vsock::load(StateReader& from) {
+  next_port_ = TRY(from.get<std::uint32_t>());
+  const auto count = TRY(from.get<std::uint32_t>());
+  if (count > kMostWaiting + kMostStreams)
+    return Error(Code::kInvalid, "the saved machine has more streams than one can have");
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto ports = TRY((from.get<std::array<std::uint32_t, 2>>()));
+    waiting_.push_back({.port = ports[0], .peer_port = ports[1], .op = VIRTIO_VSOCK_OP_RST});
+  }
+  return {};
+}
+
 void Vsock::accept() {
   Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!socket) return;

@@ -39,6 +39,9 @@ class Vsock : public VirtioDevice {
                 DriverLink& driver) override;
   void rung(std::uint16_t queue) override;
   void reset() override;
+  // Streams do not survive a snapshot: the guest of one finds them reset.
+  Result<void> save(StateWriter& to) const override;
+  Result<void> load(StateReader& from) override;
 
  private:
   struct Stream {

@@ -148,6 +148,7 @@ WORDS = {
     "apply": [["-f", "/etc/shadow"], ["-f", "-"]], "validate": [["-f", "/etc/shadow"]], "delete": [["-f", "/etc/shadow"]], "convert": [["-f", "/etc/shadow"]],
     "oci": [["list"], ["state", "{i}"], ["kill", "{i}"], ["delete", "--force", "{i}"]],
     "import": [["/etc/shadow", "x"]], "load": [["-i", "/etc/shadow"]], "save": [["{img}"]],
+    "vm snapshot": [["{g}"], ["{i}", "s"]], "vm clone": [["{g}@kept", "mine"], ["{i}@kept"]],
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
 NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id"}

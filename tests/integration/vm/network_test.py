@@ -1,4 +1,5 @@
 """Micro-VMs on networks: what holds for a container's address, ports, names, limits and walls holds for them."""
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import netlab, runtime
-from harness.host import need
+from harness.host import has, need
 
 BOOT = 300  # seconds; virtual machines in virtual machines are slow
 
@@ -34,7 +35,7 @@ def _fetch(space, url):
 @pytest.fixture
 def host(work):
     need("micro-VMs")
-    it = VmHost(work)
+    it = VmHost(_disk(work))
     yield it
     for line in it.vrun("ps", "-aq").out.split():
         it.vrun("rm", "-f", line)
@@ -42,6 +43,20 @@ def host(work):
         runtime.wait_for(lambda: all(name.startswith("vr-") for name in it.links()), "no interface of a guest is left", 10)
     finally:
         it.end()
+        if it.work != work:
+            subprocess.run(["umount", "-l", it.work], check=True)
+
+
+def _disk(work):
+    """A place where image layers can be mounted by ids: the tests' own, or a disk in it."""
+    if has("idmapped tmpfs"):
+        return work
+    (work / "disk").mkdir()
+    with open(work / "disk.img", "wb") as image:
+        image.truncate(900 << 20)
+    subprocess.run(["mkfs.ext4", "-q", work / "disk.img"], check=True)
+    subprocess.run(["mount", "-o", "loop", work / "disk.img", work / "disk"], check=True)
+    return work / "disk"
 
 
 WEB = "mkdir /w; echo hello > /w/page; exec httpd -f -p 80 -h /w"
@@ -114,3 +129,22 @@ def what_a_micro_vms_network_cannot_be_is_said(host):
     host.vrun("run", "--isolation", "vm", "--network", "host", "base", "true").fails("--network host", "interfaces of its own", rc=125)
     host.vrun("run", "--isolation", "vm", "--network", "container:c", "base", "true").fails("container:NAME", rc=125)
     assert host.vrun("ps", "-aq").out.split() and len(host.vrun("ps", "-aq").out.split()) == 1
+
+
+def a_clone_that_goes_on_has_a_card_of_its_own(host):
+    need("KVM that runs stock kernels")
+    host.start_vm("web", script=WEB)
+    host.vrun("vm", "snapshot", "web", "warm").ok()
+    host.vrun("vm", "clone", "web@warm", "two").ok()
+    first, second = _endpoint(host, "web"), _endpoint(host, "two")
+    assert first["ipAddress"] != second["ipAddress"] and first["macAddress"] != second["macAddress"]
+    seen = host.inside("two", "ip addr show eth0; ip route; hostname").ok().out
+    assert f"inet {second['ipAddress']}/" in seen and f"link/ether {second['macAddress']} " in seen and first["ipAddress"] not in seen
+    assert f"default via {second['gateway']} dev eth0" in seen and seen.endswith("two\n")
+    # The web servers that the one had are both there, by their names and addresses.
+    for here, there in (("web", "two"), ("two", "web")):
+        host.inside(here, f"ping -c 2 -W 5 -s 3000 {there}").ok()
+        assert host.page(here, there) == "hello\n"
+    assert "hello" in _fetch(host, f"http://{second['ipAddress']}/page").ok().out
+    host.outside.serve("beyond", port=81)
+    assert host.inside("two", f"nc -w 9 {netlab.OUTSIDE4} 81").ok().out == f"beyond {netlab.HOST4}"

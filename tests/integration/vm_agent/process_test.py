@@ -168,7 +168,7 @@ def test_what_is_no_greeting_costs_the_connection_only(agent, bytes):
 
 
 @pytest.mark.parametrize("request_text", [b"", b"{", b"[]", b'{"spec": 5}', b'{"args": []}'])
-@pytest.mark.parametrize("type", [wire.RUN, wire.EXEC, wire.CALL])
+@pytest.mark.parametrize("type", [wire.RUN, wire.EXEC, wire.CALL, wire.ADOPT])
 def test_a_damaged_request_is_an_error(agent, type, request_text):
     it = agent.client()
     it.send(type, request_text)
@@ -182,3 +182,23 @@ def test_half_frames_and_many_connections(agent):
         client.socket.sendall(b"\x10\x00")
         client.close()
     assert agent.run("echo", "hi").end() == (0, 0)
+
+
+def test_the_guest_stands_still_as_long_as_one_asks_for_it(agent):
+    guest = agent.started("sh", "-c", "while :; do echo x; sleep 0.02; done")
+    guest.wait_for(b"x")
+    freezer = agent.client().ask(wire.CALL, {"call": "freeze"})
+    assert freezer.end() == {}
+    guest.socket.settimeout(0.5)
+    with pytest.raises(TimeoutError):  # after what it had said before
+        while guest.frame():
+            pass
+    guest.socket.settimeout(20)
+    freezer.send(wire.INPUT_END)
+    assert guest.frame()[0] == wire.OUTPUT
+
+
+def test_an_agent_that_did_not_boot_the_machine_adopts_nothing(agent):
+    agent.started("sleep", "1000")
+    error = agent.client().ask(wire.ADOPT, {"guest": {"hostname": "other"}, "seed": "0" * 64, "seconds": 1}).end()
+    assert error["code"] == "unsupported" and "did not boot" in error["text"], error

@@ -175,5 +175,18 @@ TEST(Lower, a_network_is_a_socket_for_the_vmm_and_cards_for_the_agent) {
       std::string::npos);
 }
 
+TEST(Lower, a_saved_machine_goes_on_instead_of_booting) {
+  const oci::Spec jail = jail_of(guest(), {}, {.kvm = 4, .run = 7, .state = 8, .memory = 9});
+  const std::vector<std::string>& args = jail.process->args;
+  for (const char* word : {"--kvm=4", "--restore=8", "--memory-file=9", "--run=7"})
+    EXPECT_TRUE(has(args, word)) << word;
+  for (const std::string& arg : args)
+    EXPECT_FALSE(arg.starts_with("--kernel") || arg.starts_with("--initrd")) << arg;
+  const GuestCard card{.name = "eth0", .mac = "02:42:0a:00:00:02", .addresses = {}, .gateways = {}};
+  EXPECT_EQ(adoption_document(guest(), std::span(&card, 1)),
+            R"({"hostname":"web","networks":[{"name":"eth0","mac":"02:42:0a:00:00:02",)"
+            R"("addresses":[],"gateways":[]}]})");
+}
+
 }  // namespace
 }  // namespace vrun::vm

@@ -265,3 +265,15 @@ def it_can_be_named_and_stays(disk, vrun, acme):
     _create(vrun, acme, "32M", "--disk-backend", "zfs").fails("no disk backend 'zfs'", rc=125)
     vrun("tenant", "create", acme, "--disk-backend", "loop").fails("there is no budget to hold", rc=125)
     _create(vrun, acme, "32M", "--disk-backend", disk.backend()).ok()
+
+
+def a_manifest_names_it(disk, vrun, acme, work):
+    file = work / "tenant.yaml"
+    tenant = f"apiVersion: vrun/v1\nkind: Tenant\nname: {acme}\ndisk: 32M\ndiskBackend: "
+    file.write_text(tenant + "loop\n")
+    assert "on a loop device" in vrun("apply", "-f", file).ok().err
+    assert _show(vrun, acme)["disk"]["backend"] == "loop"
+    file.write_text(tenant + disk.backend() + "\n")
+    vrun("apply", "-f", file).fails("the disk backend is chosen when it is made", rc=125)
+    file.write_text(tenant + "zfs\n")
+    vrun("apply", "-f", file).fails("diskBackend", rc=1)

@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::uint64_t kFirstId = 2'000'000'000, kIds = 1'000'000;
 constexpr std::uint64_t kLoose = 64U << 20U;
+constexpr std::uint64_t kLittle = 1U << 20U, kFewFiles = 128;
 constexpr std::uint64_t kBasicBlock = 512;  // of <linux/dqblk_xfs.h>, whatever the file system's
 
 int quota_call(const Fd& dir, unsigned command, std::uint32_t id, void* data) {
@@ -29,21 +30,22 @@ int quota_call(const Fd& dir, unsigned command, std::uint32_t id, void* data) {
   return static_cast<int>(::syscall(SYS_quotactl_fd, dir.get(), whole, id, data));
 }
 
-Result<void> set_limits(const Fd& dir, std::uint64_t id, std::uint64_t blocks,
-                        std::uint64_t inodes) {
+struct Limits {
+  std::uint64_t blocks = 0, soft_blocks = 0, inodes = 0;
+  bool operator==(const Limits&) const = default;
+};
+
+Result<void> set_limits(const Fd& dir, std::uint64_t id, const Limits& limits) {
   fs_disk_quota quota{};
   quota.d_version = FS_DQUOT_VERSION;
   quota.d_flags = FS_PROJ_QUOTA;
   quota.d_fieldmask = FS_DQ_BSOFT | FS_DQ_BHARD | FS_DQ_ISOFT | FS_DQ_IHARD;
   quota.d_id = static_cast<std::uint32_t>(id);
-  quota.d_blk_hardlimit = blocks;
-  quota.d_ino_hardlimit = inodes;
+  quota.d_blk_hardlimit = limits.blocks;
+  quota.d_blk_softlimit = limits.soft_blocks;
+  quota.d_ino_hardlimit = limits.inodes;
   if (quota_call(dir, Q_XSETQLIM, quota.d_id, &quota) == 0) return {};
   return Error::system(errno, "set the limits of project " + std::to_string(id));
-}
-
-std::uint64_t blocks_of(std::uint64_t bytes) {
-  return std::max<std::uint64_t>(1, bytes / kBasicBlock);
 }
 
 // All zero for one that the file system knows nothing of.
@@ -54,8 +56,23 @@ Result<fs_disk_quota> quota_of(const Fd& dir, std::uint64_t id) {
   return Error::system(errno, "read the quota of project " + std::to_string(id));
 }
 
+// Where the budget is used up to the last block, a command that is to make room could not write
+// down what it does: then it may be passed by a little. The soft limit is what df goes on showing.
+Limits limits_for(std::uint64_t bytes, const fs_disk_quota& now) {
+  Limits limits{std::max<std::uint64_t>(1, bytes / kBasicBlock), 0, inodes_for(bytes)};
+  if (now.d_bcount + kLittle / kBasicBlock / 2 >= limits.blocks) {
+    limits.soft_blocks = limits.blocks;
+    limits.blocks += kLittle / kBasicBlock;
+  }
+  if (now.d_icount + kFewFiles / 2 >= limits.inodes) limits.inodes += kFewFiles;
+  return limits;
+}
+
 Result<void> set_budget(const Fd& dir, std::uint64_t id, std::uint64_t bytes) {
-  return set_limits(dir, id, blocks_of(bytes), inodes_for(bytes));
+  const fs_disk_quota now = TRY(quota_of(dir, id));
+  const Limits wanted = limits_for(bytes, now);
+  if (wanted == Limits{now.d_blk_hardlimit, now.d_blk_softlimit, now.d_ino_hardlimit}) return {};
+  return set_limits(dir, id, wanted);
 }
 
 // The first project from `id` on that has limits or that something is charged to; none: nullopt.
@@ -139,9 +156,7 @@ Result<void> ProjectDisk::make(const DiskPlaces& places, std::uint64_t bytes) co
 Result<void> ProjectDisk::open(const DiskPlaces& places, std::uint64_t bytes) const {
   const Fd data = TRY(open_data(places));
   if (Result<void> held = check(data); !held) return std::move(held).error().during("disk budget");
-  const fs_disk_quota quota = TRY(quota_of(data, places.id));
-  if (quota.d_blk_hardlimit != blocks_of(bytes) || quota.d_ino_hardlimit != inodes_for(bytes))
-    TRY(set_budget(data, places.id, bytes));  // of a killed command
+  TRY(set_budget(data, places.id, bytes));  // it may have been lost; see limits_for, too
   return adopt_trees(places);
 }
 
@@ -159,7 +174,8 @@ Result<void> ProjectDisk::resize(const DiskPlaces& places, std::uint64_t bytes) 
 
 Result<void> ProjectDisk::loosen(const DiskPlaces& places, std::uint64_t bytes) const {
   const Fd data = TRY(open_data(places));
-  return set_limits(data, places.id, blocks_of(bytes + kLoose), inodes_for(bytes + kLoose));
+  const std::uint64_t loose = bytes + kLoose;
+  return set_limits(data, places.id, {loose / kBasicBlock, 0, inodes_for(loose)});
 }
 
 Result<void> ProjectDisk::close(const DiskPlaces& /*places*/) const {
@@ -167,7 +183,7 @@ Result<void> ProjectDisk::close(const DiskPlaces& /*places*/) const {
 }
 
 Result<void> ProjectDisk::forget(const DiskPlaces& places) const {
-  return set_limits(TRY(open_data(places)), places.id, 0, 0);
+  return set_limits(TRY(open_data(places)), places.id, {});
 }
 
 Result<DiskUse> ProjectDisk::use(const DiskPlaces& places) const {

@@ -85,7 +85,10 @@ Result<const EverydayVerb*> look_up(std::string_view name) {
   return std::move(error).hint("vrun --help lists the verbs");
 }
 
-Result<void> check_count(const EverydayVerb& verb, std::size_t words) {
+// A guest with a disk has no image.
+Result<void> check_count(const EverydayVerb& verb, const Arguments& arguments) {
+  const std::size_t words = arguments.words().size();
+  if (words == 0 && find_flag(verb.flags(), "disk") != nullptr && arguments.has("disk")) return {};
   if (words >= verb.least && words <= verb.most) return {};
   const auto count = [](std::size_t number) {
     return std::to_string(number) + (number == 1 ? " argument" : " arguments");
@@ -199,7 +202,7 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   Result<Arguments> arguments = parse(verb.flags(), verb.flags_anywhere, argv);
   if (!arguments) return fail(during(std::move(arguments).error()));
   if (arguments->help()) return show(everyday_help(verb));
-  if (auto counted = check_count(verb, arguments->words().size()); !counted) {
+  if (auto counted = check_count(verb, *arguments); !counted) {
     return fail(during(std::move(counted).error()));
   }
   if (auto filled = check_filled(verb, *arguments); !filled) {

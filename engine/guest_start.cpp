@@ -300,6 +300,7 @@ Result<GuestRecord> keep_guest(CreatedGuest created) {
 Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
+  TRY(check_disks(request));
   TRY(check_micro_vm(request, guests.host().nested()));
   TRY(check_micro_vm_host(guests, request));
   TRY(check_network(request));
@@ -319,7 +320,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(check_guest(guests, image.config, record.request, facts));
   const Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
-  TRY(dir.make_startable(oci::to_json(image.config)));
+  TRY(dir.make_startable(image.config.diff_ids.empty() ? "" : oci::to_json(image.config)));
   Result<void> volumes = make_volumes(guests, record);
   if (!volumes) {
     static_cast<void>(remove_own_volumes(guests, record));

@@ -8,6 +8,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "engine/disk.hpp"
 #include "engine/guests.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/request.hpp"
@@ -42,17 +43,22 @@ vm::KernelPlaces kernel_places(const Places& places);
 struct MicroVm {
   oci::Spec jail;
   Fd program, kvm, kernel, initramfs, qemu, run, agent, control, report;
+  Fd words;  // of a system on disks, instead of `run`
+  std::vector<Fd> disks;
   Fd cards, send_cards;  // the two ends of what network cards go by; empty without a network
   std::vector<int> handed() const;
   std::vector<Fd> take_files();  // all of them
 };
 inline constexpr const char* kAgentSocket = "agent";
 
-// Where a machine is made. `kernel`: its name (`vm kernel ls`), empty: the default.
+// Where a machine is made. `kernel`: its name (`vm kernel ls`) or path, empty: the default. With
+// disks the guest is the system on them; `initrd`: a file instead of an initramfs of ours.
 struct MachineHost {
   const Host& host;
   std::string data;
   std::string kernel;
+  std::string initrd = {};
+  std::vector<DiskWish> disks = {};
 };
 // `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
 // `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which

@@ -16,6 +16,11 @@
 
 namespace vrun::vm {
 
+struct HandedDisk {
+  int file = -1;
+  bool read_only = false;
+};
+
 // Descriptors that vrun-vmm gets, under these numbers.
 struct Handed {
   int program = -1;                           // vrun-vmm itself
@@ -25,7 +30,9 @@ struct Handed {
   int agent = -1;    // a listening unix socket: who connects speaks to the agent
   int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
   int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
-  int cards = -1;    // what network cards come by (vm/agent/cards.hpp); -1: there are none
+  int words = -1;    // the guest is a system on `disks`; more words for its kernel
+  std::vector<HandedDisk> disks;
+  int cards = -1;  // what network cards come by (vm/agent/cards.hpp); -1: there are none
 };
 
 struct MachineSize {

@@ -20,6 +20,9 @@
 // --report gets what that cannot tell (vm/agent/report.hpp). The serial port goes to --console or
 // nowhere.
 //
+// --boot-words: a file with more words for the kernel's command line. The guest is a whole machine
+// (main_machine.hpp): exit status 0 when it went off, 125 when it was lost.
+//
 // --qemu: QEMU is the machine, and this process its devices (qemu.hpp).
 #include <algorithm>
 #include <cstdio>
@@ -39,6 +42,7 @@
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
+#include "vm/vmm/main_machine.hpp"
 #include "vm/vmm/main_process.hpp"
 #include "vm/vmm/memory_calls.hpp"
 #include "vm/vmm/net_cards.hpp"
@@ -75,22 +79,48 @@ Result<std::unique_ptr<VirtioDevice>> make_share(ShareOption& share) {
   return fs;
 }
 
+Result<std::unique_ptr<VirtioDevice>> make_disk(Options& options, DiskOption& disk) {
+  const std::string serial = "vrun-" + std::to_string(&disk - options.disks.data());
+  std::unique_ptr<VirtioDevice> block =
+      TRY(Block::create(std::move(disk.file), disk.read_only, serial));
+  return block;
+}
+
+Result<void> await_cards(Options& options) {
+  if (!options.cards) return {};
+  options.taken_cards = TRY(take_cards(options.cards));
+  options.cards.reset();
+  return {};
+}
+
+Result<void> add_devices(Qemu& qemu, Options& options) {
+  for (DiskOption& disk : options.disks) {
+    std::unique_ptr<VirtioDevice> block = TRY(make_disk(options, disk));
+    TRY(qemu.add_block(std::move(block)));
+  }
+  for (ShareOption& share : options.shares) {
+    std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
+    TRY(qemu.add_fs(std::move(fs), share.tag));
+  }
+  TRY(await_cards(options));
+  for (TakenCard& taken : options.taken_cards)
+    qemu.add_net(std::move(taken.tap), taken.card);
+  return {};
+}
+
 Result<void> add_devices(Machine& machine, Options& options) {
   for (DiskOption& disk : options.disks) {
-    const std::string serial = "vrun-" + std::to_string(&disk - options.disks.data());
-    std::unique_ptr<VirtioDevice> block =
-        TRY(Block::create(std::move(disk.file), disk.read_only, serial));
+    std::unique_ptr<VirtioDevice> block = TRY(make_disk(options, disk));
     TRY(machine.add(std::move(block)));
   }
   for (ShareOption& share : options.shares) {
     std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
     TRY(machine.add(std::move(fs)));
   }
-  if (options.cards) {
-    for (TakenCard& taken : TRY(take_cards(options.cards))) {
-      std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
-      TRY(machine.add(std::move(net)));
-    }
+  TRY(await_cards(options));
+  for (TakenCard& taken : options.taken_cards) {
+    std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
+    TRY(machine.add(std::move(net)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));
@@ -239,14 +269,7 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
                     .command_line = options.command_line.empty() ? "console=ttyS0 quiet panic=-1"
                                                                  : options.command_line},
                    std::move(console)));
-  for (ShareOption& share : options.shares) {
-    std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
-    TRY(qemu->add_fs(std::move(fs), share.tag));
-  }
-  if (options.cards) {
-    for (TakenCard& taken : TRY(take_cards(options.cards)))
-      qemu->add_net(std::move(taken.tap), taken.card);
-  }
+  TRY(add_devices(*qemu, options));
   std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
   Vsock& kept = *vsock;
   TRY(qemu->add_vsock(std::move(vsock)));
@@ -255,6 +278,99 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   wishes.machine_ended = &qemu->ended();
   wishes.how_ended = [] { return "QEMU ended before the guest's process had"; };
   return run_main_process(kept, wishes);
+}
+
+constexpr const char* kReboots = "its kernel panicked: ";
+
+// A panic resets the machine, too; the next boot would have the same end.
+Result<End> end_of(End end, const ConsoleTail& tail) {
+  const std::string panic = tail.panic();
+  if (end == End::kReset && !panic.empty()) return Error(Code::kState, kReboots + panic);
+  return end;
+}
+
+Result<End> boot_by_kvm(Options& options, const Fd& signals, ConsoleTail& tail) {
+  const auto console = [&](std::string_view text) {
+    tail.add(text);
+    say(text);
+  };
+  std::unique_ptr<Machine> machine = TRY(make_machine(options, console));
+  TRY(add_devices(*machine, options));
+  TRY(add_vsock(*machine, options));
+  Balloon* const balloon = TRY(add_balloon(*machine));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
+  TRY(load(*machine, options));
+  const Fd ended = TRY(make_event()), held = TRY(make_event());
+  machine->serial().tell_held([&held] { ::eventfd_write(held.get(), 1); });
+  TRY(machine->start(ended));
+  Result<void> stayed =
+      stay_with({.type = [&](std::string_view keys) { return machine->serial().type(keys); },
+                 .flush = [&] { machine->serial().flush(); },
+                 .held = &held,
+                 .press_button = [&]() -> Result<void> {
+                   machine->power().tell(Power::kButton);
+                   return {};
+                 },
+                 .say = say,
+                 .ended = &ended},
+                signals);
+  machine->stop();
+  if (!stayed) return std::move(stayed).error();
+  if (machine->end() == End::kFault) return Error(Code::kState, machine->fault());
+  return machine->end();
+}
+
+Result<End> boot_by_qemu(Options& options, const Fd& signals, ConsoleTail& tail) {
+  std::unique_ptr<Qemu> qemu = TRY(Qemu::create({.root = std::move(options.qemu),
+                                                 .memory = options.memory_size,
+                                                 .processors = options.processors,
+                                                 .command_line = options.command_line},
+                                                [&](std::string_view text) {
+                                                  tail.add(text);
+                                                  say(text);
+                                                }));
+  TRY(add_devices(*qemu, options));
+  std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
+  TRY(qemu->add_vsock(std::move(vsock)));
+  TRY(qemu->start());
+  TRY(qemu->monitor().greet());
+  const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
+  TRY(stay_with({.type = [&](std::string_view keys) { return qemu->type(keys); },
+                 .flush = [] {},
+                 .press_button = [&] { return qemu->monitor().press_button(); },
+                 .say = say,
+                 .ended = &qemu->ended()},
+                signals));
+  return qemu->monitor().ended_by_reset() ? End::kReset : End::kPowerOff;
+}
+
+void report_loss(const Fd& file, const Error& error);
+
+// In a process of its own.
+int boot_once(Options& options, const Fd& signals) {
+  ConsoleTail tail;
+  Result<End> end =
+      options.qemu ? boot_by_qemu(options, signals, tail) : boot_by_kvm(options, signals, tail);
+  if (end) end = end_of(*end, tail);
+  if (!end) {
+    report_loss(options.report, end.error());
+    return complain(end.error(), kNotRun);
+  }
+  return *end == End::kReset ? kResetStatus : kOff;
+}
+
+Result<int> run_machine(Options& options) {
+  const Fd signals = TRY(take_signals());
+  options.command_line += " " + TRY(read_request(options.words));
+  TRY(await_cards(options));
+  return run_boots(signals, [&] { return boot_once(options, signals); });
+}
+
+int whole_machine(Options& options) {
+  const Result<int> status = run_machine(options);
+  if (status) return *status;
+  report_loss(options.report, status.error());
+  return complain(status.error(), kNotRun);
 }
 
 Result<Ended> run_process(Options& options) {
@@ -271,6 +387,15 @@ Result<Ended> run_process(Options& options) {
   };
   return options.qemu ? run_by_qemu(options, wishes, console)
                       : run_by_kvm(options, wishes, console);
+}
+
+void report_loss(const Fd& file, const Error& error) {
+  if (!file) return;
+  vm::EndReport report;
+  report.lost = error.text();
+  report.lost.resize(std::min(report.lost.size(), vm::kMostReport / 8));
+  // Without it the exit status is all that is known.
+  static_cast<void>(sys::write_all(file.get(), vm::to_json(report)));
 }
 
 void report(const Fd& file, const Result<Ended>& ended) {
@@ -297,6 +422,7 @@ int main_process(Options& options) {
 int main_with(std::span<const char* const> arguments) {
   Result<Options> options = parse_options(arguments);
   if (!options) return complain(options.error());
+  if (options->words) return whole_machine(*options);
   if (options->run) return main_process(*options);
   const Result<End> end = run(*options);
   if (!end) return complain(end.error());

@@ -55,6 +55,8 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.console = TRY(file(value, O_WRONLY));
   } else if (name == "--run") {
     options.run = TRY(file(value, O_RDONLY));
+  } else if (name == "--boot-words") {
+    options.words = TRY(file(value, O_RDONLY));
   } else if (name == "--agent-wait") {
     options.agent_wait_seconds = TRY(number<std::uint32_t>(value));
     if (options.agent_wait_seconds == 0 || options.agent_wait_seconds > 3600)
@@ -100,10 +102,10 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
     if (Result<void> taken = take(options, name, value); !taken)
       faults += (faults.empty() ? "" : "; ") + std::string(name) + ": " + taken.error().text();
   }
-  const bool machine =
-      options.qemu ? options.run && options.disks.empty() : options.kvm && options.kernel;
+  const bool machine = options.qemu ? options.run || options.words : options.kvm && options.kernel;
   if (faults.empty() && (!machine || options.memory_size == 0))
-    faults = "--kvm, --kernel and --memory are needed, or --qemu, --run and --memory without disks";
+    faults =
+        "--kvm, --kernel and --memory are needed, or --qemu, --memory and --run or --boot-words";
   if (!faults.empty()) return Error(Code::kInvalid, faults);
   return options;
 }

@@ -8,6 +8,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "vm/vmm/net_cards.hpp"
 
 namespace vrun::vmm {
 
@@ -35,8 +36,10 @@ struct Options {
   Fd control;  // listening socket for those who change the machine
   Fd report;   // what is to be known of the end (vm/agent/report.hpp)
   Fd console;  // what the serial port says, where the guest's process has stdout
+  Fd words;    // more words for the kernel's command line: the guest is a whole machine
   Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
   Fd cards;    // socket that network cards come by (vm/agent/cards.hpp)
+  std::vector<TakenCard> taken_cards;     // those that have come
   std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
 };
 

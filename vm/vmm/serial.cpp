@@ -124,7 +124,10 @@ void Serial::store(std::uint64_t offset, std::uint8_t value) {
 void Serial::say(std::uint8_t byte) {
   line_.push_back(static_cast<char>(byte));
   // A prompt has no end of line: whoever waits for input has said all (see flush()).
-  if (byte != '\n' && line_.size() < kMost) return;
+  if (byte != '\n' && line_.size() < kMost) {
+    if (line_.size() == 1 && held_) held_();
+    return;
+  }
   out_(line_);
   line_.clear();
 }

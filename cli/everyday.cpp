@@ -18,6 +18,7 @@
 #include "cli/run.hpp"
 #include "cli/tenant_flag.hpp"
 #include "cli/verb_apply.hpp"
+#include "cli/verb_build_disk.hpp"
 #include "cli/verb_cron.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
@@ -107,6 +108,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   const std::string_view name = verb.name;
   if (name == "run") return everyday_run(call);
   if (name == "plan") return everyday_plan(call);
+  if (name == "image build-disk") return everyday_build_disk(call);
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);

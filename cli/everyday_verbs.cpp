@@ -160,6 +160,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kSystemPrune;
     case EverydayFlags::kKernelAdd:
       return kKernelAdd;
+    case EverydayFlags::kBuildDisk:
+      return kBuildDisk;
     case EverydayFlags::kVolumeCreate:
       return kVolumeCreate;
     case EverydayFlags::kVolumeList:

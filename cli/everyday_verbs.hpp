@@ -57,6 +57,7 @@ enum class EverydayFlags : std::uint8_t {
   kDebug,
   kSystemPrune,
   kKernelAdd,
+  kBuildDisk,
   kVolumeCreate,
   kVolumeList,
   kVolumeInspect,

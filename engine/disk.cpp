@@ -19,6 +19,7 @@ namespace vrun::engine {
 namespace {
 
 constexpr off_t kSector = 512;
+constexpr std::size_t kMostDisks = 16;
 
 struct Refusal {
   std::string_view flags;
@@ -107,6 +108,24 @@ Result<void> check_content(const DiskWish& wish, const Fd& file) {
 bool says_root(const RunRequest& request) {
   return std::any_of(request.kernel_parameters.begin(), request.kernel_parameters.end(),
                      [](const std::string& word) { return word.starts_with("root="); });
+}
+
+std::vector<std::string> disk_files(const RunRequest& request) {
+  std::vector<std::string> files;
+  for (const std::string& text : request.disks)
+    files.push_back(text.substr(0, text.find(':')));
+  return files;
+}
+
+Result<std::size_t> disk_named(const RunRequest& request, const std::string& flag,
+                               const std::string& name) {
+  const std::vector<std::string> files = disk_files(request);
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (files[i] == name) return i;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (!name.starts_with('/') && fs::base_name(files[i]) == fs::base_name(name)) return i;
+  return Error(Code::kInvalid, flag + " " + quote(name) + ": not a disk of the guest")
+      .hint("its disks: " + join(files, ", "));
 }
 
 Result<Fd> open_unlocked(const DiskWish& wish) {
@@ -212,6 +231,9 @@ Result<void> check_disks(const RunRequest& request) {
   if (!is_disk_guest(request)) return {};
   for (const std::string& text : request.disks)
     TRY(parse_disk(text));
+  if (request.disks.size() > kMostDisks)
+    return Error(Code::kInvalid, "--disk: a guest has at most 16 disks");
+  TRY(limits_of_disks(request));
   std::string faults;
   for (const Refusal& refusal : kRefusals) {
     if (!refusal.asked(request)) continue;
@@ -234,6 +256,35 @@ void settle_disks(RunRequest& request, const std::string& cwd) {
   if (!is_disk_guest(request) || !request.detach) return;
   request.tty = request.tty.value_or(true);
   request.interactive = request.interactive.value_or(true);
+}
+
+Result<std::vector<vm::DiskLimits>> limits_of_disks(const RunRequest& request) {
+  struct Row {
+    const char* flag;
+    const std::vector<std::string>& texts;
+    std::uint64_t vm::DiskLimits::*limit;
+    bool bytes;
+  };
+  using L = vm::DiskLimits;
+  const std::array rows{
+      Row{"--device-read-bps", request.device_read_bps, &L::read_bytes, true},
+      Row{"--device-write-bps", request.device_write_bps, &L::write_bytes, true},
+      Row{"--device-read-iops", request.device_read_iops, &L::read_operations, false},
+      Row{"--device-write-iops", request.device_write_iops, &L::write_operations, false}};
+  std::vector<vm::DiskLimits> limits(request.disks.size());
+  for (const Row& row : rows) {
+    for (const std::string& text : row.texts) {
+      const std::size_t colon = std::min(text.rfind(':'), text.size());
+      const std::string rate = colon == text.size() ? "" : text.substr(colon + 1);
+      const auto number = row.bytes ? parse_bytes(rate) : parse_u64(rate);
+      if (!number)
+        return Error(Code::kInvalid, std::string(row.flag) + " " + quote(text) + ": not FILE:RATE")
+            .hint("such as " + disk_files(request).front() + ":1m; 0: no limit");
+      const std::size_t disk = TRY(disk_named(request, row.flag, text.substr(0, colon)));
+      limits[disk].*row.limit = *number;
+    }
+  }
+  return limits;
 }
 
 Result<Fd> open_disk(const DiskWish& wish) {

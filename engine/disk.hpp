@@ -41,6 +41,10 @@ Result<void> check_disks(const RunRequest& request);
 // console is all that the guest has. Relative paths become absolute.
 void settle_disks(RunRequest& request, const std::string& cwd);
 
+// --device-read-bps FILE:RATE and its like, for each of the disks: FILE is one of them, by its path
+// or, where that is plain, its last name.
+Result<std::vector<vm::DiskLimits>> limits_of_disks(const RunRequest& request);
+
 // Open and locked for as long as the descriptor lives. kState: in use by another guest or program;
 // kInvalid: no disk; each with the remedy.
 Result<Fd> open_disk(const DiskWish& wish);

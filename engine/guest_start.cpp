@@ -300,7 +300,6 @@ Result<GuestRecord> keep_guest(CreatedGuest created) {
 Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(settle_request(request, guests.host()));
   TRY(check_request(request));
-  TRY(check_disks(request));
   TRY(check_micro_vm(request, guests.host().nested()));
   TRY(check_micro_vm_host(guests, request));
   TRY(check_network(request));

@@ -235,10 +235,10 @@ Result<void> take_disks(const std::vector<DiskWish>& wishes, MicroVm& made) {
   return {};
 }
 
-std::vector<vm::HandedDisk> handed_disks(const std::vector<DiskWish>& wishes, const MicroVm& made) {
+std::vector<vm::HandedDisk> handed_disks(const MachineHost& on, const MicroVm& made) {
   std::vector<vm::HandedDisk> handed;
   for (std::size_t i = 0; i < made.disks.size(); ++i)
-    handed.push_back({made.disks[i].get(), wishes[i].read_only});
+    handed.push_back({made.disks[i].get(), on.disks[i].read_only, on.disk_limits[i]});
   return handed;
 }
 
@@ -284,7 +284,7 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
                            .control = made.control.get(),
                            .report = made.report.get(),
                            .words = made.words.get(),
-                           .disks = handed_disks(on.disks, made),
+                           .disks = handed_disks(on, made),
                            .cards = made.cards.get()});
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
@@ -306,6 +306,7 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
     DiskWish wish = TRY(parse_disk(text));
     on.disks.push_back(std::move(wish));
   }
+  on.disk_limits = TRY(limits_of_disks(request));
   oci::Spec spec = guest;
   if (!request.kernel_parameters.empty())
     spec.vm.emplace().kernel.emplace().parameters = request.kernel_parameters;

@@ -59,6 +59,7 @@ struct MachineHost {
   std::string kernel;
   std::string initrd = {};
   std::vector<DiskWish> disks = {};
+  std::vector<vm::DiskLimits> disk_limits = {};  // of each
 };
 // `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
 // `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which

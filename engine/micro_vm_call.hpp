@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "engine/guests.hpp"
 #include "engine/request.hpp"
 #include "vm/engine_choice.hpp"
+#include "vm/lower.hpp"
 
 namespace vrun::engine {
 
@@ -32,6 +34,10 @@ struct MachineMemory {
 Result<MachineMemory> machine_memory(const Guests& guests, const GuestRecord& record);
 Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
                                 std::uint64_t bytes);
+
+// What the disks of a running guest may do from now on.
+Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const vm::DiskLimits> limits);
 
 // What the guest uses, as its own kernel counts it; kTimeout within a second where it does not
 // answer.

@@ -61,12 +61,25 @@ std::string command_line_of(const oci::Spec& spec, bool disk) {
   return line;
 }
 
+std::string limits_text(const DiskLimits& limits) {
+  std::string text;
+  const auto add = [&](const char* name, std::uint64_t value) {
+    if (value != 0) text += "," + std::string(name) + "=" + std::to_string(value);
+  };
+  add("read-bytes", limits.read_bytes);
+  add("write-bytes", limits.write_bytes);
+  add("read-operations", limits.read_operations);
+  add("write-operations", limits.write_operations);
+  return text;
+}
+
 // What runs in the machine.
 std::vector<std::string> guest_options(const Handed& handed) {
   if (handed.words < 0) return {"--share=root:/", file("run", handed.run)};
   std::vector<std::string> options{file("boot-words", handed.words)};
   for (const HandedDisk& disk : handed.disks)
-    options.push_back(file(disk.read_only ? "read-only-disk" : "disk", disk.file));
+    options.push_back(file(disk.read_only ? "read-only-disk" : "disk", disk.file) +
+                      limits_text(disk.limits));
   return options;
 }
 

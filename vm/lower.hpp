@@ -16,9 +16,16 @@
 
 namespace vrun::vm {
 
+// A second; 0: no limit.
+struct DiskLimits {
+  std::uint64_t read_bytes = 0, write_bytes = 0, read_operations = 0, write_operations = 0;
+  bool operator==(const DiskLimits&) const = default;
+};
+
 struct HandedDisk {
   int file = -1;
   bool read_only = false;
+  DiskLimits limits = {};
 };
 
 // Descriptors that vrun-vmm gets, under these numbers.

@@ -27,10 +27,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <span>
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/sys.hpp"
@@ -39,6 +41,7 @@
 #include "vm/vmm/balloon.hpp"
 #include "vm/vmm/block.hpp"
 #include "vm/vmm/control.hpp"
+#include "vm/vmm/disk_calls.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
@@ -80,10 +83,12 @@ Result<std::unique_ptr<VirtioDevice>> make_share(ShareOption& share) {
 }
 
 Result<std::unique_ptr<VirtioDevice>> make_disk(Options& options, DiskOption& disk) {
-  const std::string serial = "vrun-" + std::to_string(&disk - options.disks.data());
-  std::unique_ptr<VirtioDevice> block =
-      TRY(Block::create(std::move(disk.file), disk.read_only, serial));
-  return block;
+  const auto number = static_cast<std::size_t>(&disk - options.disks.data());
+  const std::string serial = "vrun-" + std::to_string(number);
+  std::unique_ptr<Block> block = TRY(Block::create(std::move(disk.file), disk.read_only, serial));
+  disk.device = block.get();
+  block->limit(options.kept != nullptr ? options.kept->disks[number] : disk.limits);
+  return std::unique_ptr<VirtioDevice>(std::move(block));
 }
 
 Result<void> await_cards(Options& options) {
@@ -134,17 +139,36 @@ Result<Balloon*> add_balloon(Machine& machine) {
   return kept;
 }
 
+// A later boot has it as well.
+Result<void> keep_memory(Options& options, std::uint64_t bytes, Result<void> set) {
+  if (set && options.kept != nullptr) options.kept->memory = bytes;
+  return set;
+}
+
+void add_disk_calls(Options& options, std::map<std::string, Control::Call>& calls) {
+  if (options.disks.empty()) return;
+  add_disk_call(calls, [&options](std::uint64_t disk, const DiskLimits& limits) -> Result<void> {
+    if (disk >= options.disks.size())
+      return Error(Code::kInvalid, "there is no disk " + std::to_string(disk));
+    options.disks[disk].device->limit(limits);
+    if (options.kept != nullptr) options.kept->disks[disk] = limits;
+    return {};
+  });
+}
+
 // None without --control.
 Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
-  add_memory_calls(calls,
-                   {.engine = "kvm",
-                    .boot_bytes = options.memory_size,
-                    .processors = options.processors,
-                    .bytes = [&balloon]() -> Result<std::uint64_t> { return balloon.size(); },
-                    .reported = [&balloon] { return balloon.reported(); },
-                    .resize = [&balloon](std::uint64_t b) { return balloon.resize(b); }});
+  add_memory_calls(
+      calls,
+      {.engine = "kvm",
+       .boot_bytes = options.memory_size,
+       .processors = options.processors,
+       .bytes = [&balloon]() -> Result<std::uint64_t> { return balloon.size(); },
+       .reported = [&balloon] { return balloon.reported(); },
+       .resize = [&](std::uint64_t b) { return keep_memory(options, b, balloon.resize(b)); }});
+  add_disk_calls(options, calls);
   return Control::create(std::move(options.control), std::move(calls));
 }
 
@@ -152,13 +176,15 @@ Result<std::unique_ptr<Control>> take_calls(Options& options, Balloon& balloon) 
 Result<std::unique_ptr<Control>> take_calls(Options& options, Qmp& monitor) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
-  add_memory_calls(calls,
-                   {.engine = "qemu",
-                    .boot_bytes = options.memory_size,
-                    .processors = options.processors,
-                    .bytes = [&monitor] { return monitor.memory(); },
-                    .reported = [] { return std::uint64_t{0}; },
-                    .resize = [&monitor](std::uint64_t b) { return monitor.set_memory(b); }});
+  add_memory_calls(
+      calls,
+      {.engine = "qemu",
+       .boot_bytes = options.memory_size,
+       .processors = options.processors,
+       .bytes = [&monitor] { return monitor.memory(); },
+       .reported = [] { return std::uint64_t{0}; },
+       .resize = [&](std::uint64_t b) { return keep_memory(options, b, monitor.set_memory(b)); }});
+  add_disk_calls(options, calls);
   return Control::create(std::move(options.control), std::move(calls));
 }
 
@@ -300,6 +326,7 @@ Result<End> boot_by_kvm(Options& options, const Fd& signals, ConsoleTail& tail) 
   Balloon* const balloon = TRY(add_balloon(*machine));
   const std::unique_ptr<Control> control = TRY(take_calls(options, *balloon));
   TRY(load(*machine, options));
+  if (options.kept->memory != 0) TRY(balloon->resize(options.kept->memory));
   const Fd ended = TRY(make_event()), held = TRY(make_event());
   machine->serial().tell_held([&held] { ::eventfd_write(held.get(), 1); });
   TRY(machine->start(ended));
@@ -334,6 +361,7 @@ Result<End> boot_by_qemu(Options& options, const Fd& signals, ConsoleTail& tail)
   TRY(qemu->add_vsock(std::move(vsock)));
   TRY(qemu->start());
   TRY(qemu->monitor().greet());
+  if (options.kept->memory != 0) TRY(qemu->monitor().set_memory(options.kept->memory));
   const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
   TRY(stay_with({.type = [&](std::string_view keys) { return qemu->type(keys); },
                  .flush = [] {},
@@ -359,10 +387,21 @@ int boot_once(Options& options, const Fd& signals) {
   return *end == End::kReset ? kResetStatus : kOff;
 }
 
+Result<Kept*> keep(const Options& options) {
+  void* const shared =
+      ::mmap(nullptr, sizeof(Kept), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return Error::system(errno, "share memory with the machine");
+  Kept* const kept = new (shared) Kept();
+  for (std::size_t i = 0; i < options.disks.size(); ++i)
+    kept->disks[i] = options.disks[i].limits;
+  return kept;
+}
+
 Result<int> run_machine(Options& options) {
   const Fd signals = TRY(take_signals());
   options.command_line += " " + TRY(read_request(options.words));
   TRY(await_cards(options));
+  options.kept = TRY(keep(options));
   return run_boots(signals, [&] { return boot_once(options, signals); });
 }
 

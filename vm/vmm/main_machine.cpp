@@ -1,7 +1,9 @@
 #include "vm/vmm/main_machine.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -26,6 +28,10 @@ constexpr int kUnfinishedMs = 10;
 // A driver takes keys by the handful.
 constexpr int kTypingMs = 10;
 constexpr std::size_t kMostTyped = 4096;
+// A system that still boots does not hear its button.
+constexpr std::chrono::seconds kAgain{3};
+
+using Clock = std::chrono::steady_clock;
 
 std::optional<int> next_signal(const Fd& signals) {
   signalfd_siginfo info;
@@ -55,9 +61,8 @@ class Conversation {
         pollfd{.fd = machine_.held != nullptr ? machine_.held->get() : -1,
                .events = POLLIN,
                .revents = 0}};
-    const int ready = TRY(sys::poll(fds, unfinished_     ? kUnfinishedMs
-                                         : keys_.empty() ? -1
-                                                         : kTypingMs));
+    const int ready = TRY(sys::poll(fds, patience()));
+    if (again_ && Clock::now() >= *again_) press();
     if (unfinished_ && ready == 0) {
       machine_.flush();
       unfinished_ = false;
@@ -73,6 +78,20 @@ class Conversation {
     return fds[0].revents != 0;
   }
 
+  int patience() const {
+    if (unfinished_) return kUnfinishedMs;
+    if (!keys_.empty()) return kTypingMs;
+    if (!again_) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*again_ - Clock::now());
+    return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+  }
+
+  void press() {
+    again_ = Clock::now() + kAgain;
+    const Result<void> done = machine_.press_button();
+    if (!done) machine_.say("vrun-vmm: power button: " + done.error().text() + "\r\n");
+  }
+
   void read_keys() {
     std::array<char, 1024> buffer;
     const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
@@ -83,14 +102,13 @@ class Conversation {
 
   void read_signals() {
     while (const std::optional<int> signal = next_signal(signals_)) {
-      if (*signal == SIGWINCH) continue;  // a serial port has no size
+      if (*signal == SIGWINCH || *signal == SIGHUP) continue;  // of a terminal, no serial port
       if (!is_power_button(*signal)) {
         machine_.say("vrun-vmm: signal " + std::to_string(*signal) +
                      " is nothing that a machine knows; TERM is its power button\r\n");
         continue;
       }
-      const Result<void> pressed = machine_.press_button();
-      if (!pressed) machine_.say("vrun-vmm: power button: " + pressed.error().text() + "\r\n");
+      press();
     }
   }
 
@@ -98,6 +116,7 @@ class Conversation {
   const Fd& signals_;
   std::string keys_;
   bool typing_ = true, unfinished_ = false;
+  std::optional<Clock::time_point> again_;  // the button is pressed
 };
 
 [[noreturn]] void become_boot(const std::function<int()>& boot, pid_t parent) {

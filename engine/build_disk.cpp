@@ -201,7 +201,8 @@ Result<void> add_modules(const Guests& guests, const BuildDisk& wish, const Fd& 
   const Result<vm::HostKernel> kernel = vm::find_kernel(places, wish.kernel);
   if (!kernel && !wish.kernel.empty())
     return Error(kernel.error().code(), kernel.error().text()).hint(kernel.error().hint());
-  if (!kernel || kernel->modules.empty()) return {};
+  // Nobody would load them without modprobe; what the root needs is in the initramfs.
+  if (!kernel || kernel->modules.empty() || !has(root, "sbin/modprobe")) return {};
   const std::string release(fs::base_name(kernel->modules));
   if (has(root, "lib/modules/" + release)) return {};
   const std::string lib = is_link(root, "lib") ? "/usr/lib" : "/lib";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fs.hpp"
+#include "base/spawn.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "network/address.hpp"
@@ -91,18 +93,41 @@ Result<void> check_kind(const DiskWish& wish, const struct stat& file) {
       .hint("a raw image or a block device; vrun image build-disk makes an image of a directory");
 }
 
+// Whoever made the image may have it read any file of the host (QEMU documentation, "Disk Image
+// File Formats": backing files, external data files).
+Result<void> check_alone(const DiskWish& wish, const Fd& file) {
+  std::array<unsigned char, 104> head{};
+  if (::pread(file.get(), head.data(), head.size(), 0) < 72)
+    return refused(wish, Code::kInvalid, "no whole qcow2 image");
+  const auto number = [&](std::size_t at, std::size_t bytes) {
+    std::uint64_t value = 0;  // big endian
+    for (std::size_t i = 0; i < bytes; ++i)
+      value = value << 8U | head[at + i];
+    return value;
+  };
+  constexpr std::uint64_t kExternalData = 1U << 2U;
+  const bool leads_out =
+      number(8, 8) != 0 || (number(4, 4) >= 3 && (number(72, 8) & kExternalData) != 0);
+  if (!leads_out) return {};
+  return refused(wish, Code::kInvalid, "the image needs other files, which it names itself")
+      .hint("qemu-img convert -O qcow2 FILE NEW makes it whole");
+}
+
 Result<void> check_content(const DiskWish& wish, const Fd& file) {
   const off_t end = ::lseek(file.get(), 0, SEEK_END);
   if (end < 0) return Error::system(errno, "find the size of " + quote(wish.file));
-  if (end == 0 || end % kSector != 0) {
+  if (!wish.qcow2 && (end == 0 || end % kSector != 0)) {
     return refused(wish, Code::kInvalid,
                    "its size (" + std::to_string(end) + " bytes) is no multiple of 512, and not 0")
         .hint("a raw image has one; `truncate -s %512 FILE` makes it whole");
   }
   const std::string format = TRY(vm::foreign_format(file));
+  if (wish.qcow2 && format == "qcow2") return check_alone(wish, file);
+  if (wish.qcow2) return refused(wish, Code::kInvalid, "no qcow2 image").hint("leave format= away");
   if (format.empty()) return {};
   return refused(wish, Code::kInvalid, "it is a " + format + " image, and a raw one is wanted")
-      .hint("qemu-img convert -O raw FILE FILE.raw");
+      .hint(format == "qcow2" ? "FILE:format=qcow2 copies it for the guest"
+                              : "qemu-img convert -O raw FILE FILE.raw");
 }
 
 bool says_root(const RunRequest& request) {
@@ -115,6 +140,10 @@ std::vector<std::string> disk_files(const RunRequest& request) {
   for (const std::string& text : request.disks)
     files.push_back(text.substr(0, text.find(':')));
   return files;
+}
+
+std::string own_copy(const std::string& guest_path, std::size_t disk) {
+  return fs::join(guest_path, "disk-" + std::to_string(disk) + ".raw");
 }
 
 Result<std::size_t> disk_named(const RunRequest& request, const std::string& flag,
@@ -149,6 +178,7 @@ Result<std::string> root_words(const RunRequest& request, const Fd& first) {
   if (says_root(request)) return std::string();
   const DiskWish wish = TRY(parse_disk(request.disks.front()));
   const std::optional<vm::RootPlace> root = TRY(vm::find_root(first));
+  if (wish.qcow2 && !root && TRY(vm::foreign_format(first)) == "qcow2") return std::string();
   if (root) {
     const std::string number = root->partition == 0 ? "" : std::to_string(root->partition);
     return "root=/dev/vda" + number + " rootfstype=" + root->type +
@@ -198,13 +228,19 @@ Result<DiskWish> parse_disk(const std::string& text) {
   const std::size_t colon = text.find(':');
   DiskWish wish{.file = text.substr(0, colon)};
   const auto fault = [&](const std::string& why) {
-    return Error(Code::kInvalid, "--disk " + quote(text) + ": " + why).hint("FILE, or FILE:ro");
+    return Error(Code::kInvalid, "--disk " + quote(text) + ": " + why)
+        .hint("FILE, FILE:ro, FILE:format=qcow2");
   };
   if (wish.file.empty()) return fault("no file");
   if (colon == text.npos) return wish;
   for (const std::string_view option : split(std::string_view(text).substr(colon + 1), ',')) {
-    if (option != "ro" && option != "rw") return fault("no such option: " + quote(option));
-    wish.read_only = option == "ro";
+    if (option == "format=qcow2") {
+      wish.qcow2 = true;
+    } else if (option == "ro" || option == "rw") {
+      wish.read_only = option == "ro";
+    } else if (option != "format=raw") {
+      return fault("no such option: " + quote(option));
+    }
   }
   return wish;
 }
@@ -291,6 +327,47 @@ Result<Fd> open_disk(const DiskWish& wish) {
   Fd disk = TRY(open_unlocked(wish));
   TRY(lock(wish, disk));
   return disk;
+}
+
+Result<void> copy_disks(const RunRequest& request, const std::string& guest_path) {
+  for (std::size_t i = 0; i < request.disks.size(); ++i) {
+    const DiskWish wish = TRY(parse_disk(request.disks[i]));
+    if (!wish.qcow2) continue;
+    const Fd source = TRY(open_unlocked({wish.file, true, true}));
+    const std::string copy = own_copy(guest_path, i);
+    Command convert;
+    convert.path = "qemu-img";
+    convert.argv = {"qemu-img",
+                    "convert",
+                    "-f",
+                    "qcow2",
+                    "-O",
+                    "raw",
+                    "/proc/self/fd/" + std::to_string(source.get()),
+                    copy};
+    convert.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
+    convert.keep = {source.get()};
+    convert.timeout = std::chrono::minutes(60);
+    Result<Finished> done = run(convert);
+    if (!done && done.error().code() == Code::kNotFound)
+      return std::move(done).error().hint("apt install qemu-utils");
+    if (!done) return std::move(done).error();
+    if (done->exit.code() != 0)
+      return refused(wish, Code::kInvalid, "qemu-img: " + printable(trim(done->output)));
+    const Fd made = TRY(open_unlocked({copy, wish.read_only, false}));
+    if (i == 0) TRY(root_words(request, made));
+  }
+  return {};
+}
+
+Result<std::vector<DiskWish>> disks_of(const RunRequest& request, const std::string& guest_path) {
+  std::vector<DiskWish> disks;
+  for (std::size_t i = 0; i < request.disks.size(); ++i) {
+    DiskWish wish = TRY(parse_disk(request.disks[i]));
+    if (wish.qcow2) wish = {own_copy(guest_path, i), wish.read_only, false};
+    disks.push_back(std::move(wish));
+  }
+  return disks;
 }
 
 Result<void> check_disks_host(const RunRequest& request) {

@@ -30,6 +30,7 @@ oci::ImageConfig config_of_disk();
 struct DiskWish {
   std::string file;  // absolute, when the request is settled
   bool read_only = false;
+  bool qcow2 = false;  // the guest has a copy of its own, made when it is created
 };
 // kInvalid names the option that makes no sense.
 Result<DiskWish> parse_disk(const std::string& text);
@@ -44,6 +45,12 @@ void settle_disks(RunRequest& request, const std::string& cwd);
 // --device-read-bps FILE:RATE and its like, for each of the disks: FILE is one of them, by its path
 // or, where that is plain, its last name.
 Result<std::vector<vm::DiskLimits>> limits_of_disks(const RunRequest& request);
+
+// Raw copies of the disks in other formats, in the guest's own directory; `qemu-img` makes them.
+// kInvalid for an image that leads to other files of the host.
+Result<void> copy_disks(const RunRequest& request, const std::string& guest_path);
+// The disks of a guest as they are opened: its own copies instead of what they were made of.
+Result<std::vector<DiskWish>> disks_of(const RunRequest& request, const std::string& guest_path);
 
 // Open and locked for as long as the descriptor lives. kState: in use by another guest or program;
 // kInvalid: no disk; each with the remedy.

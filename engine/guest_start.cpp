@@ -98,7 +98,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
     TRY(add_view(making.spec, guests.places().states(guests.tenant()) + "/" + record.id));
   if (facts.terminal && request.client) making.spec.process->console_size = size_of_terminal();
   if (is_micro_vm(record.request))
-    making.vm = TRY(make_micro_vm(guests, place, record.request, making.spec));
+    making.vm = TRY(make_micro_vm(guests, place, record, making.spec));
   if (facts.terminal) return making;
   const oci::User& user = making.spec.process->user;
   making.pipes =
@@ -320,6 +320,7 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   const Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
   TRY(dir.make_startable(image.config.diff_ids.empty() ? "" : oci::to_json(image.config)));
+  TRY(copy_disks(record.request, dir.path()));
   Result<void> volumes = make_volumes(guests, record);
   if (!volumes) {
     static_cast<void>(remove_own_volumes(guests, record));

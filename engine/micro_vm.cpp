@@ -300,12 +300,11 @@ Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Sp
 }
 
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const RunRequest& request, const oci::Spec& guest) {
+                              const GuestRecord& record, const oci::Spec& guest) {
+  const RunRequest& request = record.request;
+  const std::string guest_path = guests.path_of(record);
   MachineHost on{guests.host(), guests.places().data, request.kernel, request.initrd};
-  for (const std::string& text : request.disks) {
-    DiskWish wish = TRY(parse_disk(text));
-    on.disks.push_back(std::move(wish));
-  }
+  on.disks = TRY(disks_of(request, guest_path));
   on.disk_limits = TRY(limits_of_disks(request));
   oci::Spec spec = guest;
   if (!request.kernel_parameters.empty())

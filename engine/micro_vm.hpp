@@ -67,7 +67,7 @@ struct MachineHost {
 Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest);
 // The same for a guest of ours, in its monitor's directory.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place,
-                              const RunRequest& request, const oci::Spec& guest);
+                              const GuestRecord& record, const oci::Spec& guest);
 // When the sandbox is there and joined to its networks (attach_network()): says what the guest
 // runs, and sends it a card for each interface. The VMM waits for it.
 Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,

@@ -38,7 +38,7 @@ struct Handed {
   int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
   int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
   int words = -1;    // the guest is a system on `disks`; more words for its kernel
-  std::vector<HandedDisk> disks;
+  std::vector<HandedDisk> disks = {};
   int cards = -1;  // what network cards come by (vm/agent/cards.hpp); -1: there are none
 };
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import everyday, host, runtime
+from harness import everyday, host, netlab, runtime
 
 VM = ["--isolation", "vm", "--network", "none"]
 BOOT = 300
@@ -207,3 +207,137 @@ def nothing_is_left_when_the_machine_is_killed(vm, disk):
     runtime.wait_for(lambda: vm.left() == [], f"nothing is left of it: {vm.left()}")
     boot(vm, disk)  # nobody holds the disk any more
     vm("rm", "-f", "g").ok()
+
+
+def typed(vm, guest, line, word):
+    """What the console says between a line that is typed and the word."""
+    console = everyday.Terminal(vm, "attach", guest)
+    console.type(line + "\n")
+    console.expect(line.split()[-1])  # the echo
+    out = console.expect(word)
+    console.type("\x10\x11")
+    return out
+
+
+def rates_of_a_disk_hold_and_change_while_it_runs(vm, disk):
+    boot(vm, disk, "--device-read-bps", f"{disk}:1m")
+    # 4 MiB of the disk's end, which nobody has read.
+    read = "t=$(cut -d. -f1 /proc/uptime); dd if=/dev/vda of=/dev/null bs=64k skip=%d count=64 2>/dev/null; " \
+           "echo took $(($(cut -d. -f1 /proc/uptime)-t)) se''conds"
+
+    def seconds(skip):
+        return int(typed(vm, "g", read % skip, " seconds").split("took ")[-1].split()[0])
+
+    assert seconds(500) >= 3
+    vm("update", "--device-read-bps", f"{disk.name}:200m", "g").ok()
+    assert seconds(600) <= 2
+    assert vm.inspect("g")["request"]["deviceReadBps"][-1] == f"{disk.name}:200m"
+    vm("update", "--device-read-bps", "/other.raw:1m", "g").fails("not a disk of the guest", disk)
+    vm("rm", "-f", "g").ok()
+
+
+def build_disk_makes_a_system_of_an_image(vm, work):
+    path = work / "base.raw"
+    assert vm("image", "build-disk", "--from", "base", "-o", path, "--size", "64m").ok().out == f"{path}\n"
+    assert path.stat().st_size == 64 << 20 and path.stat().st_mode & 0o777 == 0o600
+    vm("image", "build-disk", "--from", "base", "-o", path).fails("something has that name")
+    vm("run", "-d", "--name", "g", *VM, "--disk", path, timeout=BOOT).ok()
+    wait_for_log(vm, "g", "/ #")
+    console = everyday.Terminal(vm, "attach", "g")
+    console.type("echo $((6*7)) on $(hostname); readlink /etc/resolv.conf\n")
+    console.expect("42 on")
+    console.expect("../run/vrun/resolv.conf")
+    console.type("\x10\x11")
+    vm("stop", "g", timeout=BOOT).ok()
+    assert vm.state("g")["exitCode"] == 0
+    vm("rm", "g").ok()
+
+
+def build_disk_says_what_is_wrong(vrun, work):
+    (work / "empty").mkdir()
+    for flags, words in [
+        ([], "--from is missing"),
+        (["--from", work / "empty"], "no init"),
+        (["--from", work / "nothing"], "nothing"),
+        (["--from", "base", "--size", "1m"], "do not fit"),
+        (["--from", "base", "--size", "much"], "not a size"),
+        (["--from", "base", "--kernel", "no-such-one"], "no kernel 'no-such-one'"),
+        (["--from", "no/such-folder"], "no/such-folder"),
+    ]:
+        vrun("image", "build-disk", *flags, "-o", work / "x.raw").fails(words)
+    assert [p.name for p in work.iterdir() if "x.raw" in p.name] == []
+
+
+def a_directory_becomes_a_disk_with_its_owners_and_modes(vrun, tree, work):
+    (tree / "home/file").write_text("hello")
+    os.chown(tree / "home/file", 1234, 77)
+    (tree / "home/file").chmod(0o4751)
+    vrun("image", "build-disk", "--from", tree, "-o", work / "x.raw").ok()
+    facts = subprocess.run(["debugfs", "-R", "stat /home/file", work / "x.raw"], capture_output=True, text=True, timeout=60).stdout
+    assert "04751" in facts and "1234" in facts and "77" in facts, facts
+    subprocess.run(["e2fsck", "-f", "-n", work / "x.raw"], check=True, capture_output=True, timeout=60)
+
+
+def a_qcow2_image_is_copied_for_the_guest(vm, disk, work):
+    host.need("qemu-img")
+    other = work / "system.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", disk, other], check=True, timeout=60)
+    vm("run", "--rm", *VM, "--disk", other).fails("qcow2", "format=qcow2", rc=125)
+    vm("run", "--rm", *VM, "--disk", f"{disk}:format=qcow2").fails("no qcow2 image", rc=125)
+    before = other.read_bytes()
+    vm("run", "-d", "--name", "g", *VM, "--disk", f"{other}:format=qcow2", timeout=BOOT).ok()
+    wait_for_log(vm, "g", "system up 1")
+    vm("restart", "g", timeout=BOOT).ok()
+    wait_for_log(vm, "g", "system up 2")  # the copy stays with the guest
+    vm("rm", "-f", "g").ok()
+    assert other.read_bytes() == before
+
+
+def a_qcow2_image_that_leads_to_other_files_is_refused(vm, work):
+    host.need("qemu-img")
+    leads = work / "leads.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/shadow", "-F", "raw", leads, "1M"], check=True, timeout=60)
+    vm("run", "--rm", *VM, "--disk", f"{leads}:format=qcow2").fails("needs other files", rc=125)
+    assert vm("ps", "-a", "-q").ok().out == ""
+
+
+class Networks(netlab.Host):
+    """A host of its own with a default network."""
+
+    def __init__(self, work, program):
+        work.mkdir()
+        super().__init__(work)
+        self.program = program
+
+    def __call__(self, *words, timeout=BOOT):
+        return self.run(self.program, *words, env=self.env, timeout=timeout)
+
+
+def the_cards_have_their_addresses_before_the_system_starts(vm, disk, work):
+    there = Networks(work / "there", vm.program)
+    try:
+        there("run", "-d", "--name", "g", "--isolation", "vm", "--hostname", "web", "--disk", disk).ok()
+        wait_for_log(there, "g", "system up")
+        address = next(iter(there.inspect("g")["networkSettings"]["networks"].values()))["ipAddress"]
+        out = typed(there, "g", "hostname; ip addr show eth0; ip route; cat /run/vrun/resolv.conf; echo do''ne", "done")
+        assert "web" in out and address in out and "default via" in out and "nameserver" in out, out
+        there.run("ping", "-c", "1", "-W", "9", address).ok()
+        typed(there, "g", "reboot -f", "system up 2")
+        there.run("ping", "-c", "1", "-W", "9", address).ok()
+        there("rm", "-f", "g").ok()
+    finally:
+        there.end()
+
+
+def debian_boots_to_its_end_and_goes_off_by_its_power_button(vm, work):
+    host.need("KVM that runs stock kernels", "Debian root file system")
+    (work / "debian").mkdir()
+    archive = Path(__file__).resolve().parents[3] / "build/debian-12.tar"
+    subprocess.run(["tar", "-x", "-f", archive, "-C", work / "debian", "--exclude=./dev/*"], check=True, timeout=300)
+    vm("image", "build-disk", "--from", work / "debian", "-o", work / "debian.raw", "--autologin", timeout=BOOT).ok()
+    vm("run", "-d", "--name", "g", *VM, "--disk", work / "debian.raw", timeout=BOOT).ok()
+    wait_for_log(vm, "g", "root@")
+    assert "state: running" in typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait)", "running")
+    vm("stop", "g", timeout=BOOT).ok()
+    assert vm.state("g")["exitCode"] == 0 and "Power down" in vm("logs", "g").ok().out
+    vm("rm", "g").ok()

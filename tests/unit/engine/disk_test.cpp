@@ -66,6 +66,21 @@ TEST(Disk, WithNobodyThereItHasATerminal) {
   EXPECT_FALSE(named.tty.has_value());
 }
 
+TEST(Disk, LimitsAreOfTheDisksByPathOrName) {
+  RunRequest request = on_disk();
+  request.disks.emplace_back("/srv/b.raw:ro");
+  request.device_read_bps = {"/srv/a.raw:1m", "b.raw:2m", "a.raw:3m"};
+  request.device_write_iops = {"/srv/b.raw:50", "/srv/b.raw:0"};
+  const auto limits = limits_of_disks(request);
+  ASSERT_TRUE(limits);
+  EXPECT_EQ((*limits)[0], (vm::DiskLimits{.read_bytes = 3 << 20}));
+  EXPECT_EQ((*limits)[1], (vm::DiskLimits{.read_bytes = 2 << 20}));
+  for (const char* text : {"/srv/c.raw:1m", "/other/a.raw:1m", "a.raw", "a.raw:fast", ":1m"}) {
+    request.device_read_bps = {text};
+    EXPECT_FALSE(limits_of_disks(request)) << text;
+  }
+}
+
 TEST(Disk, WordsForTheNetwork) {
   RunRequest request = on_disk();
   request.kernel_parameters = {"root=/dev/vda3"};

@@ -174,6 +174,13 @@ Result<Fd> open_unlocked(const DiskWish& wish) {
   return disk;
 }
 
+// A journal that was not closed cannot be replayed on a disk that takes no writes (ext4(5),
+// xfs(5)).
+std::string read_only_words(const std::string& type) {
+  if (type == "ext4") return " rootflags=noload ro";
+  return type == "xfs" ? " rootflags=norecovery ro" : " ro";
+}
+
 Result<std::string> root_words(const RunRequest& request, const Fd& first) {
   if (says_root(request)) return std::string();
   const DiskWish wish = TRY(parse_disk(request.disks.front()));
@@ -182,7 +189,7 @@ Result<std::string> root_words(const RunRequest& request, const Fd& first) {
   if (root) {
     const std::string number = root->partition == 0 ? "" : std::to_string(root->partition);
     return "root=/dev/vda" + number + " rootfstype=" + root->type +
-           (wish.read_only ? " ro" : " rw");
+           (wish.read_only ? read_only_words(root->type) : " rw");
   }
   if (!request.initrd.empty()) return std::string();
   return refused(

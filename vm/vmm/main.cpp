@@ -306,12 +306,14 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   return run_main_process(kept, wishes);
 }
 
-constexpr const char* kReboots = "its kernel panicked: ";
-
-// A panic resets the machine, too; the next boot would have the same end.
+// A panic resets the machine, too, and our initramfs goes off when it can do no more.
 Result<End> end_of(End end, const ConsoleTail& tail) {
   const std::string panic = tail.panic();
-  if (end == End::kReset && !panic.empty()) return Error(Code::kState, kReboots + panic);
+  if (end == End::kReset && !panic.empty())
+    return Error(Code::kState, "the guest's kernel panicked: " + panic);
+  const std::string failure = tail.boot_failure();
+  if (end == End::kPowerOff && !failure.empty())
+    return Error(Code::kState, "the system on the disk was not started: " + failure);
   return end;
 }
 

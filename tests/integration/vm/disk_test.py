@@ -62,16 +62,17 @@ def disk(tree, work):
     return path
 
 
-def wait_for_log(vm, guest, text):
+def _wait_for_log(vm, guest, text):
     end = time.monotonic() + BOOT
     while text not in vm("logs", guest).out:
-        assert time.monotonic() < end, vm("logs", guest).out
+        state = vm.inspect(guest)["state"]
+        assert time.monotonic() < end and state["running"], (state, vm("logs", guest).out)
         time.sleep(0.3)
 
 
-def boot(vm, disk, *flags, name="g"):
+def _boot(vm, disk, *flags, name="g"):
     vm("run", "-d", "--name", name, *VM, *flags, "--disk", disk, timeout=BOOT).ok()
-    wait_for_log(vm, name, "system up")
+    _wait_for_log(vm, name, "system up")
 
 
 def what_makes_no_sense_is_refused_at_once(vrun, work):
@@ -107,7 +108,7 @@ def images_that_cannot_boot_are_refused(vm, work):
 
 
 def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk):
-    boot(vm, disk)
+    _boot(vm, disk)
     assert "system up 1 on /dev/vda" in vm("logs", "g").ok().out
     before = vm.inspect("g")
     console = everyday.Terminal(vm, "attach", "g")
@@ -128,7 +129,7 @@ def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk)
     assert "the button" in vm("logs", "g").ok().out
     assert vm.state("g")["exitCode"] == 0
     vm("start", "g", timeout=BOOT).ok()
-    wait_for_log(vm, "g", "system up 3")
+    _wait_for_log(vm, "g", "system up 3")
     vm("kill", "g").ok()
     vm.wait_for("g", status="exited", exitCode=137)
     vm("rm", "g").ok()
@@ -136,7 +137,7 @@ def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk)
 
 
 def what_needs_the_agent_or_files_says_so(vm, disk):
-    boot(vm, disk)
+    _boot(vm, disk)
     for words in (["exec", "g", "true"], ["shell", "g"], ["top", "g"]):
         vm(*words).fails("agent", "vrun attach g")
     for words in (["cp", "g:/etc/passwd", "-"], ["diff", "g"], ["commit", "g", "x"], ["snapshot", "create", "g", "s"],
@@ -149,15 +150,15 @@ def what_needs_the_agent_or_files_says_so(vm, disk):
 
 
 def one_guest_writes_a_disk_and_several_may_read_one(vm, disk):
-    boot(vm, disk)
+    _boot(vm, disk)
     for flag in (disk, f"{disk}:ro"):
         vm("run", "--rm", *VM, "--disk", flag, timeout=BOOT).fails("another guest or program", rc=125)
     vm("rm", "-f", "g").ok()
-    boot(vm, f"{disk}:ro", name="a")
-    boot(vm, f"{disk}:ro", name="b")
+    _boot(vm, f"{disk}:ro", name="a")
+    _boot(vm, f"{disk}:ro", name="b")
     vm("run", "--rm", *VM, "--disk", disk, timeout=BOOT).fails("another guest or program uses it", rc=125)
     vm("rm", "-f", "a", "b").ok()
-    boot(vm, disk)
+    _boot(vm, disk)
     assert "system up 2" in vm("logs", "g").ok().out  # the readers wrote nothing
     vm("rm", "-f", "g").ok()
 
@@ -165,11 +166,11 @@ def one_guest_writes_a_disk_and_several_may_read_one(vm, disk):
 def more_disks_are_more_devices_and_the_command_line_can_be_added_to(vm, disk, work):
     more = work / "more.raw"
     more.write_bytes(b"hello disk".ljust(512, b"\0"))
-    boot(vm, disk, "--kernel-parameter", "my.word=7", name="g")
+    _boot(vm, disk, "--kernel-parameter", "my.word=7", name="g")
     vm("rm", "-f", "g").ok()
     vm("run", "-d", "--name", "g", *VM, "--kernel-parameter", "my.word=7", "--disk", disk, "--disk", f"{more}:ro",
        timeout=BOOT).ok()
-    wait_for_log(vm, "g", "system up")
+    _wait_for_log(vm, "g", "system up")
     console = everyday.Terminal(vm, "attach", "g")
     console.type("head -c 10 /dev/vdb; echo; grep -o my.word=7 /proc/cmdline | tr 7 8\n")
     console.expect("hello disk")
@@ -191,25 +192,35 @@ def a_panic_ends_the_guest_and_is_told(vm, disk):
     vm("rm", "g").ok()
 
 
+def a_system_that_cannot_be_started_ends_the_guest_and_is_told(vm, disk):
+    for word, reason in (("root=/dev/vda7", "no such disk"), ("init=/bin/nothing", "start /bin/nothing")):
+        vm("run", "-d", "--name", "g", *VM, "--kernel-parameter", word, "--kernel-parameter", "rootfstype=ext4",
+           "--disk", disk, timeout=BOOT).ok()
+        vm("wait", "g", timeout=BOOT)
+        state = vm.state("g")
+        assert state["exitCode"] == 125 and reason in state["reason"], state
+        vm("rm", "g").ok()
+
+
 def a_kernel_by_its_path_boots_with_the_modules_of_this_host(vm, disk):
     kernel = vm("vm", "kernel", "ls").ok().out.splitlines()[1].split()[0].lstrip("*")
     path = next((p for p in (Path(f"/boot/vmlinuz-{kernel}"), Path(f"/lib/modules/{kernel}/vmlinuz")) if p.exists()), None)
     assert path, kernel
-    boot(vm, disk, "--kernel", path)
+    _boot(vm, disk, "--kernel", path)
     vm("rm", "-f", "g").ok()
 
 
 def nothing_is_left_when_the_machine_is_killed(vm, disk):
-    boot(vm, disk)
+    _boot(vm, disk)
     os.kill(vm.state("g")["pid"], 9)
     vm.wait_for("g", status="exited")
     vm("rm", "g").ok()
     runtime.wait_for(lambda: vm.left() == [], f"nothing is left of it: {vm.left()}")
-    boot(vm, disk)  # nobody holds the disk any more
+    _boot(vm, disk)  # nobody holds the disk any more
     vm("rm", "-f", "g").ok()
 
 
-def typed(vm, guest, line, word):
+def _typed(vm, guest, line, word):
     """What the console says between a line that is typed and the word."""
     console = everyday.Terminal(vm, "attach", guest)
     console.type(line + "\n")
@@ -220,13 +231,13 @@ def typed(vm, guest, line, word):
 
 
 def rates_of_a_disk_hold_and_change_while_it_runs(vm, disk):
-    boot(vm, disk, "--device-read-bps", f"{disk}:1m")
+    _boot(vm, disk, "--device-read-bps", f"{disk}:1m")
     # 4 MiB of the disk's end, which nobody has read.
     read = "t=$(cut -d. -f1 /proc/uptime); dd if=/dev/vda of=/dev/null bs=64k skip=%d count=64 2>/dev/null; " \
            "echo took $(($(cut -d. -f1 /proc/uptime)-t)) se''conds"
 
     def seconds(skip):
-        return int(typed(vm, "g", read % skip, " seconds").split("took ")[-1].split()[0])
+        return int(_typed(vm, "g", read % skip, " seconds").split("took ")[-1].split()[0])
 
     assert seconds(500) >= 3
     vm("update", "--device-read-bps", f"{disk.name}:200m", "g").ok()
@@ -242,7 +253,7 @@ def build_disk_makes_a_system_of_an_image(vm, work):
     assert path.stat().st_size == 200 << 20 and path.stat().st_mode & 0o777 == 0o600
     vm("image", "build-disk", "--from", "base", "-o", path).fails("something has that name")
     vm("run", "-d", "--name", "g", *VM, "--disk", path, timeout=BOOT).ok()
-    wait_for_log(vm, "g", "/ #")
+    _wait_for_log(vm, "g", "/ #")
     console = everyday.Terminal(vm, "attach", "g")
     console.type("echo $((6*7)) on $(hostname); readlink /etc/resolv.conf\n")
     console.expect("42 on")
@@ -286,9 +297,9 @@ def a_qcow2_image_is_copied_for_the_guest(vm, disk, work):
     vm("run", "--rm", *VM, "--disk", f"{disk}:format=qcow2").fails("no qcow2 image", rc=125)
     before = other.read_bytes()
     vm("run", "-d", "--name", "g", *VM, "--disk", f"{other}:format=qcow2", timeout=BOOT).ok()
-    wait_for_log(vm, "g", "system up 1")
+    _wait_for_log(vm, "g", "system up 1")
     vm("restart", "g", timeout=BOOT).ok()
-    wait_for_log(vm, "g", "system up 2")  # the copy stays with the guest
+    _wait_for_log(vm, "g", "system up 2")  # the copy stays with the guest
     vm("rm", "-f", "g").ok()
     assert other.read_bytes() == before
 
@@ -317,14 +328,14 @@ def the_cards_have_their_addresses_before_the_system_starts(vm, disk, work):
     there = Networks(work / "there", vm.program)
     try:
         there("run", "-d", "--name", "g", "--isolation", "vm", "--hostname", "web", "--disk", disk).ok()
-        wait_for_log(there, "g", "system up")
+        _wait_for_log(there, "g", "system up")
         facts = next(iter(there.inspect("g")["networkSettings"]["networks"].values()))
         address, ping = facts["ipAddress"], f"ping -c 1 -W 9 {facts['gateway']} | grep -o '[0-9]* packets rec'; echo do''ne"
-        out = typed(there, "g", "hostname; ip addr show eth0; ip route; cat /run/vrun/resolv.conf; echo do''ne", "done")
+        out = _typed(there, "g", "hostname; ip addr show eth0; ip route; cat /run/vrun/resolv.conf; echo do''ne", "done")
         assert "web" in out and address in out and "default via" in out and "nameserver" in out, out
-        assert "1 packets rec" in typed(there, "g", ping, "done")
-        typed(there, "g", "reboot -f", "system up 2")
-        assert "1 packets rec" in typed(there, "g", ping, "done")
+        assert "1 packets rec" in _typed(there, "g", ping, "done")
+        _typed(there, "g", "reboot -f", "system up 2")
+        assert "1 packets rec" in _typed(there, "g", ping, "done")
         there("rm", "-f", "g").ok()
     finally:
         there.end()
@@ -337,8 +348,8 @@ def debian_boots_to_its_end_and_goes_off_by_its_power_button(vm, work):
     subprocess.run(["tar", "-x", "-f", archive, "-C", work / "debian", "--exclude=./dev/*"], check=True, timeout=300)
     vm("image", "build-disk", "--from", work / "debian", "-o", work / "debian.raw", "--autologin", timeout=BOOT).ok()
     vm("run", "-d", "--name", "g", *VM, "--disk", work / "debian.raw", timeout=BOOT).ok()
-    wait_for_log(vm, "g", "root@")
-    assert "state: running" in typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait)", "running")
+    _wait_for_log(vm, "g", "root@")
+    assert "state: running" in _typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait)", "running")
     vm("stop", "g", timeout=BOOT).ok()
     assert vm.state("g")["exitCode"] == 0 and "Power down" in vm("logs", "g").ok().out
     vm("rm", "g").ok()

@@ -15,6 +15,7 @@ BOOT = 300
 INIT = """#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 { echo boot >>/boots; } 2>/dev/null
+sync
 for button in /dev/input/event*; do
   (head -c 24 $button >/dev/null; echo the button; sync; poweroff -f) &
 done

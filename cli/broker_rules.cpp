@@ -93,9 +93,9 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
 });
 
 // Flags that name files of the host.
-constexpr std::array<std::string_view, 9> kFileFlags{"env-file", "output",     "input",
-                                                     "cidfile",  "label-file", "file",
-                                                     "authfile", "pidfile",    "secret"};
+constexpr std::array<std::string_view, 11> kFileFlags{"env-file",   "output", "input",    "cidfile",
+                                                      "label-file", "file",   "authfile", "pidfile",
+                                                      "secret",     "disk",   "initrd"};
 
 // Of these the caller's vrun sends the texts; root's opens none.
 constexpr std::array<std::string_view, 3> kSentFlags{"env-file", "label-file", "file"};
@@ -140,6 +140,9 @@ Result<void> check_files(const Arguments& arguments, std::span<const std::string
         "--" + std::string(flag) + " names a file, which root would open for you",
         "use stdin and stdout: `vrun save IMAGE >FILE`, `vrun load <FILE`, -e NAME=VALUE");
   }
+  if (arguments.text("kernel").find('/') != std::string::npos)
+    return refused("--kernel with a path names a file, which root would open for you",
+                   "a name of `vrun vm kernel ls`");
   for (const std::string& option : arguments.list("security-opt")) {
     if (option.starts_with("seccomp=") && option != "seccomp=unconfined")
       return refused(

@@ -18,6 +18,7 @@
 #include "cli/run.hpp"
 #include "cli/tenant_flag.hpp"
 #include "cli/verb_apply.hpp"
+#include "cli/verb_build_disk.hpp"
 #include "cli/verb_cron.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
@@ -85,7 +86,10 @@ Result<const EverydayVerb*> look_up(std::string_view name) {
   return std::move(error).hint("vrun --help lists the verbs");
 }
 
-Result<void> check_count(const EverydayVerb& verb, std::size_t words) {
+// A guest with a disk has no image.
+Result<void> check_count(const EverydayVerb& verb, const Arguments& arguments) {
+  const std::size_t words = arguments.words().size();
+  if (words == 0 && find_flag(verb.flags(), "disk") != nullptr && arguments.has("disk")) return {};
   if (words >= verb.least && words <= verb.most) return {};
   const auto count = [](std::size_t number) {
     return std::to_string(number) + (number == 1 ? " argument" : " arguments");
@@ -104,6 +108,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   const std::string_view name = verb.name;
   if (name == "run") return everyday_run(call);
   if (name == "plan") return everyday_plan(call);
+  if (name == "image build-disk") return everyday_build_disk(call);
   if (is_image_verb(name)) return everyday_image(name, call);
   if (is_registry_verb(name)) return everyday_registry(name, call);
   if (is_network_verb(name)) return everyday_network(name, call);
@@ -199,7 +204,7 @@ int run_verb(const EverydayVerb& verb, const Arguments& globals, std::vector<std
   Result<Arguments> arguments = parse(verb.flags(), verb.flags_anywhere, argv);
   if (!arguments) return fail(during(std::move(arguments).error()));
   if (arguments->help()) return show(everyday_help(verb));
-  if (auto counted = check_count(verb, arguments->words().size()); !counted) {
+  if (auto counted = check_count(verb, *arguments); !counted) {
     return fail(during(std::move(counted).error()));
   }
   if (auto filled = check_filled(verb, *arguments); !filled) {

@@ -162,6 +162,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kKernelAdd;
     case EverydayFlags::kMachineClone:
       return kMachineClone;
+    case EverydayFlags::kBuildDisk:
+      return kBuildDisk;
     case EverydayFlags::kVolumeCreate:
       return kVolumeCreate;
     case EverydayFlags::kVolumeList:

@@ -58,6 +58,7 @@ enum class EverydayFlags : std::uint8_t {
   kSystemPrune,
   kKernelAdd,
   kMachineClone,
+  kBuildDisk,
   kVolumeCreate,
   kVolumeList,
   kVolumeInspect,

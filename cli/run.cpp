@@ -155,6 +155,10 @@ engine::RunRequest to_request(const Arguments& arguments) {
   set_more(arguments, request);
   request.isolation = arguments.text("isolation");
   if (arguments.on("system")) request.isolation = "system";
+  request.disks = arguments.list("disk");
+  request.kernel = arguments.text("kernel");
+  request.initrd = arguments.text("initrd");
+  request.kernel_parameters = arguments.list("kernel-parameter");
   request.view = arguments.text("view");
   request.pull = arguments.text("pull");
   request.platform = arguments.text("platform");

@@ -19,7 +19,27 @@ inline constexpr std::array kMachineClone{
          "copy: volumes of its own with the same content; share: those with a name", "copy"},
 };
 
+inline constexpr std::array kBuildDisk{
+    Flag{"from", "", Kind::kText, "DIR|IMAGE",
+         "a directory (with a slash: ./debian), as debootstrap makes it, or an image"},
+    Flag{"output", "o", Kind::kText, "FILE", "the new disk image; default: its name and .raw"},
+    Flag{"size", "", Kind::kText, "SIZE",
+         "of the disk: 4g; default: what is in it, a quarter more and 1 GiB"},
+    Flag{"kernel", "", Kind::kText, "NAME",
+         "whose modules go in, if they are not there: a kernel of `vm kernel ls`"},
+    Flag{"autologin", "", Kind::kSwitch, "",
+         "systemd logs root in on the console, without a password"},
+};
+
 inline constexpr std::array kMicroVmVerbs{
+    EverydayVerb{.name = "image build-disk",
+                 .arguments = "",
+                 .summary = "make a disk image that `run --isolation vm --disk` boots",
+                 .text = "A raw image with one ext4 file system and no partitions. Nothing is "
+                         "mounted. The modules of the kernel go in, /etc/resolv.conf becomes a "
+                         "link to what vrun says; all else is as in the directory or the image. "
+                         "The file has holes: only what is written takes room.",
+                 .flag_set = EverydayFlags::kBuildDisk},
     EverydayVerb{.name = "vm snapshot",
                  .arguments = "GUEST [SNAPSHOT]",
                  .summary = "keep a running micro-VM with all that runs in it",

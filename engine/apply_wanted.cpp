@@ -234,6 +234,8 @@ class Maker {
     const std::string isolation = text_at(spec, "isolation");
     if (!isolation.empty()) request.isolation = isolation;
     request.view = text_at(spec, "view");
+    request.kernel = text_at(spec, "kernel");
+    request.kernel_parameters = list_at(spec, "kernelParameters");
   }
 
   static void set_limits(const Value& limits, RunRequest& request) {

@@ -14,6 +14,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_files.hpp"
@@ -333,6 +334,7 @@ void drop_made_volumes(const Guests& guests, const Fd& guest_dir, const std::str
 
 Result<GuestRecord> clone_guest(const Guests& guests, const GuestRecord& source_record,
                                 const std::string& snapshot, CloneWish wish) {
+  TRY(refuse_for_disk(source_record.request, "clone"));
   if (!wish.name.empty()) TRY(check_guest_name(wish.name));
   TRY(enter_tenant(guests));
   const CloneVolumes volumes = wish.volumes;

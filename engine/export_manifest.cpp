@@ -194,6 +194,8 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.text("view", request.view);
   lines.text("pull", request.pull);
   lines.text("platform", request.platform);
+  lines.text("kernel", request.kernel);
+  lines.list("kernelParameters", request.kernel_parameters);
   if (request.network != "default") lines.text("network", request.network);
   lines.list("networks", request.more_networks);
   lines.list("networkAliases", request.network_aliases);

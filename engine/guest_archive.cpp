@@ -22,6 +22,7 @@
 #include "base/text.hpp"
 #include "base/undo.hpp"
 #include "engine/clone.hpp"
+#include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_network.hpp"
@@ -459,6 +460,7 @@ std::vector<std::string> asks_of_host(const RunRequest& request) {
 
 Result<void> export_guest(const Guests& guests, const GuestRecord& record, const GuestExport& wish,
                           int out) {
+  TRY(refuse_for_disk(record.request, "guest export"));
   TRY(enter_tenant(guests));
   const Cargo cargo = TRY(load_cargo(guests, record, wish.snapshot));
   StagedDir staged = TRY(StagedDir::create(guests, "export"));

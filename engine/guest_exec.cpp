@@ -7,6 +7,7 @@
 
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/exec_streams.hpp"
 #include "engine/guest_setup.hpp"
@@ -101,6 +102,7 @@ Result<int> exec_by_agent(const Guests& guests, const Guest& guest, const ExecRe
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
                           const ExecRequest& request) {
   TRY(check_exec(guests, request.privileged));
+  TRY(refuse_without_agent(record, "exec"));
   const Guest guest = TRY(guests.find(record.name));
   if (!guest.runs() || guest.record.id != record.id) return not_running(guest);
   if (guest.status == GuestStatus::kPaused) {

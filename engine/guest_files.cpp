@@ -3,6 +3,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 
 namespace vrun::engine {
 
@@ -10,6 +11,7 @@ Result<oci::ImageConfig> read_image_config(const Fd& guest_dir) {
   constexpr std::size_t kMost = 4U << 20U;
   const std::string text =
       TRY(fs::read_file(guest_dir, "image.json", kMost, fs::Kind::kRegularOnly));
+  if (text.empty()) return config_of_disk();
   return oci::parse_image_config(text, "image.json");
 }
 

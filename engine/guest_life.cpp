@@ -19,6 +19,7 @@
 #include "engine/clone.hpp"
 #include "engine/contents.hpp"
 #include "engine/cron.hpp"
+#include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
@@ -494,7 +495,8 @@ Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool p
   const LockedGuest locked = TRY(guests.lock(record));
   TRY(paused ? runtime::pause(guests.context(), record.id)
              : runtime::resume(guests.context(), record.id));
-  if (!paused && is_micro_vm(record.request)) set_guest_clock(guests, record);
+  if (!paused && is_micro_vm(record.request) && !is_disk_guest(record.request))
+    set_guest_clock(guests, record);
   note_event(guests.places(), record, paused ? "pause" : "unpause");
   return {};
 }

@@ -15,6 +15,7 @@
 #include "base/text.hpp"
 #include "cgroups/group.hpp"
 #include "engine/caller_files.hpp"
+#include "engine/disk.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_exec.hpp"
@@ -145,6 +146,21 @@ Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, Gues
   return {};
 }
 
+// Of guests on a disk: their sandbox has nothing in it.
+Result<Fd> empty_layer(const Fd& guest_dir) {
+  Result<void> made = sys::make_dir(guest_dir, "lower", 0755);
+  if (!made && made.error().code() != Code::kExists) return std::move(made).error();
+  return sys::open(guest_dir, "lower", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+// A system on a disk has no image: its sandbox is empty, and what would run in there does not.
+images::Image image_of_disk(const RunRequest& request) {
+  images::Image image;
+  image.name = fs::base_name(parse_disk(request.disks.front()).value_or(DiskWish{}).file);
+  image.config = config_of_disk();
+  return image;
+}
+
 Error cidfile_exists(const RunRequest& request) {
   return Error(Code::kExists, "--cidfile " + quote(request.cidfile) + ": the file exists")
       .hint("another guest's id may be in it: remove it, or name another file");
@@ -166,6 +182,8 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
     return Error(Code::kDenied, "--userns host: needs root")
         .hint("leave it away: without root the guest's root is you");
   }
+  const std::string cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
+  settle_disks(request, cwd);
   TRY(settle_terminal(request));
   if (is_system(request)) settle_system(request, ::isatty(STDIN_FILENO) == 1);
   // As Docker: who has the host's network answers by the host's name.
@@ -176,7 +194,6 @@ Result<void> settle_request(RunRequest& request, const Host& host) {
   request.interactive = request.interactive.value_or(!request.detach);
   TRY(settle_environment(request, host));
   TRY(settle_labels(request, host));
-  const std::string cwd = TRY(sys::read_link(At::cwd(), host.proc + "/self/cwd"));
   if (!request.cidfile.empty()) {
     if (!request.cidfile.starts_with('/')) {
       request.cidfile = fs::clean(fs::join(cwd, request.cidfile));
@@ -202,7 +219,7 @@ Result<GuestRecord> new_record(const images::Image& image, const Guests& guests,
   record.name = request.name.empty() ? make_guest_name(image.name) : request.name;
   record.tenant = guests.tenant();
   record.image = image.name;
-  record.manifest_digest = image.digest.str();
+  if (!image.digest.hex.empty()) record.manifest_digest = image.digest.str();
   record.created = now_text();
   record.request = std::move(request);
   TRY(settle_volumes(image.config, record));
@@ -210,6 +227,7 @@ Result<GuestRecord> new_record(const images::Image& image, const Guests& guests,
 }
 
 Result<images::Image> find_image(const RunRequest& request, const Guests& guests) {
+  if (is_disk_guest(request)) return image_of_disk(request);
   const Places& places = guests.places();
   const images::Catalog catalog(places.images, places.data, guests.tenant());
   images::TransferRequest transfer;
@@ -330,6 +348,7 @@ Result<Fd> make_root(const images::Store& store, const RootRequest& request) {
     }
     layers.push_back(*std::move(layer));
   }
+  if (layers.empty()) layers.push_back(TRY(empty_layer(request.guest_dir)));
   return images::mount_overlay({.layers = std::move(layers),
                                 .writable = request.guest_dir,
                                 .uids = request.ids,

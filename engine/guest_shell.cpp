@@ -5,6 +5,7 @@
 
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/guest_exec.hpp"
 #include "engine/guest_setup.hpp"
 
@@ -50,6 +51,7 @@ std::vector<std::string> login_command(const Account& account,
 
 Result<int> shell_in_guest(const Guests& guests, const GuestRecord& record,
                            const ShellRequest& request) {
+  TRY(refuse_without_agent(record, "shell"));
   const Guest guest = TRY(guests.find(record.name));
   if (!guest.runs()) return not_running(guest);
   const Fd root = TRY(sys::open(At::cwd(), "/proc/" + std::to_string(guest.pid.value) + "/root",

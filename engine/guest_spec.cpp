@@ -6,6 +6,7 @@
 
 #include "base/fs.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_view.hpp"
@@ -299,6 +300,7 @@ Result<void> check_request(const RunRequest& request) {
     return Error(Code::kInvalid, "--isolation " + quote(request.isolation) + ": unknown")
         .hint("there are: container, system, vm");
   }
+  TRY(check_disks(request));
   if (is_system(request)) TRY(check_system(request));
   TRY(images::parse_pull_policy(request.pull));
   if (!request.shm_size.empty() && !parse_bytes(request.shm_size)) {

@@ -94,7 +94,7 @@ Result<Making> prepare(const Guests& guests, LockedGuest& locked, const MonitorP
   if (facts.terminal && request.client)
     making.spec.process->console_size = runtime::terminal_size();
   if (is_micro_vm(record.request))
-    making.vm = TRY(make_micro_vm(guests, place, locked.dir(), record.request, making.spec));
+    making.vm = TRY(make_micro_vm(guests, place, locked.dir(), record, making.spec));
   if (facts.terminal) return making;
   const oci::User& user = making.spec.process->user;
   making.pipes =
@@ -316,7 +316,8 @@ Result<CreatedGuest> create_guest(const Guests& guests, RunRequest request) {
   TRY(check_guest(guests, image.config, record.request, facts));
   const Fd admission = TRY(admit_guest(guests, record.request));
   GuestDir dir = TRY(GuestDir::create(guests.places().guests(guests.tenant()), record));
-  TRY(dir.make_startable(oci::to_json(image.config)));
+  TRY(dir.make_startable(image.config.diff_ids.empty() ? "" : oci::to_json(image.config)));
+  TRY(copy_disks(record.request, dir.path()));
   Result<void> volumes = make_volumes(guests, record);
   if (!volumes) {
     static_cast<void>(remove_own_volumes(guests, record));

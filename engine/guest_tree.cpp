@@ -5,6 +5,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/guest_files.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/rootless.hpp"
@@ -41,6 +42,7 @@ Result<Fd> mount_stopped(const Guests& guests, const LockedGuest& locked) {
 }  // namespace
 
 Result<GuestTree> open_guest_tree(const Guests& guests, const GuestRecord& record) {
+  TRY(refuse_for_disk(record.request, "its files"));
   LockedGuest locked = TRY(guests.lock(record));
   GuestTree tree;
   tree.ids = ids_of(locked.guest.record, guests.host());
@@ -58,6 +60,7 @@ Result<GuestTree> open_guest_tree(const Guests& guests, const GuestRecord& recor
 }
 
 Result<Fd> open_upper(const Guests& guests, const GuestRecord& record) {
+  TRY(refuse_for_disk(record.request, "its changes"));
   return sys::open_dir(At::cwd(), fs::join(guests.path_of(record), "upper"));
 }
 

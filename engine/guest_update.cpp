@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/limits.hpp"
@@ -109,6 +110,10 @@ Result<void> update_micro_vm(const Guests& guests, const GuestRecord& record, Up
   const MachineChange change = TRY(machine_change(guests, record, update));
   const bool memory = record.request.memory != update.request.memory;
   if (memory) TRY(set_machine_memory(guests, record, change.after.memory));
+  if (is_disk_guest(record.request)) {
+    const std::vector<vm::DiskLimits> limits = TRY(limits_of_disks(update.request));
+    TRY(set_disk_limits(guests, record, limits));
+  }
   update.resources.pids_limit.reset();
   update.resources.memory.reset();
   if (memory) {

@@ -13,6 +13,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -190,7 +191,9 @@ Result<void> add_block_io(const RunRequest& request, oci::Resources& resources) 
   const auto block_io = [&]() -> oci::BlockIo& {
     return resources.block_io ? *resources.block_io : resources.block_io.emplace();
   };
+  // Of a guest on disks the VMM keeps to them (disk.hpp).
   for (const Row& row : rows) {
+    if (is_disk_guest(request)) break;
     for (const std::string& text : *row.texts)
       (block_io().*row.list).push_back(TRY(to_throttle(row.flag, text, row.bytes)));
   }

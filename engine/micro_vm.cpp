@@ -148,6 +148,12 @@ Result<Fd> listen_in(const Fd& dir, const std::string& name) {
   return socket;
 }
 
+// By its name or path.
+Result<vm::HostKernel> kernel_named(const vm::KernelPlaces& places, const std::string& kernel) {
+  const bool is_path = kernel.find('/') != std::string::npos;
+  return is_path ? vm::kernel_at(places, kernel) : vm::find_kernel(places, kernel);
+}
+
 }  // namespace
 
 Result<void> refuse_for_micro_vm(const RunRequest& request, std::string_view verb) {
@@ -180,8 +186,8 @@ Result<std::uint32_t> processors_of(const RunRequest& request) {
 Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request) {
   if (!is_micro_vm(request)) return {};
   TRY(vm::choose_engine(micro_vm_facts(guests.host())));
-  TRY(vm::find_kernel(kernel_places(guests.places()), ""));
-  return {};
+  TRY(kernel_named(kernel_places(guests.places()), request.kernel));
+  return check_disks_host(request);
 }
 
 vm::EngineFacts micro_vm_facts(const Host& host) {
@@ -203,9 +209,9 @@ vm::KernelPlaces kernel_places(const Places& places) {
 }
 
 std::vector<Fd> MicroVm::take_files() {
-  std::vector<Fd> files;
+  std::vector<Fd> files = std::move(disks);
   for (Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control, &report,
-                   &cards, &state, &memory})
+                   &cards, &state, &memory, &words})
     if (*file) files.push_back(std::move(*file));
   return files;
 }
@@ -213,20 +219,39 @@ std::vector<Fd> MicroVm::take_files() {
 std::vector<int> MicroVm::handed() const {
   std::vector<int> numbers;
   for (const Fd* file : {&program, &kvm, &kernel, &initramfs, &qemu, &run, &agent, &control,
-                         &report, &cards, &state, &memory})
+                         &report, &cards, &state, &memory, &words})
     if (*file) numbers.push_back(file->get());
+  for (const Fd& disk : disks)
+    numbers.push_back(disk.get());
   return numbers;
 }
 
 namespace {
 
+Result<void> take_disks(const std::vector<DiskWish>& wishes, MicroVm& made) {
+  for (const DiskWish& wish : wishes) {
+    Fd disk = TRY(open_disk(wish));
+    made.disks.push_back(std::move(disk));
+  }
+  if (!wishes.empty()) made.words = TRY(sys::memfd("vrun-words"));
+  return {};
+}
+
+std::vector<vm::HandedDisk> handed_disks(const MachineHost& on, const MicroVm& made) {
+  std::vector<vm::HandedDisk> handed;
+  for (std::size_t i = 0; i < made.disks.size(); ++i)
+    handed.push_back({made.disks[i].get(), on.disks[i].read_only, on.disk_limits[i]});
+  return handed;
+}
+
 // Answers the kernel's release.
 Result<std::string> take_boot_files(const MachineHost& on, const vm::EngineFacts& facts,
                                     vm::Engine engine, MicroVm& made) {
-  const vm::HostKernel kernel = TRY(vm::find_kernel({.data = on.data}, on.kernel));
+  const vm::HostKernel kernel = TRY(kernel_named({.data = on.data}, on.kernel));
   const std::string helper = TRY(helper_path("vrun-kernel"));
   const std::string agent = TRY(helper_path("vrun-guest"));
-  vm::BootFiles files = TRY(vm::boot_files({on.data, kernel, agent}, vm::kernel_helper(helper)));
+  vm::BootFiles files = TRY(vm::boot_files({on.data, kernel, agent, !on.disks.empty(), on.initrd},
+                                           vm::kernel_helper(helper)));
   if (engine == vm::Engine::kQemu) {
     made.qemu = TRY(vm::qemu_root({on.data, facts.qemu, files}));
     return kernel.release;
@@ -257,6 +282,7 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
   const vm::EngineFacts facts = micro_vm_facts(on.host);
   const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
   MicroVm made;
+  TRY(take_disks(on.disks, made));
   made.program = TRY(sealed_copy(facts.vmm));
   std::string kernel;  // empty: that of the snapshot, in its memory
   if (saved)
@@ -287,6 +313,8 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
                            .report = made.report.get(),
                            .state = made.state.get(),
                            .memory = made.memory.get(),
+                           .words = made.words.get(),
+                           .disks = handed_disks(on, made),
                            .cards = made.cards.get()});
   vm::leave_out_own_limits(guest, cgroups::look_at(on.host).controllers, made.jail);
   made.jail.linux.seccomp =
@@ -303,9 +331,17 @@ Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Sp
 }
 
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, const Fd& guest_dir,
-                              const RunRequest& request, const oci::Spec& guest) {
-  return make_unfilled({guests.host(), guests.places().data, {}}, place.dir, guest,
-                       has_own_network(request), TRY(open_saved_machine(guest_dir)));
+                              const GuestRecord& record, const oci::Spec& guest) {
+  const RunRequest& request = record.request;
+  const std::string guest_path = guests.path_of(record);
+  MachineHost on{guests.host(), guests.places().data, request.kernel, request.initrd};
+  on.disks = TRY(disks_of(request, guest_path));
+  on.disk_limits = TRY(limits_of_disks(request));
+  oci::Spec spec = guest;
+  if (!request.kernel_parameters.empty())
+    spec.vm.emplace().kernel.emplace().parameters = request.kernel_parameters;
+  return make_unfilled(on, place.dir, spec, has_own_network(request),
+                       TRY(open_saved_machine(guest_dir)));
 }
 
 std::string to_json(const MachineFacts& facts) {
@@ -336,6 +372,12 @@ Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,
   if (made.send_cards) cards = TRY(send_cards(guests, record, netns, made.send_cards));
   TRY(write_sealed(made.run, made.state ? vm::adoption_document(guest, cards)
                                         : vm::guest_document(guest, cards)));
+  if (made.words) {
+    const std::string servers =
+        fs::read_file(At::cwd(), guests.path_of(record) + "/files/resolv.conf", 65536).value_or("");
+    const std::string words = TRY(boot_words(record.request, made.disks.front(), cards, servers));
+    TRY(write_sealed(made.words, words));
+  }
   made.send_cards.reset();  // that was all
   return {};
 }

@@ -9,6 +9,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "engine/disk.hpp"
 #include "engine/guests.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/request.hpp"
@@ -43,18 +44,24 @@ vm::KernelPlaces kernel_places(const Places& places);
 struct MicroVm {
   oci::Spec jail;
   Fd program, kvm, kernel, initramfs, qemu, run, agent, control, report;
-  Fd state, memory;      // of a saved machine, which goes on (saved_machine.hpp)
+  Fd state, memory;  // of a saved machine, which goes on (saved_machine.hpp)
+  Fd words;          // of a system on disks, instead of `run`
+  std::vector<Fd> disks;
   Fd cards, send_cards;  // the two ends of what network cards go by; empty without a network
   std::vector<int> handed() const;
   std::vector<Fd> take_files();  // all of them
 };
 inline constexpr const char* kAgentSocket = "agent";
 
-// Where a machine is made. `kernel`: its name (`vm kernel ls`), empty: the default.
+// Where a machine is made. `kernel`: its name (`vm kernel ls`) or path, empty: the default. With
+// disks the guest is the system on them; `initrd`: a file instead of an initramfs of ours.
 struct MachineHost {
   const Host& host;
   std::string data;
   std::string kernel;
+  std::string initrd = {};
+  std::vector<DiskWish> disks = {};
+  std::vector<vm::DiskLimits> disk_limits = {};  // of each
 };
 // `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
 // `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which
@@ -63,7 +70,7 @@ Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Sp
 // The same for a guest of ours, in its monitor's directory.
 // `guest_dir`: where a saved machine may wait for its start.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, const Fd& guest_dir,
-                              const RunRequest& request, const oci::Spec& guest);
+                              const GuestRecord& record, const oci::Spec& guest);
 // When the sandbox is there and joined to its networks (attach_network()): says what the guest
 // runs, and sends it a card for each interface. The VMM waits for it.
 Result<void> complete_micro_vm(const Guests& guests, const GuestRecord& record,

@@ -181,6 +181,21 @@ Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
       .hint("end something in it, or choose more");
 }
 
+Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const vm::DiskLimits> limits) {
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    json::Writer w;
+    w.begin_object().member("call", std::string_view("set-disk")).member("disk", i);
+    w.key("limits").begin_object();
+    w.member("readBytes", limits[i].read_bytes).member("writeBytes", limits[i].write_bytes);
+    w.member("readOperations", limits[i].read_operations);
+    w.member("writeOperations", limits[i].write_operations).end_object().end_object();
+    const std::string call = w.take();
+    TRY(call_vmm(guests, record, call));
+  }
+  return {};
+}
+
 Result<MachineUse> machine_use(const Guests& guests, const GuestRecord& record) {
   const std::string answer =
       TRY(call_in(guests, record, "agent", R"({"call":"stats"})", kForALook));

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "engine/request.hpp"
 #include "network/port_probe.hpp"
 #include "vm/engine_choice.hpp"
+#include "vm/lower.hpp"
 
 namespace vrun::engine {
 
@@ -39,6 +41,10 @@ struct MachineMemory {
 Result<MachineMemory> machine_memory(const Guests& guests, const GuestRecord& record);
 Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
                                 std::uint64_t bytes);
+
+// What the disks of a running guest may do from now on.
+Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const vm::DiskLimits> limits);
 
 // What the guest uses, as its own kernel counts it; kTimeout within a second where it does not
 // answer.

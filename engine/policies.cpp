@@ -9,6 +9,7 @@
 
 #include "base/signals.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/health_probe.hpp"
 #include "engine/system_guest.hpp"
 
@@ -247,6 +248,7 @@ std::vector<std::string> health_command(const RunRequest& request, const oci::Im
 Result<StopRules> stop_rules(const RunRequest& request, const oci::ImageConfig& image) {
   StopRules rules{SIGTERM};
   if (is_system(request)) rules = {stop_signal_of_init(""), kSystemStopMs};
+  if (is_disk_guest(request)) rules = {SIGTERM, kSystemStopMs};  // its power button
   if (!request.stop_signal.empty()) {
     Result<int> signal = parse_signal(request.stop_signal);
     if (!signal) return std::move(signal).error().during("--stop-signal");

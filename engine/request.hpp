@@ -76,6 +76,10 @@ struct RunRequest {
   std::string view;                     // limits, host; empty: limits for system guests
   std::string pull, platform;
 
+  // Of micro-VMs. `kernel`: a name of `vm kernel ls` or a path; disks: FILE[:OPTION,...].
+  std::vector<std::string> disks, kernel_parameters;
+  std::string kernel, initrd;
+
   // Docker's and Podman's further flags.
   bool publish_all = false, quiet = false, sig_proxy = true;
   std::vector<std::string> expose, annotations, label_files;

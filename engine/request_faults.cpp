@@ -74,6 +74,8 @@ constexpr Row kRows[] = {
     one<&R::pull>("pull"),
     one<&R::platform>("platform"),
     one<&R::view>("view"),
+    one<&R::kernel>("kernel"),
+    each<&R::kernel_parameters>("kernelParameters"),
     one<&R::log_driver>("logDriver"),
     pairs<&R::log_opts>("logOptions"),
     pairs<&R::labels>("labels"),
@@ -141,11 +143,14 @@ std::string path_of(const Row& row, std::size_t index) {
   return row.shape == Shape::kList ? row.path + ("[" + std::to_string(index) + "]") : row.path;
 }
 
+// What the other fields are looked at beside.
 RunRequest bare(const RunRequest& of) {
   RunRequest request;
   request.image = of.image;
   request.name = of.name;
-  return request;
+  RunRequest kind = request;
+  kind.isolation = of.isolation;
+  return check(kind) ? kind : request;
 }
 
 }  // namespace
@@ -154,10 +159,11 @@ std::vector<FieldFault> faults_of(const RunRequest& request) {
   const Result<void> whole = check(request);
   if (whole) return {};
   std::vector<FieldFault> faults;
+  const RunRequest base = bare(request);
   for (const Row& row : kRows) {
     const std::size_t count = row.count(request);
     for (std::size_t i = 0; i < count; ++i) {
-      RunRequest alone = bare(request);
+      RunRequest alone = base;
       row.copy(request, i, alone);
       const Result<void> good = check(alone);
       if (good) continue;

@@ -40,6 +40,8 @@ Result<void> check(const Guests& guests, const GuestRecord& record) {
     return cannot(record, "it is a container")
         .hint(
             "`vrun snapshot create` keeps its files; a machine has what runs with --isolation vm");
+  if (!record.request.disks.empty())
+    return cannot(record, "it is a system on disks, which would go on changing them");
   const MachineMemory machine = TRY(machine_memory(guests, record));
   if (machine.engine != vm::Engine::kKvm)
     return cannot(record, "its engine is qemu").hint("`vrun doctor` says what KVM lacks here");

@@ -14,6 +14,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/held_signals.hpp"
 #include "engine/saved_machine.hpp"
@@ -235,6 +236,7 @@ GuestAt parse_guest_at(std::string_view word) {
 
 Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record,
                                  const SnapshotWish& wish) {
+  TRY(refuse_for_disk(record.request, "snapshot"));
   TRY(check_free(guests, record, wish.name));
   TRY(enter_tenant(guests));
   const HeldSignals held;
@@ -260,6 +262,7 @@ Result<Snapshot> create_snapshot(const Guests& guests, const GuestRecord& record
 
 Result<Picture> take_picture(const Guests& guests, const GuestRecord& record,
                              const SnapshotWish& wish) {
+  TRY(refuse_for_disk(record.request, "snapshot"));
   const HeldSignals held;
   StagedDir staged = TRY(StagedDir::create(guests, "picture"));
   Snapshot facts;

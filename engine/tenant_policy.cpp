@@ -167,6 +167,18 @@ std::vector<oci::Mount> asked_of_host(const Policy& policy, const RunRequest& re
     node.source = node.destination = path;
     asked.push_back(std::move(node));
   }
+  // Files of the host that a micro-VM boots from: the same rules as for directories.
+  std::vector<std::string> files{request.initrd};
+  if (request.kernel.starts_with('/')) files.push_back(request.kernel);
+  for (const std::string& text : request.disks)
+    files.push_back(text.substr(0, text.find(':')));
+  for (const std::string& file : files) {
+    if (file.empty()) continue;
+    oci::Mount mount;
+    mount.type = "bind";
+    mount.source = mount.destination = file;
+    asked.push_back(std::move(mount));
+  }
   return asked;
 }
 
@@ -214,7 +226,7 @@ Result<void> check_wishes(const Guests& guests, const RunRequest& request) {
   const Tenant tenant = TRY(tenant_store(guests.places()).find(guests.tenant()));
   tenants::Wishes wishes;
   const images::Catalog catalog(guests.places().images, guests.places().data, guests.tenant());
-  if (request.pull == "always" || !catalog.find(request.image)) {
+  if (request.disks.empty() && (request.pull == "always" || !catalog.find(request.image))) {
     wishes.registry = registry_of(request.image);
   }
   wishes.networks = networks_of(request);

@@ -165,6 +165,8 @@ constexpr std::array kSecretUse{
       choice("logDriver", "json-file|local|k8s-file|none", "json-file", "none: nothing is kept"),  \
       Field{"logOptions", Type::kMap, "max-size, max-file"},                                       \
       choice("isolation", "container|system|vm", "container", "what keeps it apart"),              \
+      Field{"kernel", Type::kText, "of a vm: a name of vm kernel ls, or a path"},                  \
+      Field{"kernelParameters", Type::kTexts, "of a vm: more words for its command line"},         \
       choice("view", "limits|host", "",                                                            \
              "what /proc shows: its limits (system guests) or the host"),                          \
       choice("pull", "missing|always|never", "missing", "when the image is fetched"), Field {      \

@@ -44,7 +44,7 @@ TEST_PACKAGES=(
   python3 python3-pytest gcc-multilib
   runc crun podman conmon buildah containerd docker.io criu uidmap strace jq iproute2 procps util-linux
   golang-github-containers-common golang-github-containers-image
-  qemu-system-x86 qemu-system-common linux-image-cloud-amd64 kmod apparmor systemd
+  qemu-system-x86 qemu-system-common qemu-utils linux-image-cloud-amd64 kmod apparmor systemd
   clang libclang-rt-14-dev ccache
   passt slirp4netns
   btrfs-progs xfsprogs

@@ -61,6 +61,21 @@ Result<Fd> made(const Fd& cache, const std::string& path, const Wanted& wanted, 
   return file;
 }
 
+Result<Wanted> initramfs_of(const CacheRequest& request) {
+  const std::string& modules = request.kernel.modules;
+  std::string parts = kForm + TRY(identity(request.agent));
+  std::vector<std::string> arguments{"initramfs", "--agent", request.agent};
+  if (!modules.empty()) {
+    parts += TRY(identity(fs::join(modules, "modules.dep")));
+    arguments.insert(arguments.end(), {"--modules", modules});
+  }
+  if (request.disk) {
+    parts += "disk";
+    arguments.insert(arguments.end(), {"--boots", "disk"});
+  }
+  return Wanted{sha256_hex(parts) + ".initramfs", std::move(arguments)};
+}
+
 }  // namespace
 
 Maker kernel_helper(std::string program) {
@@ -89,13 +104,12 @@ Result<BootFiles> boot_files(const CacheRequest& request, const Maker& make) {
   files.vmlinux =
       TRY(made(cache, path,
                {sha256_hex(kernel) + ".vmlinux", {"vmlinux", "--in", request.kernel.file}}, make));
-  const std::string index = fs::join(request.kernel.modules, "modules.dep");
-  const std::string parts = kForm + TRY(identity(index)) + TRY(identity(request.agent));
-  files.initramfs =
-      TRY(made(cache, path,
-               {sha256_hex(parts) + ".initramfs",
-                {"initramfs", "--modules", request.kernel.modules, "--agent", request.agent}},
-               make));
+  if (!request.initrd.empty()) {
+    files.initramfs = TRY(sys::open(At::cwd(), request.initrd, O_RDONLY | O_NONBLOCK));
+    return files;
+  }
+  const Wanted initramfs = TRY(initramfs_of(request));
+  files.initramfs = TRY(made(cache, path, initramfs, make));
   return files;
 }
 

@@ -27,6 +27,9 @@ struct CacheRequest {
   std::string data;  // the data directory
   HostKernel kernel;
   std::string agent;  // path of vrun-guest
+  bool disk = false;  // for systems on a disk
+  // A file instead of an initramfs of ours; empty: ours.
+  std::string initrd = {};
 };
 
 // Open for reading.

@@ -153,6 +153,18 @@ Result<HostKernel> find_kernel(const KernelPlaces& places, const std::string& na
                           : "there is " + join(there, ", "));
 }
 
+Result<HostKernel> kernel_at(const KernelPlaces& places, const std::string& path) {
+  Result<Fd> file = sys::open(At::cwd(), path, O_RDONLY | O_NONBLOCK);
+  if (!file) return std::move(std::move(file).error().during("--kernel"));
+  if (!is_kernel(*file)) {
+    return Error(Code::kInvalid, "--kernel " + quote(path) + ": no kernel for x86-64")
+        .hint("a vmlinuz as in /boot, or an ELF file; vrun vm kernel ls lists those by name");
+  }
+  std::string release(fs::base_name(path));
+  if (release.starts_with(kPrefix)) release.erase(0, kPrefix.size());
+  return with_modules(places, release, path);
+}
+
 Result<void> add_kernel(const KernelPlaces& places, const NewKernel& kernel) {
   TRY(check_name(kernel.name));
   const Fd file = TRY(sys::open(At::cwd(), kernel.file, O_RDONLY | O_NONBLOCK));

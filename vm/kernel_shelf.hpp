@@ -33,6 +33,9 @@ Result<std::vector<ShelfKernel>> list_kernels(const KernelPlaces& places);
 // says what there is.
 Result<HostKernel> find_kernel(const KernelPlaces& places, const std::string& name);
 
+// A kernel by its path, with the modules that this host has for the release in its name, if any.
+Result<HostKernel> kernel_at(const KernelPlaces& places, const std::string& file);
+
 struct NewKernel {
   std::string name, file;
   std::string modules;  // empty: the host's for the same name, if there are any

@@ -48,12 +48,39 @@ std::string file(std::string_view name, int fd) {
   return option(name, static_cast<std::uint64_t>(fd));
 }
 
-std::string command_line_of(const oci::Spec& spec) {
-  std::string line(kCommandLine);
+// With names of network cards that do not depend on where they are plugged in, and systemd's
+// progress on the console.
+constexpr std::string_view kCommandLineOfDisks =
+    "console=ttyS0 quiet panic=-1 net.ifnames=0 systemd.show_status=1";
+
+std::string command_line_of(const oci::Spec& spec, bool disk) {
+  std::string line(disk ? kCommandLineOfDisks : kCommandLine);
   if (!spec.vm || !spec.vm->kernel) return line;
   for (const std::string& parameter : spec.vm->kernel->parameters)
     line += " " + parameter;
   return line;
+}
+
+std::string limits_text(const DiskLimits& limits) {
+  std::string text;
+  const auto add = [&](const char* name, std::uint64_t value) {
+    if (value != 0) text += "," + std::string(name) + "=" + std::to_string(value);
+  };
+  add("read-bytes", limits.read_bytes);
+  add("write-bytes", limits.write_bytes);
+  add("read-operations", limits.read_operations);
+  add("write-operations", limits.write_operations);
+  return text;
+}
+
+// What runs in the machine.
+std::vector<std::string> guest_options(const Handed& handed) {
+  if (handed.words < 0) return {"--share=root:/", file("run", handed.run)};
+  std::vector<std::string> options{file("boot-words", handed.words)};
+  for (const HandedDisk& disk : handed.disks)
+    options.push_back(file(disk.read_only ? "read-only-disk" : "disk", disk.file) +
+                      limits_text(disk.limits));
+  return options;
 }
 
 oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, const Handed& handed,
@@ -65,12 +92,12 @@ oci::Process vmm_process(const oci::Process& asked, const MachineSize& size, con
   process.args = {"/proc/self/fd/" + std::to_string(handed.program),
                   option("memory", size.memory),
                   option("processors", size.processors),
-                  "--share=root:/",
                   "--command-line=" + command_line,
                   file("agent", handed.agent),
                   file("control", handed.control),
-                  file("report", handed.report),
-                  file("run", handed.run)};
+                  file("report", handed.report)};
+  const std::vector<std::string> guest = guest_options(handed);
+  process.args.insert(process.args.end(), guest.begin(), guest.end());
   const std::vector<std::string> engine =
       handed.state >= 0 ? std::vector{file("kvm", handed.kvm), file("restore", handed.state),
                                       file("memory-file", handed.memory)}
@@ -188,7 +215,7 @@ std::uint64_t overhead_of(const MachineSize& size, Engine engine) {
 
 oci::Spec jail_of(const oci::Spec& spec, const MachineSize& size, const Handed& handed) {
   oci::Spec jail = spec;
-  jail.process = vmm_process(*spec.process, size, handed, command_line_of(spec));
+  jail.process = vmm_process(*spec.process, size, handed, command_line_of(spec, handed.words >= 0));
   jail.vm.reset();
   keep_places(jail.mounts);
   const bool has_proc = std::any_of(jail.mounts.begin(), jail.mounts.end(),

@@ -16,6 +16,18 @@
 
 namespace vrun::vm {
 
+// A second; 0: no limit.
+struct DiskLimits {
+  std::uint64_t read_bytes = 0, write_bytes = 0, read_operations = 0, write_operations = 0;
+  bool operator==(const DiskLimits&) const = default;
+};
+
+struct HandedDisk {
+  int file = -1;
+  bool read_only = false;
+  DiskLimits limits = {};
+};
+
 // Descriptors that vrun-vmm gets, under these numbers.
 struct Handed {
   int program = -1;                           // vrun-vmm itself
@@ -26,6 +38,8 @@ struct Handed {
   int control = -1;  // another: who connects speaks to vrun-vmm itself (vm/vmm/control.hpp)
   int report = -1;   // an empty file for what is to be known of the guest's end (vm/report.hpp)
   int state = -1, memory = -1;  // of a saved machine, instead of kernel and initramfs
+  int words = -1;               // the guest is a system on `disks`; more words for its kernel
+  std::vector<HandedDisk> disks = {};
   int cards = -1;  // what network cards come by (vm/agent/cards.hpp); -1: there are none
 };
 

@@ -18,15 +18,8 @@
 namespace vrun::vm {
 namespace {
 
-constexpr const char* kModules = "/modules";
+constexpr const char *kModules = "/modules", *kFileSystems = "/filesystems";
 constexpr unsigned kSecret = MS_NOSUID | MS_NOEXEC | MS_NODEV;
-
-Result<void> mount_at(const char* type, const char* source, const char* target, unsigned long flags,
-                      const char* data = nullptr) {
-  TRY(fs::make_dirs(At::cwd(), target, 0755));
-  if (::mount(source, target, type, flags, data) == 0) return {};
-  return Error::system(errno, "mount " + std::string(type) + " on " + target);
-}
 
 Result<void> load_module(const Fd& directory, const std::string& name) {
   const Fd file = TRY(sys::open(directory, name, O_RDONLY));
@@ -34,8 +27,8 @@ Result<void> load_module(const Fd& directory, const std::string& name) {
   return Error::system(errno, "load module " + quote(name));
 }
 
-Result<void> load_modules() {
-  Result<Fd> directory = sys::open_dir(At::cwd(), kModules);
+Result<void> load_modules(const char* path) {
+  Result<Fd> directory = sys::open_dir(At::cwd(), path);
   if (!directory && directory.error().sys_errno() == ENOENT) return {};  // all are built in
   if (!directory) return std::move(directory).error();
   std::vector<std::string> names = TRY(sys::list_dir(directory->get()));
@@ -43,7 +36,7 @@ Result<void> load_modules() {
   for (const std::string& name : names)
     TRY(load_module(*directory, name));
   // They only take memory now.
-  return fs::remove_tree(At::cwd(), kModules);
+  return fs::remove_tree(At::cwd(), path);
 }
 
 // pivot_root(2) refuses to leave an initramfs; so everything goes on in a tmpfs on top of it.
@@ -63,13 +56,6 @@ Result<void> leave_initramfs() {
   return {};
 }
 
-Result<void> loopback_up() {
-  network::LinkTable links = TRY(network::LinkTable::open());
-  const std::optional<network::Link> loopback = TRY(links.find("lo"));
-  if (!loopback) return {};
-  return links.set_up(loopback->index);
-}
-
 // All controllers for groups below, so that the guest's own limits work.
 Result<void> mount_groups() {
   TRY(mount_at("cgroup2", "cgroup2", "/sys/fs/cgroup", kSecret, "nsdelegate"));
@@ -85,12 +71,34 @@ Result<void> mount_groups() {
 
 }  // namespace
 
-Result<void> boot() {
+Result<void> mount_at(const char* type, const char* source, const char* target, unsigned long flags,
+                      const char* data) {
+  TRY(fs::make_dirs(At::cwd(), target, 0755));
+  if (::mount(source, target, type, flags, data) == 0) return {};
+  return Error::system(errno, "mount " + std::string(type) + " on " + target);
+}
+
+Result<void> loopback_up() {
+  network::LinkTable links = TRY(network::LinkTable::open());
+  const std::optional<network::Link> loopback = TRY(links.find("lo"));
+  if (!loopback) return {};
+  return links.set_up(loopback->index);
+}
+
+Result<void> load_file_system(const std::string& type) {
+  return load_modules((std::string(kFileSystems) + "/" + type).c_str());
+}
+
+Result<void> begin_boot() {
   ::umask(022);
   TRY(mount_at("proc", "proc", "/proc", kSecret));
   TRY(mount_at("sysfs", "sysfs", "/sys", kSecret));
   TRY(mount_at("devtmpfs", "devtmpfs", "/dev", MS_NOSUID));
-  TRY(load_modules());
+  return load_modules(kModules);
+}
+
+Result<void> boot() {
+  TRY(begin_boot());
   TRY(mount_groups());
   TRY(leave_initramfs());
   TRY(loopback_up());

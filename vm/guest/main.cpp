@@ -1,15 +1,21 @@
 // vrun-guest: the first process and the agent of a micro-VM.
 //
-//   vrun-guest                                       as PID 1 of an initramfs
+//   vrun-guest                                       as PID 1 of an initramfs; with root= on the
+//                                                    command line it only brings that system up
 //   vrun-guest --no-boot --listen-unix=PATH --root=DIR --state=DIR
 //                                                    the agent alone, in the machine as it is
 #include <cstdio>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
+#include <sys/mount.h>
 #include <unistd.h>
 
+#include "base/fs.hpp"
 #include "vm/guest/boot.hpp"
+#include "vm/guest/disk_boot.hpp"
 #include "vm/guest/server.hpp"
 
 namespace vrun::vm {
@@ -40,6 +46,16 @@ Result<Flags> parse(std::span<const char* const> arguments) {
   return flags;
 }
 
+// As the kernel's first process: nothing, or why the system of the disk has not taken our place.
+Result<void> boot_from_disk(std::span<const char* const> arguments) {
+  TRY(mount_at("proc", "proc", "/proc", 0));
+  const std::string line = TRY(fs::read_file(At::cwd(), "/proc/cmdline", 64 << 10));
+  ::umount("/proc");
+  const std::optional<BootWords> words = TRY(parse_boot_words(line));
+  if (!words) return {};
+  return boot_disk(*words, arguments);
+}
+
 Result<void> run(const Flags& flags) {
   if (flags.boot) TRY(boot());
   Settings settings;
@@ -56,7 +72,9 @@ int main_with(std::span<const char* const> arguments) {
   // its first process, and these are no options of ours.
   const bool is_init = ::getpid() == 1 && (arguments.empty() || arguments[0][0] != '-');
   Result<Flags> flags = is_init ? Flags() : parse(arguments);
-  const Result<void> ended = flags ? run(*flags) : std::move(flags).error();
+  Result<void> ended;
+  if (is_init) ended = boot_from_disk(arguments);
+  if (ended) ended = flags ? run(*flags) : std::move(flags).error();
   if (!ended) {
     // On the console of a machine the host keeps these lines for its user.
     std::fprintf(stderr, "vrun-guest: %s\n", ended.error().text().c_str());

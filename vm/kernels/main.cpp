@@ -2,9 +2,11 @@
 // compression libraries, which the static ones do without.
 //
 //   vrun-kernel vmlinux --in FILE --out FILE
-//   vrun-kernel initramfs --modules /lib/modules/RELEASE --agent FILE --out FILE
+//   vrun-kernel initramfs [--modules /lib/modules/RELEASE] --agent FILE [--boots image|disk]
+//               --out FILE
 //
-// The output appears whole or not at all. Exit status 1: an error, said on stderr.
+// Without --modules the kernel has all built in. // The output appears whole or not at all. Exit
+// status 1: an error, said on stderr.
 #include <cstdio>
 #include <map>
 #include <span>
@@ -55,12 +57,18 @@ Result<void> unpack(const Flags& flags) {
 
 Result<void> pack(const Flags& flags) {
   const std::string out = TRY(value_of(flags, "out"));
-  const std::string modules_path = TRY(value_of(flags, "modules"));
+  const auto boots = flags.find("boots");
+  const bool disk = boots != flags.end() && boots->second == "disk";
   const std::string agent_path = TRY(value_of(flags, "agent"));
-  const Fd modules = TRY(sys::open_dir(At::cwd(), modules_path));
+  Fd modules;
+  if (flags.contains("modules")) {
+    const std::string path = TRY(value_of(flags, "modules"));
+    modules = TRY(sys::open_dir(At::cwd(), path));
+  }
   const std::string agent =
       TRY(fs::read_file(At::cwd(), agent_path, kMostAgent, fs::Kind::kRegularOnly));
-  const std::string archive = TRY(make_initramfs(modules, agent));
+  const std::string archive =
+      TRY(make_initramfs(modules, agent, disk ? Boots::kDisk : Boots::kImage));
   return write(out, archive);
 }
 

@@ -67,6 +67,28 @@ Result<std::vector<std::string>> ModuleIndex::order(const std::vector<std::strin
   return paths;
 }
 
+bool ModuleIndex::has(std::string_view name) const {
+  return std::find(builtin_.begin(), builtin_.end(), name) != builtin_.end() ||
+         find(name) != nullptr;
+}
+
+const std::vector<std::string>& wanted_modules_of_disks() {
+  static const std::vector<std::string> kWanted = {"virtio_pci", "virtio_blk"};
+  return kWanted;
+}
+
+const std::vector<std::string>& welcome_modules_of_disks() {
+  static const std::vector<std::string> kWelcome = {"virtio_net",     "virtio_rng",
+                                                    "virtio_balloon", "vmw_vsock_virtio_transport",
+                                                    "button",         "evdev"};
+  return kWelcome;
+}
+
+const std::vector<std::string>& file_systems_of_disks() {
+  static const std::vector<std::string> kTypes = {"ext4", "xfs", "btrfs"};
+  return kTypes;
+}
+
 const std::vector<std::string>& wanted_modules() {
   static const std::vector<std::string> kWanted = {
       "virtio_pci",     "virtiofs",   "virtio_blk",     "virtio_net", "vmw_vsock_virtio_transport",

@@ -17,6 +17,8 @@ class ModuleIndex {
   // Paths (as in modules.dep) of `names` and all that they need, each once and after what it
   // needs. Built-in ones are left out. kNotFound with all names that are nowhere.
   Result<std::vector<std::string>> order(const std::vector<std::string>& names) const;
+  // Built in, or a module.
+  bool has(std::string_view name) const;
 
  private:
   struct Module {
@@ -33,5 +35,12 @@ std::string module_name(std::string_view path);
 
 // What our guests use, if the kernel does not have it built in.
 const std::vector<std::string>& wanted_modules();
+
+// What a system on a disk needs before it has its own modules: those without which nothing goes,
+// and those that are taken if the kernel has them (buttons for its end by ACPI).
+const std::vector<std::string>& wanted_modules_of_disks();
+const std::vector<std::string>& welcome_modules_of_disks();
+// Types of root file systems; each needs the module of its name.
+const std::vector<std::string>& file_systems_of_disks();
 
 }  // namespace vrun::vm

@@ -104,11 +104,45 @@ void Block::rung(std::uint16_t) {
   do {
     queue_->disable_notify();
     while (queue_->pop(chain)) {
+      if (const auto wait = toll(chain); wait.count() > 0) {
+        queue_->unpop();
+        return worker().after(wait.count(), [this] { rung(0); });
+      }
       queue_->push(chain.head, serve(chain));
       if (queue_->needs_interrupt()) driver_->queue_interrupt(0);
     }
   } while (queue_->enable_notify() && !queue_->broken());
   if (queue_->broken()) driver_->needs_reset("block: " + queue_->fault());
+}
+
+void Block::limit(const DiskLimits& limits) {
+  worker().run([&] {
+    set_limits(limits);
+    rung(0);  // what waits may go now
+  });
+}
+
+void Block::set_limits(const DiskLimits& limits) {
+  const auto now = Bucket::Clock::now();
+  read_bytes_.set(limits.read_bytes, now);
+  write_bytes_.set(limits.write_bytes, now);
+  read_operations_.set(limits.read_operations, now);
+  write_operations_.set(limits.write_operations, now);
+}
+
+std::chrono::milliseconds Block::toll(const Chain& chain) {
+  Header header;
+  if (!read_value(chain.readable, 0, header)) return {};
+  const bool reads = header.type == VIRTIO_BLK_T_IN;
+  if (!reads && header.type != VIRTIO_BLK_T_OUT) return {};
+  Bucket& bytes = reads ? read_bytes_ : write_bytes_;
+  Bucket& operations = reads ? read_operations_ : write_operations_;
+  const auto now = Bucket::Clock::now();
+  const auto wait = std::max(bytes.wait(now), operations.wait(now));
+  if (wait.count() > 0) return wait;
+  bytes.pay(reads ? chain.writable_bytes : chain.readable_bytes);
+  operations.pay(1);
+  return {};
 }
 
 std::uint32_t Block::serve(const Chain& chain) {

@@ -7,6 +7,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "vm/vmm/rate.hpp"
 #include "vm/vmm/virtio.hpp"
 
 namespace vrun::vmm {
@@ -16,6 +17,9 @@ class Block : public VirtioDevice {
   // `serial`: at most 20 letters, what the guest calls it in /dev/disk/by-id. kInvalid where the
   // file has no whole sectors.
   static Result<std::unique_ptr<Block>> create(Fd file, bool read_only, std::string serial);
+
+  // How fast it may go from now on; any thread.
+  void limit(const DiskLimits& limits);
 
   std::uint16_t type() const override { return 2; }
   std::uint32_t pci_class() const override { return 0x010000; }
@@ -33,6 +37,9 @@ class Block : public VirtioDevice {
  private:
   Block(std::unique_ptr<Worker> worker, Fd file, std::uint64_t size, bool read_only,
         std::string serial);
+  void set_limits(const DiskLimits& limits);
+  // How long a request has to wait; it is paid for when it need not.
+  std::chrono::milliseconds toll(const Chain& chain);
   // Answers how many bytes were written for the driver, its status byte included.
   std::uint32_t serve(const Chain& chain);
   std::uint8_t transfer(const Chain& chain, std::uint64_t sector, bool write);
@@ -44,6 +51,7 @@ class Block : public VirtioDevice {
   std::string serial_;
   std::unique_ptr<Virtqueue> queue_;
   DriverLink* driver_ = nullptr;
+  Bucket read_bytes_, write_bytes_, read_operations_, write_operations_;
 };
 
 }  // namespace vrun::vmm

@@ -24,11 +24,18 @@ std::string ConsoleTail::last(std::size_t lines) const {
 }
 
 std::string ConsoleTail::panic() const {
-  constexpr std::string_view kSign = "Kernel panic - not syncing: ";
+  return line_behind("Kernel panic - not syncing: ");
+}
+
+std::string ConsoleTail::boot_failure() const {
+  return line_behind("vrun-guest: ");
+}
+
+std::string ConsoleTail::line_behind(std::string_view sign) const {
   const std::lock_guard guard(lock_);
-  const std::size_t at = text_.find(kSign);
+  const std::size_t at = text_.find(sign);
   if (at == text_.npos) return {};
-  const std::string_view words = std::string_view(text_).substr(at + kSign.size());
+  const std::string_view words = std::string_view(text_).substr(at + sign.size());
   return printable(trim(words.substr(0, words.find('\n'))));
 }
 

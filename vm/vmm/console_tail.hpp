@@ -16,8 +16,11 @@ class ConsoleTail {
   std::string last(std::size_t lines) const;
   // What the kernel panicked of; empty: it did not.
   std::string panic() const;
+  // Why our initramfs could not start the system of the disk; empty: it did.
+  std::string boot_failure() const;
 
  private:
+  std::string line_behind(std::string_view sign) const;
   mutable std::mutex lock_;
   std::string text_;
 };

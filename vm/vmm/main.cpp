@@ -25,15 +25,19 @@
 // --restore: the machine goes on where the call `snapshot` of --control left it
 // (snapshot_call.hpp), with the same processors, memory and devices. --run then says who the
 // guest is now (`guest` of kAdopt): its own process runs already.
+// --boot-words: a file with more words for the kernel's command line. The guest is a whole machine
+// (main_machine.hpp): exit status 0 when it went off, 125 when it was lost.
 //
 // --qemu: QEMU is the machine, and this process its devices (qemu.hpp).
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <span>
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/sys.hpp"
@@ -43,9 +47,11 @@
 #include "vm/vmm/balloon.hpp"
 #include "vm/vmm/block.hpp"
 #include "vm/vmm/control.hpp"
+#include "vm/vmm/disk_calls.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/machine.hpp"
+#include "vm/vmm/main_machine.hpp"
 #include "vm/vmm/main_process.hpp"
 #include "vm/vmm/memory_calls.hpp"
 #include "vm/vmm/net_cards.hpp"
@@ -83,22 +89,50 @@ Result<std::unique_ptr<VirtioDevice>> make_share(ShareOption& share) {
   return fs;
 }
 
+Result<std::unique_ptr<VirtioDevice>> make_disk(Options& options, DiskOption& disk) {
+  const auto number = static_cast<std::size_t>(&disk - options.disks.data());
+  const std::string serial = "vrun-" + std::to_string(number);
+  std::unique_ptr<Block> block = TRY(Block::create(std::move(disk.file), disk.read_only, serial));
+  disk.device = block.get();
+  block->limit(options.kept != nullptr ? options.kept->disks[number] : disk.limits);
+  return std::unique_ptr<VirtioDevice>(std::move(block));
+}
+
+Result<void> await_cards(Options& options) {
+  if (!options.cards) return {};
+  options.taken_cards = TRY(take_cards(options.cards));
+  options.cards.reset();
+  return {};
+}
+
+Result<void> add_devices(Qemu& qemu, Options& options) {
+  for (DiskOption& disk : options.disks) {
+    std::unique_ptr<VirtioDevice> block = TRY(make_disk(options, disk));
+    TRY(qemu.add_block(std::move(block)));
+  }
+  for (ShareOption& share : options.shares) {
+    std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
+    TRY(qemu.add_fs(std::move(fs), share.tag));
+  }
+  TRY(await_cards(options));
+  for (TakenCard& taken : options.taken_cards)
+    qemu.add_net(std::move(taken.tap), taken.card);
+  return {};
+}
+
 Result<void> add_devices(Machine& machine, Options& options) {
   for (DiskOption& disk : options.disks) {
-    const std::string serial = "vrun-" + std::to_string(&disk - options.disks.data());
-    std::unique_ptr<VirtioDevice> block =
-        TRY(Block::create(std::move(disk.file), disk.read_only, serial));
+    std::unique_ptr<VirtioDevice> block = TRY(make_disk(options, disk));
     TRY(machine.add(std::move(block)));
   }
   for (ShareOption& share : options.shares) {
     std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
     TRY(machine.add(std::move(fs)));
   }
-  if (options.cards) {
-    for (TakenCard& taken : TRY(take_cards(options.cards))) {
-      std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
-      TRY(machine.add(std::move(net)));
-    }
+  TRY(await_cards(options));
+  for (TakenCard& taken : options.taken_cards) {
+    std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
+    TRY(machine.add(std::move(net)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
   return machine.add(std::move(entropy));
@@ -116,17 +150,36 @@ MachineShape shape_of(const Options& options) {
   return {.processors = options.processors, .memory = options.memory_size};
 }
 
+// A later boot has it as well.
+Result<void> keep_memory(Options& options, std::uint64_t bytes, Result<void> set) {
+  if (set && options.kept != nullptr) options.kept->memory = bytes;
+  return set;
+}
+
+void add_disk_calls(Options& options, std::map<std::string, Control::Call>& calls) {
+  if (options.disks.empty()) return;
+  add_disk_call(calls, [&options](std::uint64_t disk, const DiskLimits& limits) -> Result<void> {
+    if (disk >= options.disks.size())
+      return Error(Code::kInvalid, "there is no disk " + std::to_string(disk));
+    options.disks[disk].device->limit(limits);
+    if (options.kept != nullptr) options.kept->disks[disk] = limits;
+    return {};
+  });
+}
+
 // None without --control.
 Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, Balloon& balloon) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
-  add_memory_calls(calls,
-                   {.engine = "kvm",
-                    .boot_bytes = options.memory_size,
-                    .processors = options.processors,
-                    .bytes = [&balloon]() -> Result<std::uint64_t> { return balloon.size(); },
-                    .reported = [&balloon] { return balloon.reported(); },
-                    .resize = [&balloon](std::uint64_t b) { return balloon.resize(b); }});
+  add_memory_calls(
+      calls,
+      {.engine = "kvm",
+       .boot_bytes = options.memory_size,
+       .processors = options.processors,
+       .bytes = [&balloon]() -> Result<std::uint64_t> { return balloon.size(); },
+       .reported = [&balloon] { return balloon.reported(); },
+       .resize = [&](std::uint64_t b) { return keep_memory(options, b, balloon.resize(b)); }});
+  add_disk_calls(options, calls);
   return Control::create(std::move(options.control), std::move(calls),
                          snapshot_calls(machine, shape_of(options)));
 }
@@ -135,13 +188,15 @@ Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, 
 Result<std::unique_ptr<Control>> take_calls(Options& options, Qmp& monitor) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
-  add_memory_calls(calls,
-                   {.engine = "qemu",
-                    .boot_bytes = options.memory_size,
-                    .processors = options.processors,
-                    .bytes = [&monitor] { return monitor.memory(); },
-                    .reported = [] { return std::uint64_t{0}; },
-                    .resize = [&monitor](std::uint64_t b) { return monitor.set_memory(b); }});
+  add_memory_calls(
+      calls,
+      {.engine = "qemu",
+       .boot_bytes = options.memory_size,
+       .processors = options.processors,
+       .bytes = [&monitor] { return monitor.memory(); },
+       .reported = [] { return std::uint64_t{0}; },
+       .resize = [&](std::uint64_t b) { return keep_memory(options, b, monitor.set_memory(b)); }});
+  add_disk_calls(options, calls);
   return Control::create(std::move(options.control), std::move(calls));
 }
 
@@ -256,14 +311,7 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
                     .command_line = options.command_line.empty() ? "console=ttyS0 quiet panic=-1"
                                                                  : options.command_line},
                    std::move(console)));
-  for (ShareOption& share : options.shares) {
-    std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
-    TRY(qemu->add_fs(std::move(fs), share.tag));
-  }
-  if (options.cards) {
-    for (TakenCard& taken : TRY(take_cards(options.cards)))
-      qemu->add_net(std::move(taken.tap), taken.card);
-  }
+  TRY(add_devices(*qemu, options));
   std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
   Vsock& kept = *vsock;
   TRY(qemu->add_vsock(std::move(vsock)));
@@ -272,6 +320,114 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   wishes.machine_ended = &qemu->ended();
   wishes.how_ended = [] { return "QEMU ended before the guest's process had"; };
   return run_main_process(kept, wishes);
+}
+
+// A panic resets the machine, too, and our initramfs goes off when it can do no more.
+Result<End> end_of(End end, const ConsoleTail& tail) {
+  const std::string panic = tail.panic();
+  if (end == End::kReset && !panic.empty())
+    return Error(Code::kState, "the guest's kernel panicked: " + panic);
+  const std::string failure = tail.boot_failure();
+  if (end == End::kPowerOff && !failure.empty())
+    return Error(Code::kState, "the system on the disk was not started: " + failure);
+  return end;
+}
+
+Result<End> boot_by_kvm(Options& options, const Fd& signals, ConsoleTail& tail) {
+  const auto console = [&](std::string_view text) {
+    tail.add(text);
+    say(text);
+  };
+  std::unique_ptr<Machine> machine = TRY(make_machine(options, console));
+  TRY(add_devices(*machine, options));
+  TRY(add_vsock(*machine, options));
+  Balloon* const balloon = TRY(add_balloon(*machine));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  TRY(load(*machine, options));
+  if (options.kept->memory != 0) TRY(balloon->resize(options.kept->memory));
+  const Fd ended = TRY(make_event()), held = TRY(make_event());
+  machine->serial().tell_held([&held] { ::eventfd_write(held.get(), 1); });
+  TRY(machine->start(ended));
+  Result<void> stayed =
+      stay_with({.type = [&](std::string_view keys) { return machine->serial().type(keys); },
+                 .flush = [&] { machine->serial().flush(); },
+                 .held = &held,
+                 .press_button = [&]() -> Result<void> {
+                   machine->power().tell(Power::kButton);
+                   return {};
+                 },
+                 .say = say,
+                 .ended = &ended},
+                signals);
+  machine->stop();
+  if (!stayed) return std::move(stayed).error();
+  if (machine->end() == End::kFault) return Error(Code::kState, machine->fault());
+  return machine->end();
+}
+
+Result<End> boot_by_qemu(Options& options, const Fd& signals, ConsoleTail& tail) {
+  std::unique_ptr<Qemu> qemu = TRY(Qemu::create({.root = std::move(options.qemu),
+                                                 .memory = options.memory_size,
+                                                 .processors = options.processors,
+                                                 .command_line = options.command_line},
+                                                [&](std::string_view text) {
+                                                  tail.add(text);
+                                                  say(text);
+                                                }));
+  TRY(add_devices(*qemu, options));
+  std::unique_ptr<Vsock> vsock = TRY(Vsock::create(std::move(options.agent), vm::kAgentPort));
+  TRY(qemu->add_vsock(std::move(vsock)));
+  TRY(qemu->start());
+  TRY(qemu->monitor().greet());
+  if (options.kept->memory != 0) TRY(qemu->monitor().set_memory(options.kept->memory));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
+  TRY(stay_with({.type = [&](std::string_view keys) { return qemu->type(keys); },
+                 .flush = [] {},
+                 .press_button = [&] { return qemu->monitor().press_button(); },
+                 .say = say,
+                 .ended = &qemu->ended()},
+                signals));
+  return qemu->monitor().ended_by_reset() ? End::kReset : End::kPowerOff;
+}
+
+void report_loss(const Fd& file, const Error& error);
+
+// In a process of its own.
+int boot_once(Options& options, const Fd& signals) {
+  ConsoleTail tail;
+  Result<End> end =
+      options.qemu ? boot_by_qemu(options, signals, tail) : boot_by_kvm(options, signals, tail);
+  if (end) end = end_of(*end, tail);
+  if (!end) {
+    report_loss(options.report, end.error());
+    return complain(end.error(), kNotRun);
+  }
+  return *end == End::kReset ? kResetStatus : kOff;
+}
+
+Result<Kept*> keep(const Options& options) {
+  void* const shared =
+      ::mmap(nullptr, sizeof(Kept), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return Error::system(errno, "share memory with the machine");
+  Kept* const kept = new (shared) Kept();
+  for (std::size_t i = 0; i < options.disks.size(); ++i)
+    kept->disks[i] = options.disks[i].limits;
+  return kept;
+}
+
+Result<int> run_machine(Options& options) {
+  const Fd signals = TRY(take_signals());
+  options.command_line += " " + TRY(read_request(options.words));
+  TRY(await_cards(options));
+  options.kept = TRY(keep(options));
+  return run_boots(signals, [&] { return boot_once(options, signals); });
+}
+
+int whole_machine(Options& options) {
+  const Result<int> status = run_machine(options);
+  if (status) return *status;
+  report_loss(options.report, status.error());
+  return complain(status.error(), kNotRun);
 }
 
 Result<Ended> run_process(Options& options) {
@@ -289,6 +445,15 @@ Result<Ended> run_process(Options& options) {
   };
   return options.qemu ? run_by_qemu(options, wishes, console)
                       : run_by_kvm(options, wishes, console);
+}
+
+void report_loss(const Fd& file, const Error& error) {
+  if (!file) return;
+  vm::EndReport report;
+  report.lost = error.text();
+  report.lost.resize(std::min(report.lost.size(), vm::kMostReport / 8));
+  // Without it the exit status is all that is known.
+  static_cast<void>(sys::write_all(file.get(), vm::to_json(report)));
 }
 
 void report(const Fd& file, const Result<Ended>& ended) {
@@ -315,6 +480,7 @@ int main_process(Options& options) {
 int main_with(std::span<const char* const> arguments) {
   Result<Options> options = parse_options(arguments);
   if (!options) return complain(options.error());
+  if (options->words) return whole_machine(*options);
   if (options->run) return main_process(*options);
   const Result<End> end = run(*options);
   if (!end) return complain(end.error());

@@ -10,11 +10,11 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/sys.hpp"
 #include "vm/agent/frames.hpp"
+#include "vm/vmm/raw_terminal.hpp"
 
 namespace vrun::vmm {
 namespace {
@@ -29,26 +29,6 @@ constexpr std::chrono::milliseconds kBetweenAttempts{20};
 constexpr std::chrono::seconds kEndOfMachine{2};
 constexpr std::size_t kLinesTold = 12;
 constexpr int kLostStatus = 125;
-
-// Keys go to the guest's terminal as they are; on drop the terminal is as before.
-class RawTerminal {
- public:
-  RawTerminal() {
-    if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
-    termios raw = before_;
-    ::cfmakeraw(&raw);
-    changed_ = ::tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
-  }
-  RawTerminal(const RawTerminal&) = delete;
-  RawTerminal& operator=(const RawTerminal&) = delete;
-  ~RawTerminal() {
-    if (changed_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
-  }
-
- private:
-  termios before_{};
-  bool changed_ = false;
-};
 
 // What waits for one of our outputs.
 struct Output {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include <fcntl.h>
 
@@ -32,6 +33,31 @@ Result<Fd> file(std::string_view text, int flags) {
   return Fd(fd);
 }
 
+// FILE[,read-bytes=N][,write-bytes=N][,read-operations=N][,write-operations=N].
+Result<DiskOption> disk_option(std::string_view value, bool read_only) {
+  DiskOption disk;
+  disk.read_only = read_only;
+  bool first = true;
+  for (const std::string_view part : split(value, ',')) {
+    if (std::exchange(first, false)) {
+      disk.file = TRY(file(part, read_only ? O_RDONLY : O_RDWR));
+      continue;
+    }
+    const std::size_t sign = std::min(part.find('='), part.size());
+    const std::string_view name = part.substr(0, sign);
+    DiskLimits& limits = disk.limits;
+    std::uint64_t* const limit = name == "read-bytes"         ? &limits.read_bytes
+                                 : name == "write-bytes"      ? &limits.write_bytes
+                                 : name == "read-operations"  ? &limits.read_operations
+                                 : name == "write-operations" ? &limits.write_operations
+                                                              : nullptr;
+    if (limit == nullptr || sign == part.size())
+      return Error(Code::kInvalid, quote(part) + " is no limit of a disk");
+    *limit = TRY(number<std::uint64_t>(part.substr(sign + 1)));
+  }
+  return disk;
+}
+
 Result<void> take(Options& options, std::string_view name, std::string_view value) {
   if (name == "--kvm") {
     options.kvm = TRY(file(value, O_RDWR));
@@ -55,6 +81,8 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
     options.console = TRY(file(value, O_WRONLY));
   } else if (name == "--run") {
     options.run = TRY(file(value, O_RDONLY));
+  } else if (name == "--boot-words") {
+    options.words = TRY(file(value, O_RDONLY));
   } else if (name == "--agent-wait") {
     options.agent_wait_seconds = TRY(number<std::uint32_t>(value));
     if (options.agent_wait_seconds == 0 || options.agent_wait_seconds > 3600)
@@ -66,9 +94,10 @@ Result<void> take(Options& options, std::string_view name, std::string_view valu
   } else if (name == "--qemu") {
     options.qemu = TRY(file(value, O_PATH | O_DIRECTORY));
   } else if (name == "--disk" || name == "--read-only-disk") {
-    const bool read_only = name == "--read-only-disk";
-    options.disks.push_back(
-        {.file = TRY(file(value, read_only ? O_RDONLY : O_RDWR)), .read_only = read_only});
+    DiskOption disk = TRY(disk_option(value, name == "--read-only-disk"));
+    options.disks.push_back(std::move(disk));
+    if (options.disks.size() > Kept::kMostDisks)
+      return Error(Code::kInvalid, "at most " + std::to_string(Kept::kMostDisks));
   } else if (name == "--share" || name == "--read-only-share") {
     const std::size_t colon = value.find(':');
     if (colon == value.npos) return Error(Code::kInvalid, "TAG:FILE is wanted");
@@ -102,12 +131,12 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
     if (Result<void> taken = take(options, name, value); !taken)
       faults += (faults.empty() ? "" : "; ") + std::string(name) + ": " + taken.error().text();
   }
-  const bool machine = options.qemu      ? options.run && options.disks.empty() && !options.restore
+  const bool machine = options.qemu      ? (options.run || options.words) && !options.restore
                        : options.restore ? options.kvm && options.memory && !options.kernel
                                          : options.kvm && options.kernel;
   if (faults.empty() && (!machine || options.memory_size == 0))
     faults =
-        "--kvm, --kernel and --memory are needed, or --qemu, --run and --memory without disks, "
+        "--kvm, --kernel and --memory are needed, or --qemu, --memory and --run or --boot-words, "
         "or --kvm, --restore, --memory-file and --memory";
   if (!faults.empty()) return Error(Code::kInvalid, faults);
   return options;

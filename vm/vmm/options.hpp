@@ -8,6 +8,8 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "vm/vmm/block.hpp"
+#include "vm/vmm/net_cards.hpp"
 
 namespace vrun::vmm {
 
@@ -15,12 +17,21 @@ namespace vrun::vmm {
 struct DiskOption {
   Fd file;
   bool read_only = false;
+  DiskLimits limits;
+  Block* device = nullptr;  // once it is made
 };
 
 struct ShareOption {
   std::string tag;
   Fd directory;
   bool read_only = false;
+};
+
+// What a whole machine keeps from boot to boot, in memory that its boots share.
+struct Kept {
+  static constexpr std::size_t kMostDisks = 16;
+  std::uint64_t memory = 0;  // as it was set while the machine ran; 0: it was not
+  DiskLimits disks[kMostDisks];
 };
 
 struct Options {
@@ -35,10 +46,13 @@ struct Options {
   Fd control;  // listening socket for those who change the machine
   Fd report;   // what is to be known of the end (vm/agent/report.hpp)
   Fd console;  // what the serial port says, where the guest's process has stdout
+  Fd words;    // more words for the kernel's command line: the guest is a whole machine
   Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
   Fd restore;  // the state of a machine that goes on (state.hpp), instead of a kernel; its memory
                // is `memory`, mapped privately
-  Fd cards;                               // socket that network cards come by (vm/agent/cards.hpp)
+  Fd cards;    // socket that network cards come by (vm/agent/cards.hpp)
+  Kept* kept = nullptr;                   // of a whole machine
+  std::vector<TakenCard> taken_cards;     // those that have come
   std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
 };
 

@@ -98,6 +98,17 @@ Result<void> Qemu::add_vsock(std::unique_ptr<VirtioDevice> vsock) {
   return {};
 }
 
+Result<void> Qemu::add_block(std::unique_ptr<VirtioDevice> block) {
+  const std::string id = "disk" + std::to_string(devices_.size());
+  const int fd = TRY(add(std::move(block), 1));
+  device_arguments_.insert(device_arguments_.end(),
+                           {"-chardev", "socket,id=" + id + ",fd=" + std::to_string(fd), "-device",
+                            "vhost-user-blk-pci,disable-legacy=on,num-queues=1,queue-size=256,"
+                            "chardev=" +
+                                id});
+  return {};
+}
+
 void Qemu::add_net(Fd tap, const NetCard& card) {
   const std::string id = "net" + std::to_string(theirs_.size());
   std::array<char, 18> mac{};
@@ -115,8 +126,8 @@ void Qemu::add_net(Fd tap, const NetCard& card) {
 std::vector<std::string> Qemu::arguments(const Fd& monitor) const {
   const std::string memory = std::to_string(shape_.memory);
   std::vector<std::string> words{
-      "/ld.so",    "--inhibit-cache", "--library-path",  "/lib",       "/qemu",     "-L",
-      "/firmware", "-nodefaults",     "-no-user-config", "-nographic", "-no-reboot"};
+      "/ld.so",    "--inhibit-cache", "--library-path",  "/lib",     "/qemu", "-L",
+      "/firmware", "-nodefaults",     "-no-user-config", "-display", "none",  "-no-reboot"};
   const std::vector<std::string> machine{
       "-machine", "q35,memory-backend=ram,sata=off,smbus=off,usb=off,vmport=off,hpet=off",
       "-accel",   "tcg,thread=multi,tb-size=64",
@@ -190,8 +201,9 @@ void Qemu::read_console() {
   worker_->forget(screen_.get());
 }
 
-void Qemu::type(std::string_view text) {
-  [[maybe_unused]] const ssize_t typed = ::write(keys_.get(), text.data(), text.size());
+std::size_t Qemu::type(std::string_view text) {
+  const ssize_t typed = ::write(keys_.get(), text.data(), text.size());
+  return typed < 0 ? 0 : static_cast<std::size_t>(typed);
 }
 
 }  // namespace vrun::vmm

@@ -42,6 +42,8 @@ class Qemu {
   Result<void> add_fs(std::unique_ptr<VirtioDevice> fs, const std::string& tag);
   Result<void> add_vsock(std::unique_ptr<VirtioDevice> vsock);
 
+  Result<void> add_block(std::unique_ptr<VirtioDevice> block);
+
   // QEMU's own card: it has the tap.
   void add_net(Fd tap, const NetCard& card);
 
@@ -50,8 +52,8 @@ class Qemu {
   const Fd& ended() const { return process_; }
   // Of a QEMU that was started.
   Qmp& monitor() { return *monitor_; }
-  // Types on the serial port.
-  void type(std::string_view text);
+  // Types on the serial port; answers how much was taken.
+  std::size_t type(std::string_view text);
 
  private:
   Qemu(QemuShape shape, std::unique_ptr<Worker> worker,

@@ -23,12 +23,26 @@ constexpr auto json_fields(const Refusal*) {
   return json::fields(json::field("desc", &Refusal::description));
 }
 
+// Of SHUTDOWN: "guest-shutdown", "guest-reset", "guest-panic" ... (ShutdownCause).
+struct EventData {
+  std::string reason;
+};
+constexpr auto json_fields(const EventData*) {
+  return json::fields(json::field("reason", &EventData::reason));
+}
+
 struct Answer {
   std::string event;  // no answer: something happened
+  std::optional<EventData> data;
   std::optional<Refusal> error;
 };
 constexpr auto json_fields(const Answer*) {
-  return json::fields(json::field("event", &Answer::event), json::field("error", &Answer::error));
+  return json::fields(json::field("event", &Answer::event), json::field("data", &Answer::data),
+                      json::field("error", &Answer::error));
+}
+
+bool is_reset(const Answer& said) {
+  return said.event == "SHUTDOWN" && said.data && said.data->reason == "guest-reset";
 }
 
 struct Balloon {
@@ -71,6 +85,7 @@ Result<std::string> Qmp::answer() {
   while (true) {
     std::string text = TRY(line());
     const Answer answer = TRY(json::read<Answer>(text, "QEMU's answer"));
+    reset_ = reset_ || is_reset(answer);
     if (!answer.event.empty()) continue;
     if (answer.error) return Error(Code::kState, "QEMU: " + answer.error->description);
     return text;
@@ -79,14 +94,39 @@ Result<std::string> Qmp::answer() {
 
 Result<std::string> Qmp::call(std::string_view json) {
   const std::lock_guard lock(one_at_a_time_);
-  if (!greeted_) {
-    TRY(line());  // its greeting
-    TRY(sys::write_all(socket_.get(), "{\"execute\":\"qmp_capabilities\"}\n"));
-    TRY(answer());
-    greeted_ = true;
-  }
+  TRY(greet_locked());
   TRY(sys::write_all(socket_.get(), std::string(json) + "\n"));
   return answer();
+}
+
+Result<void> Qmp::greet() {
+  const std::lock_guard lock(one_at_a_time_);
+  return greet_locked();
+}
+
+Result<void> Qmp::greet_locked() {
+  if (greeted_) return {};
+  TRY(line());  // its greeting
+  TRY(sys::write_all(socket_.get(), "{\"execute\":\"qmp_capabilities\"}\n"));
+  TRY(answer());
+  greeted_ = true;
+  return {};
+}
+
+Result<void> Qmp::press_button() {
+  TRY(call(R"({"execute":"system_powerdown"})"));
+  return {};
+}
+
+bool Qmp::ended_by_reset() {
+  const std::lock_guard lock(one_at_a_time_);
+  while (!reset_) {
+    const Result<std::string> text = line();
+    if (!text) break;  // that was all
+    const Result<Answer> said = json::read<Answer>(*text, "QEMU's event");
+    reset_ = said && is_reset(*said);
+  }
+  return reset_;
 }
 
 Result<void> Qmp::set_memory(std::uint64_t bytes) {

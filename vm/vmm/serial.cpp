@@ -146,7 +146,10 @@ Result<void> Serial::load(StateReader& from) {
 void Serial::say(std::uint8_t byte) {
   line_.push_back(static_cast<char>(byte));
   // A prompt has no end of line: whoever waits for input has said all (see flush()).
-  if (byte != '\n' && line_.size() < kMost) return;
+  if (byte != '\n' && line_.size() < kMost) {
+    if (line_.size() == 1 && held_) held_();
+    return;
+  }
   out_(line_);
   line_.clear();
 }

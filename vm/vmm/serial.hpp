@@ -25,6 +25,8 @@ class Serial : public BusDevice {
   void say_from_host(std::string_view message);
   // What is still held back of a line.
   void flush();
+  // `held` is called whenever the first byte of a line is held back; set before the machine runs.
+  void tell_held(std::function<void()> held) { held_ = std::move(held); }
 
   void read(std::uint64_t offset, std::span<std::uint8_t> bytes) override;
   void write(std::uint64_t offset, std::span<const std::uint8_t> bytes) override;
@@ -40,7 +42,7 @@ class Serial : public BusDevice {
   void update_interrupt();
 
   std::function<void(std::string_view)> out_;
-  std::function<void()> raise_;
+  std::function<void()> raise_, held_;
   std::mutex lock_;
   std::string line_;                // said, not given out yet
   std::deque<std::uint8_t> input_;  // typed, not read yet

@@ -129,7 +129,8 @@ void VhostUser::needs_reset(const std::string& why) {
 void VhostUser::ready() {
   const Result<void> served = serve();
   if (served) return;
-  complain_(served.error().text());
+  // That QEMU is gone is how it ends.
+  if (served.error().code() != Code::kState) complain_(served.error().text());
   device_->worker().forget(socket_.get());
   deactivate();
   socket_ = Fd();

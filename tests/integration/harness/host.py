@@ -228,6 +228,7 @@ FACTS = {
     "KVM that runs stock kernels": lambda: _micro_vms("kvm"),
     "no KVM that runs stock kernels": lambda: not _micro_vms("kvm"),
     "systemd-analyze": lambda: shutil.which("systemd-analyze") is not None,
+    "qemu-img": lambda: shutil.which("qemu-img") is not None,
     "strace": lambda: shutil.which("strace") is not None,
     "idmapped tmpfs": lambda: kernel() >= (6, 3),  # the tests work in one
     "kernel 6.7": lambda: kernel() >= (6, 7),

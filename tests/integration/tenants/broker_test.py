@@ -147,6 +147,7 @@ WORDS = {
     **{verb: [["{img}"]] for verb in ("rmi", "image rm", "image inspect", "history", "image history")},
     "apply": [["-f", "/etc/shadow"], ["-f", "-"]], "validate": [["-f", "/etc/shadow"]], "delete": [["-f", "/etc/shadow"]], "convert": [["-f", "/etc/shadow"]],
     "oci": [["list"], ["state", "{i}"], ["kill", "{i}"], ["delete", "--force", "{i}"]],
+    "image build-disk": [["--from", "{img}", "-o", "/tmp/vrun-broker.raw"], ["--from", "/etc"]],
     "import": [["/etc/shadow", "x"]], "load": [["-i", "/etc/shadow"]], "save": [["{img}"]],
     "vm snapshot": [["{g}"], ["{i}", "s"]], "vm clone": [["{g}@kept", "mine"], ["{i}@kept"]],
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
@@ -204,7 +205,7 @@ def every_verb_of_one_admin_is_refused_on_the_objects_of_another_tenant(broker):
 
 
 def verbs_beyond_a_tenant_are_roots(broker):
-    for words in (["info"], ["doctor"], ["restore"], ["system", "df"], ["system", "prune"], ["image", "prune"], ["image", "fsck"], ["tenant", "ls"],
+    for words in (["info"], ["doctor"], ["restore"], ["system", "df"], ["system", "prune"], ["image", "prune"], ["image", "fsck"], ["image", "build-disk", "--from", "/etc"], ["tenant", "ls"],
                   ["tenant", "create", "x"], ["tenant", "update", broker.a, "--memory", "none"], ["tenant", "rm", broker.a], ["debug", "x"]):
         broker(ALICE, "--tenant", broker.a, *words).fails("is not for admins of a tenant", rc=125)
 
@@ -230,7 +231,9 @@ def files_are_never_opened_with_roots_rights(broker, work):
         assert out.rc == 125 and "topsecret" not in out.out + out.err and "permission denied" in out.err.lower(), out
         answer = broker.ask(ALICE, broker.a, *map(str, words))
         assert answer["code"] != 0 and ("root would open for you" in answer["error"] or words[0] == "cp"), (words, answer)
-    for words in ([*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "--cidfile", work / "id", "base", "true"]):
+    for words in ([*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "--cidfile", work / "id", "base", "true"],
+                  [*run, "--isolation", "vm", "--disk", secret], [*run, "--isolation", "vm", "--kernel", secret, "base", "true"],
+                  [*run, "--isolation", "vm", "--disk", secret, "--initrd", secret]):
         broker(ALICE, "--tenant", broker.a, *words).fails("root would open for you", rc=125)
     assert not (work / "out").exists()
 

@@ -107,6 +107,8 @@ constexpr Row kRows[] = {
     VRUN_ROW(view, "view", "host"),
     VRUN_ROW(pull, "pull", "never"),
     VRUN_ROW(platform, "platform", "linux/arm64"),
+    VRUN_ROW(kernel_parameters, "kernelParameters", std::vector<std::string>{"loglevel=7"}),
+    VRUN_ROW(kernel, "kernel", "6.1.0-1-amd64"),
     VRUN_ROW(publish_all, "publishAll", true),
     VRUN_ROW(expose, "expose", std::vector<std::string>{"80/tcp"}),
     VRUN_ROW(annotations, "annotations", std::vector<std::string>{"a=b"}),
@@ -132,13 +134,15 @@ constexpr Exception kExceptions[] = {
     VRUN_EXCEPTION(quiet, "is about what run prints"),
     VRUN_EXCEPTION(sig_proxy, "is about a run that stays attached"),
     VRUN_EXCEPTION(label_files, "are read when the guest is made and kept as labels"),
+    VRUN_EXCEPTION(disks, "a Guest has an image; `run` alone makes guests from disks so far"),
+    VRUN_EXCEPTION(initrd, "is of guests from disks"),
     VRUN_EXCEPTION(cidfile, "is a file that run writes for scripts"),
 };
 
 // Does not compile when RunRequest has more or fewer members: say here, and in a row above, how
 // manifests say the new one, or why not.
 constexpr std::size_t count_members(RunRequest* request) {
-  if (request == nullptr) return 88;
+  if (request == nullptr) return 92;
   auto& [image, args, name, hostname, env, env_files, workdir, user, group_add, entrypoint, tty,
          interactive, detach, remove, memory, memory_reservation, memory_swap, cpus, cpu_weight,
          cpu_shares, cpuset_cpus, cpuset_mems, pids_limit, blkio_weight, shm_size, device_read_bps,
@@ -147,9 +151,10 @@ constexpr std::size_t count_members(RunRequest* request) {
          dns_search, dns_options, ip, ip6, bandwidth_in, bandwidth_out, privileged,
          no_new_privileges, cap_add, cap_drop, security_opts, sysctls, userns, pid, ipc, uts,
          cgroupns, restart, stop_signal, stop_timeout, start_after, health, readiness, startup,
-         post_start, pre_stop, init, labels, log_opts, isolation, view, pull, platform, publish_all,
-         quiet, sig_proxy, expose, annotations, label_files, mac_address, domainname, cidfile,
-         log_driver, oom_score_adj, cpu_quota, cpu_period] = *request;
+         post_start, pre_stop, init, labels, log_opts, isolation, view, pull, platform, disks,
+         kernel_parameters, kernel, initrd, publish_all, quiet, sig_proxy, expose, annotations,
+         label_files, mac_address, domainname, cidfile, log_driver, oom_score_adj, cpu_quota,
+         cpu_period] = *request;
   static_cast<void>(image);
   return 0;
 }

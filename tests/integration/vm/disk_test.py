@@ -1,0 +1,356 @@
+"""`vrun run --isolation vm --disk`: a whole system on a disk, with its own init and console."""
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import everyday, host, netlab, runtime
+
+VM = ["--isolation", "vm", "--network", "none"]
+BOOT = 300
+
+# The first process: counts its boots, obeys the power button, runs what is typed on the console.
+INIT = """#!/bin/sh
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+{ echo boot >>/boots; } 2>/dev/null
+sync
+for button in /dev/input/event*; do
+  (head -c 24 $button >/dev/null; echo the button; sync; poweroff -f) &
+done
+echo "system up $(wc -l </boots) on $(grep ' / ' /proc/mounts | cut -d' ' -f1)"
+while read -r line; do eval "$line"; done
+while :; do sleep 1; done
+"""
+
+
+@pytest.fixture
+def vrun(work):
+    with everyday.fresh(work) as it:
+        yield it
+
+
+@pytest.fixture
+def vm(vrun):
+    """By KVM or, where that cannot run stock kernels, by QEMU's emulation."""
+    host.need("micro-VMs")
+    return vrun
+
+
+@pytest.fixture
+def tree(vrun, work):
+    """The image `base` as a directory, with an init of ours."""
+    vrun("create", "--name", "t", "--network", "none", "base").ok()
+    (work / "tree").mkdir()
+    tar = subprocess.run([vrun.program, "export", "t"], env=vrun.env, capture_output=True, timeout=60, check=True)
+    subprocess.run(["tar", "-x", "-C", work / "tree"], input=tar.stdout, timeout=60, check=True)
+    vrun("rm", "t").ok()
+    init = work / "tree/sbin/init"
+    init.unlink()
+    init.write_text(INIT)
+    init.chmod(0o755)
+    (work / "tree/boots").touch()
+    return work / "tree"
+
+
+@pytest.fixture
+def disk(tree, work):
+    path = work / "system.raw"
+    with path.open("wb") as file:
+        file.truncate(48 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", tree, path], timeout=60, check=True, capture_output=True)
+    return path
+
+
+def _wait_for_log(vm, guest, text):
+    end = time.monotonic() + BOOT
+    while text not in vm("logs", guest).out:
+        state = vm.inspect(guest)["state"]
+        assert time.monotonic() < end and state["running"], (state, vm("logs", guest).out)
+        time.sleep(0.3)
+
+
+def _boot(vm, disk, *flags, name="g"):
+    vm("run", "-d", "--name", name, *VM, *flags, "--disk", disk, timeout=BOOT).ok()
+    _wait_for_log(vm, name, "system up")
+
+
+def what_makes_no_sense_is_refused_at_once(vrun, work):
+    for flags, words in [
+        (["--disk", "/etc/passwd"], "--isolation vm"),
+        (["--kernel", "x", "base", "true"], "--isolation vm"),
+        ([*VM, "--disk", work / "nothing"], "nothing"),
+        ([*VM, "--disk", work], "a directory"),
+        ([*VM, "--disk", "/dev/null"], "no disk image"),
+        ([*VM, "--disk", "/etc/hostname"], "multiple of 512"),
+        ([*VM, "--disk", "/etc/hostname:odd"], "no such option"),
+        ([*VM, "--disk", "/etc/hostname", "base"], "an image or a command"),
+        ([*VM, "--disk", "/etc/hostname", "-v", "/tmp:/x", "-e", "A=b"], "--volume"),
+        ([*VM, "--initrd", "/etc/hostname", "base", "true"], "--initrd"),
+        ([*VM, "--kernel-parameter", "two words", "base", "true"], "one word"),
+        (VM, "IMAGE"),
+    ]:
+        vrun("run", "--rm", *flags).fails(words, rc=125)
+    assert vrun("ps", "-a", "-q").ok().out == "" and vrun.left() == []
+
+
+def images_that_cannot_boot_are_refused(vm, work):
+    empty, other = work / "empty.raw", work / "other.img"
+    for path, head in ((empty, b""), (other, b"QFI\xfb\0\0\0\3")):
+        path.write_bytes(head)
+        os.truncate(path, 1 << 20)
+    vm("run", "--rm", *VM, "--disk", empty).fails("no root file system", "root=", rc=125)
+    vm("run", "--rm", *VM, "--disk", other).fails("qcow2", "raw", rc=125)
+    vm("run", "--rm", *VM, "--kernel", "/etc/passwd", "--disk", empty).fails("no kernel for x86-64", rc=125)
+    vm("run", "--rm", *VM, "--kernel", "no-such-one", "--disk", empty).fails("no kernel 'no-such-one'", rc=125)
+    vm("run", "--rm", *VM, "--initrd", work / "nothing", "--disk", empty).fails("--initrd", rc=125)
+    assert vm("ps", "-a", "-q").ok().out == "" and vm.left() == []
+
+
+def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk):
+    _boot(vm, disk)
+    assert "system up 1 on /dev/vda" in vm("logs", "g").ok().out
+    before = vm.inspect("g")
+    console = everyday.Terminal(vm, "attach", "g")
+    console.type("echo sum $((40+2))\n")
+    console.expect("sum 42")
+    console.type("printf 'name? '; read name; echo hello $name\n")
+    console.expect("name? ")  # a prompt without an end of line comes out
+    console.type("bob\n")
+    console.expect("hello bob")
+    console.type("reboot -f\n")
+    console.expect("system up 2")
+    console.type("\x10\x11")
+    after = vm.inspect("g")
+    for key in ("id", "name", "created"):
+        assert after[key] == before[key]
+    assert after["state"]["pid"] == before["state"]["pid"] and after["state"]["restarts"] == 0
+    vm("stop", "g", timeout=BOOT).ok()
+    assert "the button" in vm("logs", "g").ok().out
+    assert vm.state("g")["exitCode"] == 0
+    vm("start", "g", timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "system up 3")
+    vm("kill", "g").ok()
+    vm.wait_for("g", status="exited", exitCode=137)
+    vm("rm", "g").ok()
+    assert vm.left() == []
+
+
+def what_needs_the_agent_or_files_says_so(vm, disk):
+    _boot(vm, disk)
+    for words in (["exec", "g", "true"], ["shell", "g"], ["top", "g"]):
+        vm(*words).fails("agent", "vrun attach g")
+    for words in (["cp", "g:/etc/passwd", "-"], ["diff", "g"], ["commit", "g", "x"], ["snapshot", "create", "g", "s"],
+                  ["clone", "g", "h"]):
+        vm(*words).fails("disk of its own")
+    assert "g" in vm("stats", "--no-stream", "g").ok().out
+    vm("pause", "g").ok()
+    vm("unpause", "g").ok()
+    vm("rm", "-f", "g").ok()
+
+
+def one_guest_writes_a_disk_and_several_may_read_one(vm, disk):
+    _boot(vm, disk)
+    for flag in (disk, f"{disk}:ro"):
+        vm("run", "--rm", *VM, "--disk", flag, timeout=BOOT).fails("another guest or program", rc=125)
+    vm("rm", "-f", "g").ok()
+    _boot(vm, f"{disk}:ro", name="a")
+    _boot(vm, f"{disk}:ro", name="b")
+    vm("run", "--rm", *VM, "--disk", disk, timeout=BOOT).fails("another guest or program uses it", rc=125)
+    vm("rm", "-f", "a", "b").ok()
+    _boot(vm, disk)
+    assert "system up 2" in vm("logs", "g").ok().out  # the readers wrote nothing
+    vm("rm", "-f", "g").ok()
+
+
+def more_disks_are_more_devices_and_the_command_line_can_be_added_to(vm, disk, work):
+    more = work / "more.raw"
+    more.write_bytes(b"hello disk".ljust(512, b"\0"))
+    _boot(vm, disk, "--kernel-parameter", "my.word=7", name="g")
+    vm("rm", "-f", "g").ok()
+    vm("run", "-d", "--name", "g", *VM, "--kernel-parameter", "my.word=7", "--disk", disk, "--disk", f"{more}:ro",
+       timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "system up")
+    console = everyday.Terminal(vm, "attach", "g")
+    console.type("head -c 10 /dev/vdb; echo; grep -o my.word=7 /proc/cmdline | tr 7 8\n")
+    console.expect("hello disk")
+    console.expect("my.word=8")
+    console.type("(echo x >/dev/vdb) 2>/dev/null || echo refused | tr a-z A-Z\n")
+    console.expect("REFUSED")
+    console.type("\x10\x11")
+    vm("rm", "-f", "g").ok()
+
+
+def a_panic_ends_the_guest_and_is_told(vm, disk):
+    vm("run", "-d", "--name", "g", *VM, "--kernel-parameter", "init=/bin/false", "--disk", disk, timeout=BOOT).ok()
+    end = time.monotonic() + BOOT
+    while vm.state("g")["running"]:
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    state = vm.state("g")
+    assert state["exitCode"] == 125 and "panicked" in state["reason"], state
+    vm("rm", "g").ok()
+
+
+def a_system_that_cannot_be_started_ends_the_guest_and_is_told(vm, disk):
+    for word, reason in (("root=/dev/vda7", "no such disk"), ("init=/bin/nothing", "start /bin/nothing")):
+        vm("run", "-d", "--name", "g", *VM, "--kernel-parameter", word, "--kernel-parameter", "rootfstype=ext4",
+           "--disk", disk, timeout=BOOT).ok()
+        vm("wait", "g", timeout=BOOT)
+        state = vm.state("g")
+        assert state["exitCode"] == 125 and reason in state["reason"], state
+        vm("rm", "g").ok()
+
+
+def a_kernel_by_its_path_boots_with_the_modules_of_this_host(vm, disk):
+    kernel = vm("vm", "kernel", "ls").ok().out.splitlines()[1].split()[0].lstrip("*")
+    path = next((p for p in (Path(f"/boot/vmlinuz-{kernel}"), Path(f"/lib/modules/{kernel}/vmlinuz")) if p.exists()), None)
+    assert path, kernel
+    _boot(vm, disk, "--kernel", path)
+    vm("rm", "-f", "g").ok()
+
+
+def nothing_is_left_when_the_machine_is_killed(vm, disk):
+    _boot(vm, disk)
+    os.kill(vm.state("g")["pid"], 9)
+    vm.wait_for("g", status="exited")
+    vm("rm", "g").ok()
+    runtime.wait_for(lambda: vm.left() == [], f"nothing is left of it: {vm.left()}")
+    _boot(vm, disk)  # nobody holds the disk any more
+    vm("rm", "-f", "g").ok()
+
+
+def _typed(vm, guest, line, word):
+    """What the console says between a line that is typed and the word."""
+    console = everyday.Terminal(vm, "attach", guest)
+    console.type(line + "\n")
+    console.expect(line.split()[-1])  # the echo
+    out = console.expect(word)
+    console.type("\x10\x11")
+    return out
+
+
+def rates_of_a_disk_hold_and_change_while_it_runs(vm, disk):
+    _boot(vm, disk, "--device-read-bps", f"{disk}:1m")
+    # 4 MiB of the disk's end, which nobody has read.
+    read = "t=$(cut -d. -f1 /proc/uptime); dd if=/dev/vda of=/dev/null bs=64k skip=%d count=64 2>/dev/null; " \
+           "echo took $(($(cut -d. -f1 /proc/uptime)-t)) se''conds"
+
+    def seconds(skip):
+        return int(_typed(vm, "g", read % skip, " seconds").split("took ")[-1].split()[0])
+
+    assert seconds(500) >= 3
+    vm("update", "--device-read-bps", f"{disk.name}:200m", "g").ok()
+    assert seconds(600) <= 2
+    assert vm.inspect("g")["request"]["deviceReadBps"][-1] == f"{disk.name}:200m"
+    vm("update", "--device-read-bps", "/other.raw:1m", "g").fails("not a disk of the guest", str(disk))
+    vm("rm", "-f", "g").ok()
+
+
+def build_disk_makes_a_system_of_an_image(vm, work):
+    path = work / "base.raw"
+    assert vm("image", "build-disk", "--from", "base", "-o", path, "--size", "200m").ok().out == f"{path}\n"
+    assert path.stat().st_size == 200 << 20 and path.stat().st_mode & 0o777 == 0o600
+    vm("image", "build-disk", "--from", "base", "-o", path).fails("something has that name")
+    vm("run", "-d", "--name", "g", *VM, "--disk", path, timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "/ #")
+    console = everyday.Terminal(vm, "attach", "g")
+    console.type("echo $((6*7)) on $(hostname); readlink /etc/resolv.conf\n")
+    console.expect("42 on")
+    console.expect("../run/vrun/resolv.conf")
+    console.type("\x10\x11")
+    vm("stop", "g", timeout=BOOT).ok()
+    assert vm.state("g")["exitCode"] == 0
+    vm("rm", "g").ok()
+
+
+def build_disk_says_what_is_wrong(vrun, work):
+    (work / "empty").mkdir()
+    for flags, words in [
+        ([], "--from is missing"),
+        (["--from", work / "empty"], "no init"),
+        (["--from", work / "nothing"], "nothing"),
+        (["--from", "base", "--size", "1m"], "do not fit"),
+        (["--from", "base", "--size", "much"], "not a size"),
+        (["--from", "base", "--kernel", "no-such-one"], "no kernel 'no-such-one'"),
+        (["--from", "no/such-folder"], "no/such-folder"),
+    ]:
+        vrun("image", "build-disk", *flags, "-o", work / "x.raw").fails(words)
+    assert [p.name for p in work.iterdir() if "x.raw" in p.name] == []
+
+
+def a_directory_becomes_a_disk_with_its_owners_and_modes(vrun, tree, work):
+    (tree / "home/file").write_text("hello")
+    os.chown(tree / "home/file", 1234, 77)
+    (tree / "home/file").chmod(0o4751)
+    vrun("image", "build-disk", "--from", tree, "-o", work / "x.raw").ok()
+    facts = subprocess.run(["debugfs", "-R", "stat /home/file", work / "x.raw"], capture_output=True, text=True, timeout=60).stdout
+    assert "04751" in facts and "1234" in facts and "77" in facts, facts
+    subprocess.run(["e2fsck", "-f", "-n", work / "x.raw"], check=True, capture_output=True, timeout=60)
+
+
+def a_qcow2_image_is_copied_for_the_guest(vm, disk, work):
+    host.need("qemu-img")
+    other = work / "system.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", disk, other], check=True, timeout=60)
+    vm("run", "--rm", *VM, "--disk", other).fails("qcow2", "format=qcow2", rc=125)
+    vm("run", "--rm", *VM, "--disk", f"{disk}:format=qcow2").fails("no qcow2 image", rc=125)
+    before = other.read_bytes()
+    vm("run", "-d", "--name", "g", *VM, "--disk", f"{other}:format=qcow2", timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "system up 1")
+    vm("restart", "g", timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "system up 2")  # the copy stays with the guest
+    vm("rm", "-f", "g").ok()
+    assert other.read_bytes() == before
+
+
+def a_qcow2_image_that_leads_to_other_files_is_refused(vm, work):
+    host.need("qemu-img")
+    leads = work / "leads.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/shadow", "-F", "raw", leads, "1M"], check=True, timeout=60)
+    vm("run", "--rm", *VM, "--disk", f"{leads}:format=qcow2").fails("needs other files", rc=125)
+    assert vm("ps", "-a", "-q").ok().out == ""
+
+
+class Networks(netlab.Host):
+    """A host of its own with a default network."""
+
+    def __init__(self, work, program):
+        work.mkdir()
+        super().__init__(work)
+        self.program = program
+
+    def __call__(self, *words, timeout=BOOT):
+        return self.run(self.program, *words, env=self.env, timeout=timeout)
+
+
+def the_cards_have_their_addresses_before_the_system_starts(vm, disk, work):
+    there = Networks(work / "there", vm.program)
+    try:
+        there("run", "-d", "--name", "g", "--isolation", "vm", "--hostname", "web", "--disk", disk).ok()
+        _wait_for_log(there, "g", "system up")
+        facts = next(iter(there.inspect("g")["networkSettings"]["networks"].values()))
+        address, ping = facts["ipAddress"], f"ping -c 1 -W 9 {facts['gateway']} | grep -o '[0-9]* packets rec'; echo do''ne"
+        out = _typed(there, "g", "hostname; ip addr show eth0; ip route; cat /run/vrun/resolv.conf; echo do''ne", "done")
+        assert "web" in out and address in out and "default via" in out and "nameserver" in out, out
+        assert "1 packets rec" in _typed(there, "g", ping, "done")
+        _typed(there, "g", "reboot -f", "system up 2")
+        assert "1 packets rec" in _typed(there, "g", ping, "done")
+        there("rm", "-f", "g").ok()
+    finally:
+        there.end()
+
+
+def debian_boots_to_its_end_and_goes_off_by_its_power_button(vm, work):
+    host.need("KVM that runs stock kernels", "Debian root file system")
+    (work / "debian").mkdir()
+    archive = Path(__file__).resolve().parents[3] / "build/debian-12.tar"
+    subprocess.run(["tar", "-x", "-f", archive, "-C", work / "debian", "--exclude=./dev/*"], check=True, timeout=300)
+    vm("image", "build-disk", "--from", work / "debian", "-o", work / "debian.raw", "--autologin", timeout=BOOT).ok()
+    vm("run", "-d", "--name", "g", *VM, "--disk", work / "debian.raw", timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "root@")
+    assert "state: running" in _typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait)", "running")
+    vm("stop", "g", timeout=BOOT).ok()
+    assert vm.state("g")["exitCode"] == 0 and "Power down" in vm("logs", "g").ok().out
+    vm("rm", "g").ok()

@@ -38,7 +38,7 @@ struct Options {
   Fd run;      // the request of the guest's own process (kRun of vm/agent/frames.hpp)
   Fd restore;  // the state of a machine that goes on (state.hpp), instead of a kernel; its memory
                // is `memory`, mapped privately
-  Fd cards;                               // socket that network cards come by (vm/agent/cards.hpp)
+  Fd cards;    // socket that network cards come by (vm/agent/cards.hpp)
   std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
 };
 

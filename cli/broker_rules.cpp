@@ -143,8 +143,13 @@ Result<void> check_files(const Arguments& arguments, std::span<const std::string
   if (arguments.text("kernel").find('/') != std::string::npos)
     return refused("--kernel with a path names a file, which root would open for you",
                    "a name of `vrun vm kernel ls`");
+  if (arguments.on("trust"))
+    return refused("--trust: what an archive asks of this host is root's to allow", kByRoot);
   for (const std::string& option : arguments.list("security-opt")) {
-    if (option.starts_with("seccomp=") && option != "seccomp=unconfined")
+    // Both are taken: seccomp=FILE and seccomp:FILE.
+    const std::size_t sign = option.find_first_of("=:");
+    const bool filter = option.substr(0, sign) == "seccomp" && sign != std::string::npos;
+    if (filter && option.substr(sign + 1) != "unconfined")
       return refused(
           "--security-opt " + quote(option) + " names a file, which root would open for you",
           kByRoot);

@@ -12,14 +12,17 @@
 #include "base/json.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/caller_files.hpp"
 #include "engine/contents.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_exec.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_network.hpp"
+#include "engine/guest_setup.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/guest_update.hpp"
 #include "engine/volume_store.hpp"
+#include "engine/volumes.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
@@ -371,9 +374,29 @@ Result<void> act_on_volume(const Guests& guests, const Wanted& wanted, const Pla
   return make_volume(guests, std::move(volume));
 }
 
+// A run is begun by root, when who applied it is long gone: files of the host are read now, with
+// that user's rights, and directories of the host cannot be opened with them then.
+Result<void> settle_run(const Guests& guests, CronJob& job) {
+  TRY(settle_request(job.request, guests.host()));
+  if (!is_brokered(guests.host())) return {};
+  const auto refuse_host = [&](const Result<AskedMount>& asked) -> Result<void> {
+    if (!asked || asked->is_volume || asked->mount.type == "tmpfs") return {};
+    return Error(Code::kDenied, "CronJob " + job.name + ": " + quote(asked->mount.source) +
+                                    " is of the host, and its runs have no user to open it for")
+        .hint("a Volume is the tenant's own; root may apply it as it is");
+  };
+  for (const std::string& text : job.request.volumes)
+    TRY(refuse_host(parse_volume(text, "/")));
+  for (const std::string& text : job.request.mounts)
+    TRY(refuse_host(parse_mount(text)));
+  return {};
+}
+
 Result<void> act_on_cron_job(const Guests& guests, const Wanted& wanted, const PlanStep& step) {
   if (step.act == Act::kDelete) return remove_cron_job(guests, step.name);
-  return write_cron_job(guests, wanted.cron_jobs[step.index]);
+  CronJob job = wanted.cron_jobs[step.index];
+  TRY(settle_run(guests, job));
+  return write_cron_job(guests, job);
 }
 
 }  // namespace

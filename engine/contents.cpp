@@ -1,6 +1,7 @@
 #include "engine/contents.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -45,11 +46,21 @@ struct Use {
   std::string name, target;
 };
 
+// The name becomes one of a file: a record from elsewhere (guest import) may say anything.
+bool is_object_name(std::string_view name) {
+  const auto good = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+  };
+  return !name.empty() && name.size() <= 63 &&
+         std::isalnum(static_cast<unsigned char>(name[0])) != 0 &&
+         std::all_of(name.begin(), name.end(), good);
+}
+
 // "secret:NAME:TARGET".
 Result<Use> parse_use(const std::string& text) {
   const auto parts = split(text, ':');
   const bool good = parts.size() == 3 && (parts[0] == "secret" || parts[0] == "config") &&
-                    !parts[1].empty() && parts[2].starts_with('/');
+                    is_object_name(parts[1]) && parts[2].starts_with('/');
   if (!good) return Error(Code::kInvalid, "contents " + quote(text) + ": not KIND:NAME:TARGET");
   return Use{parts[0] == "secret" ? ContentKind::kSecret : ContentKind::kConfig,
              std::string(parts[1]), std::string(parts[2])};

@@ -49,28 +49,34 @@ bool is_shared_sysfs(const oci::Mount& mount) {
          std::find(options.begin(), options.end(), "rro") != options.end();
 }
 
-// vrun's own: the three files below /etc, the program of --init, secrets and configs of manifests,
-// which no guest writes, and volumes of the tenant (their whole directory: below it, what the
-// guests put there would choose).
+bool has_option(const oci::Mount& mount, const char* option) {
+  return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
+}
+
+// vrun's own, as vrun adds them and not otherwise, since whoever asks may write any mount: the
+// three files below /etc, the program of --init, each Secret and Config that the guest has (its
+// whole folder, read-only: nobody but root puts anything there), and volumes of the tenant (their
+// whole directory: below it, what the guests put there would choose).
 class OwnMounts {
  public:
   OwnMounts(const Guests& guests, const RunRequest& request)
       : guests_(guests.places().guests(guests.tenant())),
         volumes_(guests.places().data + "/volumes/" + guests.tenant()),
         contents_(guests.places().run + "/contents/" + guests.tenant()),
-        init_(helper_path("vrun-init").value_or("")),
+        init_(request.init ? helper_path("vrun-init").value_or("") : ""),
+        uses_(request.contents),
         system_(is_system(request)),
         shares_network_(shares_network(request)) {}
 
   bool operator()(const oci::Mount& mount) const {
-    if (mount.destination == "/dev/.vrun-init") return !init_.empty() && mount.source == init_;
+    if (mount.destination == "/dev/.vrun-init")
+      return !init_.empty() && mount.source == init_ && has_option(mount, "ro");
     if (is_system_device(mount)) return system_;
     if (is_shared_sysfs(mount)) return shares_network_;
     if (const auto parts = split(below(mount.source, volumes_), '/'); parts.size() == 2) {
       return is_name(parts[0]) && parts[1] == "data";
     }
-    const std::string_view content = below(mount.source, contents_);
-    if (!content.empty() && mount.source == fs::clean(mount.source)) return true;
+    if (!below(mount.source, contents_).empty()) return is_content(mount);
     const auto parts = split(below(mount.source, guests_), '/');
     if (parts.size() != 3 || !is_name(parts[0]) || parts[1] != "files") return false;
     return mount.destination == "/etc/" + std::string(parts[2]) &&
@@ -79,7 +85,18 @@ class OwnMounts {
 
  private:
   static bool is_name(std::string_view text) { return ContainerId::parse(text).has_value(); }
+  bool is_content(const oci::Mount& mount) const {
+    const auto parts = split(below(mount.source, contents_), '/');
+    if (parts.size() != 2 || !is_name(parts[0]) || !has_option(mount, "rro")) return false;
+    return std::any_of(uses_.begin(), uses_.end(), [&](const std::string& text) {
+      const auto use = split(text, ':');  // KIND:NAME:TARGET
+      return use.size() == 3 && use[2] == mount.destination &&
+             parts[1] == std::string(use[0]) + "-" + std::string(use[1]);
+    });
+  }
+
   std::string guests_, volumes_, contents_, init_;
+  std::vector<std::string> uses_;
   bool system_, shares_network_;
 };
 

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -68,13 +69,16 @@ def tiny_guests(vmm, work, times):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(work / "control"))
         listener.listen()
-        vm = subprocess.Popen([*boot, f"--control={listener.fileno()}"], pass_fds=[listener.fileno()], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        vm = subprocess.Popen([*boot, f"--control={listener.fileno()}"], pass_fds=[listener.fileno()], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         try:
-            time.sleep(0.2)
+            assert os.read(vm.stdout.fileno(), 1), "it said nothing"
+            drain = threading.Thread(target=lambda: [None for _ in iter(lambda: os.read(vm.stdout.fileno(), 65536), b"")])
+            drain.start()
             snapshot(str(work / "control"), work)
         finally:
             vm.kill()
             vm.wait()
+            drain.join()
     held = (work / "memory").stat().st_blocks * 512
     # The same with something in every page but those of the guest, which are in the first 32 MiB.
     (work / "full").write_bytes((work / "memory").read_bytes()[:32 * MIB] + b"\x5a" * (MEMORY - 32 * MIB))

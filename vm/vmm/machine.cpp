@@ -115,6 +115,7 @@ Result<void> Machine::load(const Fd& kernel, const std::string& kernel_name, con
 Result<void> Machine::start(const Fd& ended) {
   install_kick();
   ended_ = ended.get();
+  const std::lock_guard starting(pause_lock_);
   running_ = vcpus_.size();
   for (Vcpu& vcpu : vcpus_) {
     threads_.emplace_back([this, &vcpu] {
@@ -129,14 +130,22 @@ Result<void> Machine::start(const Fd& ended) {
 
 void Machine::stop() {
   stopping_ = true;
-  kick_all();
+  {
+    const std::lock_guard guard(pause_lock_);
+    kick_all();
+  }
   resume();
   for (std::thread& thread : threads_)
     thread.join();
-  threads_.clear();
+  {
+    const std::lock_guard guard(pause_lock_);
+    threads_.clear();
+  }
   serial_.flush();
 }
 
+// With pause_lock_: the threads of all processors are there, and may have ended but not been
+// joined.
 void Machine::kick_all() {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     vcpus_[i].kick();  // closes the gap between the check and KVM_RUN
@@ -144,15 +153,17 @@ void Machine::kick_all() {
   }
 }
 
-void Machine::pause() {
-  pausing_ = true;
-  kick_all();
+Result<void> Machine::pause() {
   {
     std::unique_lock waiting(pause_lock_);
+    if (running_ == 0) return Error(Code::kState, "the machine does not run");
+    pausing_ = true;
+    kick_all();
     pause_changed_.wait(waiting, [this] { return standing_ == running_; });
   }
   for (const std::unique_ptr<VirtioPci>& device : devices_)
     device->finish_requests();
+  return {};
 }
 
 void Machine::resume() {

@@ -65,9 +65,9 @@ class Machine {
   // Starts the processors. `ended` (an eventfd) becomes readable when the guest ends.
   Result<void> start(const Fd& ended);
   // The processors stand still, and the devices have done all that they were asked for; nothing
-  // changes what they share with the host until resume(). Between start() and stop(), by one
-  // thread at a time.
-  void pause();
+  // changes what they share with the host until resume(). By one thread at a time; kState before
+  // start() and after the guest's end.
+  Result<void> pause();
   void resume();
   // While paused: all but the memory's content, and that into an empty file. kUnsupported names
   // what cannot be saved.

@@ -30,10 +30,10 @@ Result<Fd> next_file(const Fd& pair) {
   return Error(Code::kInvalid, "snapshot: a file for the state and one for the memory are wanted");
 }
 
-// The machine stands still until its end.
+// The machine, which is paused, goes on at its end.
 class Standstill {
  public:
-  explicit Standstill(Machine& machine) : machine_(machine) { machine_.pause(); }
+  explicit Standstill(Machine& machine) : machine_(machine) {}
   Standstill(const Standstill&) = delete;
   Standstill& operator=(const Standstill&) = delete;
   ~Standstill() { machine_.resume(); }
@@ -45,6 +45,7 @@ class Standstill {
 Result<std::string> take(Machine& machine, const MachineShape& shape, const Fd& pair) {
   const Fd state_file = TRY(next_file(pair));
   const Fd memory_file = TRY(next_file(pair));
+  TRY(machine.pause());
   const Standstill still(machine);
   StateWriter state;
   TRY(machine.save(state, memory_file));

@@ -6,9 +6,11 @@ import os
 import pty
 import re
 import select
+import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import termios
 import time
 from pathlib import Path
@@ -692,3 +694,96 @@ def ids_of_a_removed_tenant_come_back_to_nobody(vrun, acme):
         later += [i["first"] for i in _show(vrun, name)["ids"]]
         later.append(int(_run(vrun, name, "cat /proc/self/uid_map").ok().out.split()[1]))
     assert all(not old["first"] <= first < old["first"] + old["count"] for first in later), (old, later)
+
+
+# ---- what vrun itself mounts and keeps ----
+
+CONFIGURED = "apiVersion: vrun/v1\nkind: Config\nname: conf\ndata: {x: pub}\n---\napiVersion: vrun/v1\nkind: Guest\nname: g1\nimage: base\nnetwork: none\n" \
+             "command: [sleep, \"1000\"]\nstopSignal: KILL\nconfigs: [{name: conf, target: /conf}]\n"
+
+
+def mounts_of_vruns_own_are_vruns_alone_to_make(vrun, acme, work):
+    """A writable mount of what vrun made would let a guest put a link where root looks next."""
+    vrun("tenant", "create", acme).ok()
+    (work / "m.yaml").write_text(CONFIGURED)
+    vrun("--tenant", acme, "apply", "-f", work / "m.yaml", timeout=60).ok()
+    assert vrun("--tenant", acme, "exec", "g1", "cat", "/conf/x").ok().out == "pub"
+    assert vrun("--tenant", acme, "exec", "g1", "sh", "-c", "echo y > /conf/x").rc != 0
+    home = next((Path(vrun.env["VRUN_RUN_DIR"]) / "contents" / acme).iterdir())
+    init = Path(vrun.program).resolve().with_name("vrun-init")
+    ways = [["--mount", f"type=bind,source={home}/config-conf,target=/conf"], ["-v", f"{home}:/w"], ["-v", f"{home}/config-conf:/conf:ro"], ["-v", f"{home}/config-conf/x:/conf"],
+            ["--mount", f"type=bind,source={init},target=/dev/.vrun-init"], ["--init", "--mount", f"type=bind,source={init},target=/dev/.vrun-init"]]
+    for way in ways:
+        out = vrun("--tenant", acme, "run", "--rm", *NONE, *way, "base", "sh", "-c", "echo IN")
+        assert out.rc == 125 and "IN" not in out.out and "allow-mount" in out.err, (way, out)
+    assert vrun("--tenant", acme, "run", "--rm", "--init", *NONE, "base", "echo", "own").ok().out == "own\n"
+    vrun("--tenant", acme, "delete", "-f", work / "m.yaml", timeout=60).ok()
+
+
+def _with_contents(archive, uses):
+    """The archive of a guest whose record asks for these contents."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as old, tarfile.open(fileobj=out, mode="w") as new:
+        for member in old:
+            data = old.extractfile(member).read() if member.isfile() else b""
+            if member.name.endswith("guest.json") and b'"request"' in data:
+                record = json.loads(data)
+                record["request"]["contents"] = uses
+                data = json.dumps(record).encode()
+                member.size = len(data)
+            new.addfile(member, io.BytesIO(data) if member.isfile() else None)
+    return out.getvalue()
+
+
+def contents_of_an_imported_record_lead_nowhere(vrun, pair, work):
+    a, b, _ = pair
+    secrets = vrun.data / "secrets"
+    (secrets / b).mkdir(parents=True)
+    (secrets / b / "key.json").write_text(json.dumps({"version": "1", "files": {"k": SECRET}}))
+    (secrets / a).mkdir()
+    (work / "outside").mkdir()
+    (work / "c.json").write_text(json.dumps({"version": "1", "files": {"hi": "there"}}))
+    (work / "c").symlink_to(work / "outside")
+    vrun("--tenant", a, "create", "--name", "own", *NONE, "base", "cat", "/s/k").ok()
+    archive = subprocess.run([vrun.program, "--tenant", a, "guest", "export", "own"], env=vrun.env, capture_output=True, timeout=60, check=True).stdout
+    ways = [f"secret:../{b}/key:/s", f"config:{'../' * 12}{work.relative_to('/')}/c:/s", "secret:..:/s", f"config:/{work}/c:/s"]
+    for number, way in enumerate(ways):
+        words = ["--tenant", a, "guest", "import", "--trust", "--name", f"thief{number}"]
+        subprocess.run([vrun.program, *words], input=_with_contents(archive, [way]), env=vrun.env, capture_output=True, timeout=60)
+        out = vrun("--tenant", a, "start", "-a", f"thief{number}")
+        assert out.rc != 0 and SECRET not in out.out + out.err, (way, out)
+        assert not list((work / "outside").iterdir()), way
+    for folder in (secrets / a, secrets / b):
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+
+def what_only_root_may_trust_is_not_an_admins_to_say(broker):
+    out = broker(ALICE, "--tenant", broker.a, "guest", "import", "--trust")
+    assert out.rc == 125 and "--trust" in out.err and "root" in out.err, out
+    for sign in "=:":
+        out = broker(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "--security-opt", f"seccomp{sign}/etc/shadow", "base", "true")
+        assert out.rc == 125 and "names a file" in out.err and "JSON" not in out.err, out
+
+
+CRON = "apiVersion: vrun/v1\nkind: CronJob\nname: tick\nschedule: \"0 0 1 1 *\"\njob: {{image: base, network: none, command: [env], {more}}}\n"
+
+
+def a_cron_job_reads_files_when_it_is_applied_and_opens_no_directory_of_the_host(broker):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    file = folder / "variables"
+    file.write_text("SEEN=yes\n")
+    file.chmod(0o644)
+    apply = lambda more: broker(ALICE, "--tenant", broker.a, "apply", "--manifest", "m", "-f", "-", input=CRON.format(more=more))
+    apply(f"envFiles: [{file}]").ok()
+    request = json.loads(next(broker.vrun.data.rglob("tick/request.json")).read_text())
+    assert request["env"] == ["SEEN=yes"] and "envFiles" not in request
+    file.chmod(0o600)
+    assert apply(f"envFiles: [{file}], stopSignal: INT").rc != 0, "it is not the caller's to read"
+    broker.vrun("tenant", "update", broker.a, "--allow-mount", str(folder)).ok()
+    out = apply(f"volumes: [\"{folder}:/x:ro\"]")
+    assert out.rc != 0 and "no user to open it for" in out.err, out
+    broker.vrun("--tenant", broker.a, "delete", "--manifest", "m", "-f", "-", input=CRON.format(more="")).ok()
+    shutil.rmtree(folder)

@@ -126,7 +126,7 @@ class Snapshot : public testing::Test {
     EXPECT_TRUE(loaded.has_value()) << loaded.error().text();
     EXPECT_TRUE(machine->start(ended_).has_value());
     EXPECT_TRUE(console.wait_for(600));
-    machine->pause();
+    EXPECT_TRUE(machine->pause().has_value());
     return machine;
   }
   std::unique_ptr<Machine> restored(const Fd& memory, Console& console,
@@ -150,10 +150,21 @@ TEST_F(Snapshot, a_paused_guest_does_nothing_and_then_goes_on) {
   const std::size_t said = console.said().size();
   machine->resume();
   EXPECT_TRUE(console.wait_for(said + 600));
-  machine->pause();
+  EXPECT_TRUE(machine->pause().has_value());
   machine->resume();
   machine->stop();
+  EXPECT_EQ(machine->pause().error().code(), Code::kState);
   expect_counting(console.said(), 1);
+}
+
+TEST_F(Snapshot, a_machine_that_has_not_begun_cannot_be_paused) {
+  Console console;
+  const std::unique_ptr<Machine> machine =
+      *Machine::create(kvm_, Fd(), {.processors = 1, .memory = kMemory}, console.taker());
+  EXPECT_EQ(machine->pause().error().code(), Code::kState);
+  ASSERT_TRUE(machine->load(kernel(), "tiny", nullptr, "", "").has_value());
+  ASSERT_TRUE(machine->start(ended_).has_value());
+  EXPECT_TRUE(console.wait_for(256));
 }
 
 TEST_F(Snapshot, a_guest_goes_on_where_it_was_saved_as_often_as_one_likes) {

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ using tenants::Peer;
 constexpr const char* kProgram = "vrun-broker";
 constexpr std::size_t kMostAtOnce = 256;
 constexpr std::size_t kMostPerUser = 64;
+// Of users who manage no tenant, all of them together: they cannot keep others out.
+constexpr std::size_t kMostOfStrangers = 16;
 
 struct Setting {
   std::string vrun;      // the program beside ours
@@ -251,7 +254,7 @@ class Server {
       const Fd connection = *std::move(accepted);
       const Result<Peer> peer = tenants::peer_of(connection.get());
       if (!peer) continue;
-      if (is_full(peer->uid)) {
+      if (is_full(*peer)) {
         BrokerAnswer busy{125, "too many calls at once", "try again in a moment"};
         static_cast<void>(tenants::send_packet(connection.get(), tenants::to_json(busy)));
         continue;
@@ -261,7 +264,7 @@ class Server {
         listener_.reset();
         serve_and_exit(connection, *peer, setting_);
       }
-      if (pid > 0) children_[pid] = peer->uid;
+      if (pid > 0) children_[pid] = {peer->uid, !manages_something(*peer)};
     }
   }
 
@@ -271,15 +274,38 @@ class Server {
          pid = ::waitpid(-1, nullptr, WNOHANG))
       children_.erase(pid);
   }
-  bool is_full(Uid uid) const {
-    const auto same = [uid](const auto& child) { return child.second == uid; };
-    const auto own = std::count_if(children_.begin(), children_.end(), same);
-    return children_.size() >= kMostAtOnce || static_cast<std::size_t>(own) >= kMostPerUser;
+  std::size_t count(auto fits) const {
+    return static_cast<std::size_t>(std::count_if(
+        children_.begin(), children_.end(), [&](const auto& child) { return fits(child.second); }));
+  }
+  bool is_full(const Peer& peer) {
+    if (!manages_something(peer)) {
+      return count([](const Child& one) { return one.is_stranger; }) >= kMostOfStrangers;
+    }
+    return count([](const Child& one) { return !one.is_stranger; }) >= kMostAtOnce ||
+           count([&](const Child& one) { return one.uid == peer.uid; }) >= kMostPerUser;
+  }
+
+  // Whoever did once is not looked up again: this bounds who waits, and allows nothing.
+  bool manages_something(const Peer& peer) {
+    if (peer.uid == Uid(0) || managers_.contains(peer.uid.value)) return true;
+    const auto all = tenants::Store(setting_.data_dir).list();
+    const bool does = all && std::any_of(all->begin(), all->end(), [&](const auto& tenant) {
+                        return tenants::is_admin(tenant.admins, tenants::Accounts::of_host(),
+                                                 peer.uid, peer.groups);
+                      });
+    if (does) managers_.insert(peer.uid.value);
+    return does;
   }
 
   Fd listener_;
   Setting setting_;
-  std::map<pid_t, Uid> children_;
+  struct Child {
+    Uid uid;
+    bool is_stranger = false;
+  };
+  std::map<pid_t, Child> children_;
+  std::set<std::uint32_t> managers_;
 };
 
 Result<Fd> listen_at(const std::string& path) {

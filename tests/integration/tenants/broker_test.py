@@ -491,3 +491,20 @@ def the_audit_log_says_who_asked_for_what(broker):
     assert "bin" not in [json.loads(line)["user"] for line in log.read_text().splitlines()]
     common = [json.loads(line) for line in (vrun.data / "tenants/audit.log").read_text().splitlines()]
     assert any(e["user"] == "bin" and "refused" in e for e in common)
+
+
+def who_manages_nothing_keeps_nobody_out(broker):
+    """Silent connections of four users without any tenant, as many as each may have."""
+    script = ("import socket,sys,time\nheld=[]\nfor i in range(64):\n s=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\n s.connect(sys.argv[1])\n held.append(s)\n"
+              "print('held',flush=True)\ntime.sleep(100)")
+    strangers = [subprocess.Popen(["/usr/bin/setpriv", "--reuid", str(70000 + n), "--regid", str(70000 + n), "--clear-groups", "/usr/bin/python3", "-c", script, broker.path],
+                                  stdout=subprocess.PIPE, text=True, cwd="/") for n in range(4)]
+    try:
+        for stranger in strangers:
+            assert stranger.stdout.readline() == "held\n"
+        for _ in range(5):
+            broker(ALICE, "--tenant", broker.a, "ps").ok()
+    finally:
+        for stranger in strangers:
+            stranger.kill()
+            stranger.wait()

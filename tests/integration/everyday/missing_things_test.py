@@ -31,6 +31,7 @@ MISSING = {
     "network connect": (["default", "nosuch"], "nosuch"), "network disconnect": (["default", "nosuch"], "nosuch"),
     "tenant update": (["nosuch", "--pids", "5"], IMAGE),
     "completion": (["nosuch"], "no completions for 'nosuch'"),
+    "image build-disk": (["--from", "/nosuch", "-o", "/tmp/nosuch.raw"], "/nosuch"),
     "load": (["-i", "/nosuch"], "/nosuch"), "import": (["/nosuch", "x"], "/nosuch"), "logout": (["nosuch.invalid"], "nosuch"),
     "apply": (["-f", "/nosuch"], "/nosuch"), "delete": (["-f", "/nosuch"], "/nosuch"),
     "events": (["--filter", "nosuch=x", "--until", "0s"], "nosuch"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import netlab, runtime
-from harness.host import has, need
+from harness import host as facts
 
 BOOT = 300  # seconds; virtual machines in virtual machines are slow
 
@@ -34,7 +34,7 @@ def _fetch(space, url):
 
 @pytest.fixture
 def host(work):
-    need("micro-VMs")
+    facts.need("micro-VMs")
     it = VmHost(_disk(work))
     yield it
     for line in it.vrun("ps", "-aq").out.split():
@@ -49,7 +49,7 @@ def host(work):
 
 def _disk(work):
     """A place where image layers can be mounted by ids: the tests' own, or a disk in it."""
-    if has("idmapped tmpfs"):
+    if facts.has("idmapped tmpfs"):
         return work
     (work / "disk").mkdir()
     with open(work / "disk.img", "wb") as image:
@@ -132,7 +132,7 @@ def what_a_micro_vms_network_cannot_be_is_said(host):
 
 
 def a_clone_that_goes_on_has_a_card_of_its_own(host):
-    need("KVM that runs stock kernels")
+    facts.need("KVM that runs stock kernels")
     host.start_vm("web", script=WEB)
     host.vrun("vm", "snapshot", "web", "warm").ok()
     host.vrun("vm", "clone", "web@warm", "two").ok()

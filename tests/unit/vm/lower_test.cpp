@@ -155,5 +155,20 @@ TEST(Lower, a_network_is_a_socket_for_the_vmm_and_cards_for_the_agent) {
       std::string::npos);
 }
 
+TEST(Lower, a_system_on_disks_gets_them_and_no_root_of_ours) {
+  Handed handed;
+  handed.words = 8;
+  handed.disks = {{.file = 5, .limits = {.read_bytes = 1000, .write_operations = 7}},
+                  {.file = 6, .read_only = true}};
+  const oci::Spec jail = jail_of(guest(), {}, handed);
+  const std::vector<std::string>& args = jail.process->args;
+  for (const char* word :
+       {"--boot-words=8", "--disk=5,read-bytes=1000,write-operations=7", "--read-only-disk=6"})
+    EXPECT_TRUE(has(args, word)) << word;
+  EXPECT_FALSE(has(args, "--share=root:/"));
+  for (const std::string& word : args)
+    EXPECT_FALSE(word.starts_with("--run=")) << word;
+}
+
 }  // namespace
 }  // namespace vrun::vm

@@ -25,6 +25,9 @@ namespace {
 constexpr std::size_t kServedOfFs = 2;     // high priority and one for requests
 constexpr std::size_t kServedOfVsock = 2;  // QEMU keeps the one for events
 constexpr std::uint32_t kGuestAddress = 3;
+// On a busy host an emulated timer is too late for the kernel's check of it, which would panic
+// (kernel-parameters.txt, no_timer_check).
+constexpr const char* kUnhurried = " no_timer_check";
 
 struct Pair {
   Fd ours, theirs;
@@ -143,7 +146,7 @@ std::vector<std::string> Qemu::arguments(const Fd& monitor) const {
       "-device",  "virtio-balloon-pci-non-transitional,free-page-reporting=on",
       "-kernel",  "/vmlinux",
       "-initrd",  "/initramfs",
-      "-append",  shape_.command_line};
+      "-append",  shape_.command_line + kUnhurried};
   words.insert(words.end(), machine.begin(), machine.end());
   words.insert(words.end(), device_arguments_.begin(), device_arguments_.end());
   return words;

@@ -350,7 +350,7 @@ def debian_boots_to_its_end_and_goes_off_by_its_power_button(vm, work):
     vm("image", "build-disk", "--from", work / "debian", "-o", work / "debian.raw", "--autologin", timeout=BOOT).ok()
     vm("run", "-d", "--name", "g", *VM, "--disk", work / "debian.raw", timeout=BOOT).ok()
     _wait_for_log(vm, "g", "root@")
-    assert "state: running" in _typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait)", "running")
+    assert "state: running" in _typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait) do''ne", "done")
     vm("stop", "g", timeout=BOOT).ok()
     assert vm.state("g")["exitCode"] == 0 and "Power down" in vm("logs", "g").ok().out
     vm("rm", "g").ok()

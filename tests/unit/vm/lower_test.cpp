@@ -188,5 +188,20 @@ TEST(Lower, a_saved_machine_goes_on_instead_of_booting) {
             R"("addresses":[],"gateways":[]}]})");
 }
 
+TEST(Lower, a_system_on_disks_gets_them_and_no_root_of_ours) {
+  Handed handed;
+  handed.words = 8;
+  handed.disks = {{.file = 5, .limits = {.read_bytes = 1000, .write_operations = 7}},
+                  {.file = 6, .read_only = true}};
+  const oci::Spec jail = jail_of(guest(), {}, handed);
+  const std::vector<std::string>& args = jail.process->args;
+  for (const char* word :
+       {"--boot-words=8", "--disk=5,read-bytes=1000,write-operations=7", "--read-only-disk=6"})
+    EXPECT_TRUE(has(args, word)) << word;
+  EXPECT_FALSE(has(args, "--share=root:/"));
+  for (const std::string& word : args)
+    EXPECT_FALSE(word.starts_with("--run=")) << word;
+}
+
 }  // namespace
 }  // namespace vrun::vm

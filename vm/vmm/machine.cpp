@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "vm/vmm/acpi.hpp"
 #include "vm/vmm/cpu.hpp"
+#include "vm/vmm/jail.hpp"
 #include "vm/vmm/layout.hpp"
 
 namespace vrun::vmm {
@@ -117,6 +118,8 @@ void Machine::stop() {
 }
 
 void Machine::run_processor(Vcpu& vcpu) {
+  ::pthread_setname_np(::pthread_self(), "processor");
+  jail::enter("processor");
   while (!stopping_) {
     const int error = vcpu.enter();
     if (error == EINTR || error == EAGAIN) {

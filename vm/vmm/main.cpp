@@ -38,6 +38,7 @@
 #include "vm/vmm/control.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
+#include "vm/vmm/jail.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_process.hpp"
 #include "vm/vmm/memory_calls.hpp"
@@ -170,6 +171,7 @@ Result<End> run(Options& options) {
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
+  jail::enter("main");
   bool typing = true;
   while (true) {
     pollfd fds[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0},
@@ -223,6 +225,7 @@ Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
+  jail::enter("main");
   wishes.machine_ended = &ended;
   wishes.how_ended = [&machine] { return words_of(*machine); };
   Result<Ended> end = run_main_process(*vsock, wishes);
@@ -252,6 +255,7 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   TRY(qemu->add_vsock(std::move(vsock)));
   TRY(qemu->start());
   const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
+  jail::enter("main");
   wishes.machine_ended = &qemu->ended();
   wishes.how_ended = [] { return "QEMU ended before the guest's process had"; };
   return run_main_process(kept, wishes);
@@ -297,6 +301,8 @@ int main_process(Options& options) {
 int main_with(std::span<const char* const> arguments) {
   Result<Options> options = parse_options(arguments);
   if (!options) return complain(options.error());
+  jail::begin({.engine = options->qemu ? jail::Engine::kQemu : jail::Engine::kKvm,
+               .report = options->report ? options->report.get() : -1});
   if (options->run) return main_process(*options);
   const Result<End> end = run(*options);
   if (!end) return complain(end.error());

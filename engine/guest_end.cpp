@@ -96,6 +96,10 @@ void explain_end(const EndFacts& facts, LastExit& last) {
     last.signal = WTERMSIG(*facts.status);
     last.code = 128 + last.signal;
     explain_signal(facts, last);
+    if (facts.machine.empty()) return;
+    // Its monitor was ended by its own jail.
+    last.reason = facts.machine;
+    last.hint = "an attack from inside the guest, or a fault of vrun: please report it";
     return;
   }
   last.code = WEXITSTATUS(*facts.status);

@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "vm/vmm/acpi.hpp"
 #include "vm/vmm/cpu.hpp"
+#include "vm/vmm/jail.hpp"
 #include "vm/vmm/kvm_state.hpp"
 #include "vm/vmm/layout.hpp"
 #include "vm/vmm/memory_file.hpp"
@@ -195,7 +196,10 @@ void Machine::hold_devices(std::size_t next, const std::function<void()>& work) 
 
 Result<void> Machine::save(StateWriter& to, const Fd& memory) {
   Result<void> saved = Error(Code::kState, "the machine's end");
-  hold_devices(0, [&] { saved = save_all(to, memory); });
+  const auto save = [&] { saved = save_all(to, memory); };
+  // On the caller's own thread: no device's jail lets it ask KVM for processors, or write files.
+  Worker* const caller = Worker::current();
+  hold_devices(0, [&] { caller != nullptr ? caller->run(save) : save(); });
   return saved;
 }
 
@@ -213,8 +217,11 @@ Result<void> Machine::save_all(StateWriter& to, const Fd& memory) {
   power_.save(to);
   pci_.save(to);
   to.put(static_cast<std::uint32_t>(devices_.size()));
-  for (const std::unique_ptr<VirtioPci>& device : devices_)
-    TRY(device->save(to));
+  for (const std::unique_ptr<VirtioPci>& device : devices_) {
+    Result<void> saved;
+    device->device().worker().run([&] { saved = device->save(to); });
+    TRY(std::move(saved));
+  }
   to.section("LAST");
   TRY(write_memory(memory_, memory));
   return {};
@@ -245,6 +252,8 @@ Result<void> Machine::load(StateReader& from) {
 }
 
 void Machine::run_processor(Vcpu& vcpu) {
+  ::pthread_setname_np(::pthread_self(), "processor");
+  jail::enter("processor");
   while (!stopping_) {
     const int error = vcpu.enter();
     if (error == EINTR || error == EAGAIN) {

@@ -50,6 +50,7 @@
 #include "vm/vmm/disk_calls.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
+#include "vm/vmm/jail.hpp"
 #include "vm/vmm/machine.hpp"
 #include "vm/vmm/main_machine.hpp"
 #include "vm/vmm/main_process.hpp"
@@ -242,6 +243,7 @@ Result<End> run(Options& options) {
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
+  jail::enter("main");
   bool typing = true;
   while (true) {
     pollfd fds[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0},
@@ -295,6 +297,7 @@ Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
+  jail::enter("main");
   wishes.machine_ended = &ended;
   wishes.how_ended = [&machine] { return words_of(*machine); };
   Result<Ended> end = run_main_process(*vsock, wishes);
@@ -317,6 +320,7 @@ Result<Ended> run_by_qemu(Options& options, MainProcess& wishes,
   TRY(qemu->add_vsock(std::move(vsock)));
   TRY(qemu->start());
   const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
+  jail::enter("main");
   wishes.machine_ended = &qemu->ended();
   wishes.how_ended = [] { return "QEMU ended before the guest's process had"; };
   return run_main_process(kept, wishes);
@@ -348,6 +352,7 @@ Result<End> boot_by_kvm(Options& options, const Fd& signals, ConsoleTail& tail) 
   const Fd ended = TRY(make_event()), held = TRY(make_event());
   machine->serial().tell_held([&held] { ::eventfd_write(held.get(), 1); });
   TRY(machine->start(ended));
+  jail::enter("main");
   Result<void> stayed =
       stay_with({.type = [&](std::string_view keys) { return machine->serial().type(keys); },
                  .flush = [&] { machine->serial().flush(); },
@@ -381,6 +386,7 @@ Result<End> boot_by_qemu(Options& options, const Fd& signals, ConsoleTail& tail)
   TRY(qemu->monitor().greet());
   if (options.kept->memory != 0) TRY(qemu->monitor().set_memory(options.kept->memory));
   const std::unique_ptr<Control> control = TRY(take_calls(options, qemu->monitor()));
+  jail::enter("main");
   TRY(stay_with({.type = [&](std::string_view keys) { return qemu->type(keys); },
                  .flush = [] {},
                  .press_button = [&] { return qemu->monitor().press_button(); },
@@ -480,6 +486,8 @@ int main_process(Options& options) {
 int main_with(std::span<const char* const> arguments) {
   Result<Options> options = parse_options(arguments);
   if (!options) return complain(options.error());
+  jail::begin({.engine = options->qemu ? jail::Engine::kQemu : jail::Engine::kKvm,
+               .report = options->report ? options->report.get() : -1});
   if (options->words) return whole_machine(*options);
   if (options->run) return main_process(*options);
   const Result<End> end = run(*options);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/sys.hpp"
+#include "vm/vmm/jail.hpp"
 
 namespace vrun::vmm {
 namespace {
@@ -192,6 +193,7 @@ void Qemu::become(char* const* words, const Handed& handed) const {
   for (const Fd& socket : theirs_)
     good = good && ::fcntl(socket.get(), F_SETFD, 0) == 0;
   good = good && ::fchdir(shape_.root.get()) == 0 && ::chroot(".") == 0 && drop_capabilities();
+  good = good && jail::enter_as_qemu();
   if (good) ::execve(words[0], words, environment.data());
   ::_exit(kCannot);
 }

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cerrno>
-#include <condition_variable>
 #include <utility>
 
 #include <pthread.h>
@@ -11,8 +10,12 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "vm/vmm/jail.hpp"
+
 namespace vrun::vmm {
 namespace {
+
+thread_local Worker* own_worker = nullptr;
 
 void drain(int fd) {
   std::uint64_t count = 0;
@@ -48,23 +51,62 @@ Worker::~Worker() {
   thread_.join();
 }
 
+Worker* Worker::current() {
+  return own_worker;
+}
+
 void Worker::run(const std::function<void()>& work) {
-  if (std::this_thread::get_id() == thread_.get_id()) return work();
+  if (own_worker == this) return work();
+  bool done = false;
+  if (own_worker != nullptr) {
+    ask([&, asking = own_worker] {
+      work();
+      const std::lock_guard guard(asking->lock_);
+      done = true;
+      asking->changed_.notify_all();
+    });
+    return own_worker->wait_for(done);
+  }
   std::mutex done_lock;
   std::condition_variable done_signal;
-  bool done = false;
-  {
-    const std::lock_guard guard(lock_);
-    wishes_.emplace_back([&] {
-      work();
-      const std::lock_guard done_guard(done_lock);
-      done = true;
-      done_signal.notify_one();
-    });
-  }
-  ::eventfd_write(wake_.get(), 1);
+  ask([&] {
+    work();
+    const std::lock_guard guard(done_lock);
+    done = true;
+    done_signal.notify_one();
+  });
   std::unique_lock waiting(done_lock);
   done_signal.wait(waiting, [&] { return done; });
+}
+
+void Worker::ask(std::function<void()> wish) {
+  {
+    const std::lock_guard guard(lock_);
+    wishes_.push_back(std::move(wish));
+    changed_.notify_all();
+  }
+  ::eventfd_write(wake_.get(), 1);
+}
+
+void Worker::grant_wishes() {
+  std::vector<std::function<void()>> wishes;
+  {
+    const std::lock_guard guard(lock_);
+    wishes.swap(wishes_);
+  }
+  for (const std::function<void()>& wish : wishes)
+    wish();
+}
+
+void Worker::wait_for(const bool& done) {
+  while (true) {
+    {
+      std::unique_lock waiting(lock_);
+      changed_.wait(waiting, [&] { return done || !wishes_.empty(); });
+      if (done) return;  // what was asked meanwhile has woken the loop, too
+    }
+    grant_wishes();
+  }
 }
 
 void Worker::watch(int fd, std::uint32_t events, std::function<void(std::uint32_t)> ready) {
@@ -99,13 +141,7 @@ void Worker::after(std::int64_t ms, std::function<void()> due) {
 void Worker::serve(int fd, std::uint32_t events) {
   if (fd == wake_.get()) {
     drain(fd);
-    std::vector<std::function<void()>> wishes;
-    {
-      const std::lock_guard guard(lock_);
-      wishes.swap(wishes_);
-    }
-    for (const std::function<void()>& wish : wishes)
-      wish();
+    grant_wishes();
   } else if (fd == timer_.get()) {
     drain(fd);
     if (const std::function<void()> due = std::exchange(due_, nullptr)) due();
@@ -116,7 +152,9 @@ void Worker::serve(int fd, std::uint32_t events) {
 }
 
 void Worker::loop(const char* name) {
+  own_worker = this;
   ::pthread_setname_np(::pthread_self(), name);
+  jail::enter(name);
   std::array<epoll_event, 16> events{};
   while (!ends_) {
     const int count =

@@ -4,6 +4,7 @@
 // for it; run() brings others' wishes there.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,14 +20,17 @@ namespace vrun::vmm {
 
 class Worker {
  public:
-  // `name`: of the thread, 15 letters at most (prctl(2), PR_SET_NAME).
+  // `name`: of the thread and of its kind (jail_table.hpp).
   static Result<std::unique_ptr<Worker>> create(const char* name);
   ~Worker();  // ends the thread; nothing is called any more
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Calls `work` on the thread and waits for its end. At once when called from there.
+  // Calls `work` on the thread and waits for its end. At once when called from there. A worker that
+  // waits for another one does meanwhile what it is asked to do by run(), and nothing else.
   void run(const std::function<void()>& work);
+  // Whose thread this is; none when it is no worker's.
+  static Worker* current();
 
   // From here on only on the thread (inside run() or a call).
   // Calls `ready` with the events (EPOLLIN ...) of `fd` until forget(). The descriptor stays the
@@ -41,11 +45,15 @@ class Worker {
   Worker(Fd epoll, Fd wake, Fd timer);
   void loop(const char* name);
   void serve(int fd, std::uint32_t events);
+  void ask(std::function<void()> wish);
+  void grant_wishes();
+  void wait_for(const bool& done);
 
   Fd epoll_, wake_, timer_;
   std::map<int, std::shared_ptr<std::function<void(std::uint32_t)>>> watched_;
   std::function<void()> due_;
   std::mutex lock_;
+  std::condition_variable changed_;  // a wish came, or one of ours is granted
   std::vector<std::function<void()>> wishes_;
   bool ends_ = false;
   std::thread thread_;

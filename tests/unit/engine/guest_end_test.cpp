@@ -63,6 +63,15 @@ TEST(GuestEnd, a_lost_machine_says_why) {
   EXPECT_THAT(last.hint, HasSubstr("vrun logs"));
 }
 
+TEST(GuestEnd, a_machine_whose_monitor_broke_out_of_its_jail_says_where) {
+  EndFacts facts = killed(SIGSYS);
+  facts.machine = "the monitor of the machine was ended: thread net made the system call x";
+  const LastExit last = end_of(facts);
+  EXPECT_EQ(last.code, 128 + SIGSYS);
+  EXPECT_EQ(last.reason, facts.machine);
+  EXPECT_THAT(last.hint, HasSubstr("report it"));
+}
+
 TEST(GuestEnd, another_signal_is_not_vruns) {
   EndFacts facts = killed(SIGSEGV);
   facts.killers = "15 vrun stop\n";

@@ -1,8 +1,11 @@
 #include "network/links.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+#include <string_view>
 
 #include <arpa/inet.h>
 #include <linux/if_addr.h>
@@ -251,12 +254,11 @@ Request redirect_filter(int index, int to, std::uint32_t parent = TC_H_MAKE(TC_H
   Request request(RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, about);
   request.add_text(TCA_KIND, "u32");
   const std::size_t options = request.begin(TCA_OPTIONS);
-  tc_u32_sel any{};
-  any.flags = TC_U32_TERMINAL;
-  any.nkeys = 1;
-  const tc_u32_key key{};  // mask 0
+  std::array<char, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> any{};  // a key with mask 0
+  any[offsetof(tc_u32_sel, flags)] = TC_U32_TERMINAL;
+  any[offsetof(tc_u32_sel, nkeys)] = 1;
   add_redirect(request, to);
-  request.add(TCA_U32_SEL, std::string(bytes_of_struct(any)) + std::string(bytes_of_struct(key)));
+  request.add(TCA_U32_SEL, std::string_view(any.data(), any.size()));
   request.end(options);
   return request;
 }

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kFramesATurn = 64;
 
-constexpr std::uint64_t bit(unsigned feature) {
+constexpr std::uint64_t bit(int feature) {
   return 1ull << feature;
 }
 
@@ -72,7 +72,7 @@ Net::Net(std::unique_ptr<Worker> worker, Fd tap, const NetCard& card)
 
 std::uint64_t Net::features() const {
   std::uint64_t bits = 0;
-  for (const unsigned feature :
+  for (const int feature :
        {VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_MTU, VIRTIO_NET_F_MAC,
         VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_ECN,
         VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_HOST_ECN,

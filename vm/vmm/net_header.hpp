@@ -7,9 +7,17 @@
 #include <linux/if_ether.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
-#define class command_class  // it is written for C only (6.1)
+// It is written for C only (6.1): a member is called `class`.
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wkeyword-macro"
+#endif
+#define class command_class
 #include <linux/virtio_net.h>
 #undef class
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 
 namespace vrun::vmm {
 

@@ -25,7 +25,6 @@ namespace {
 
 constexpr std::size_t kServedOfFs = 2;     // high priority and one for requests
 constexpr std::size_t kServedOfVsock = 2;  // QEMU keeps the one for events
-constexpr std::uint32_t kGuestAddress = 3;
 // On a busy host an emulated timer is too late for the kernel's check of it, which would panic
 // (kernel-parameters.txt, no_timer_check).
 constexpr const char* kUnhurried = " no_timer_check";

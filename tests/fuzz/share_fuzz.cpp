@@ -31,17 +31,18 @@ struct Folder {
     std::signal(SIGXFSZ, SIG_IGN);
     ::umask(0);
     require(::mkdir(path.c_str(), 0755) == 0);
-    require(sys::make_dir(At::cwd(), path + "/share", 0755).has_value());
-    require(fs::replace_file(At::cwd(), path + "/secret", "secret", 0600).has_value());
+    require(
+        fs::replace_file(*sys::open_dir(At::cwd(), path), "secret", "secret", 0600).has_value());
   }
   ~Folder() { static_cast<void>(fs::remove_tree(At::cwd(), path)); }
 
   Fd fresh() const {
     require(fs::remove_tree(At::cwd(), path + "/share").has_value());
     require(sys::make_dir(At::cwd(), path + "/share", 0755).has_value());
-    require(fs::replace_file(At::cwd(), path + "/share/file", "content", 0644).has_value());
-    require(sys::make_dir(At::cwd(), path + "/share/dir", 0755).has_value());
-    return *sys::open_dir(At::cwd(), path + "/share");
+    Fd share = *sys::open_dir(At::cwd(), path + "/share");
+    require(fs::replace_file(share, "file", "content", 0644).has_value());
+    require(sys::make_dir(share, "dir", 0755).has_value());
+    return share;
   }
 };
 

@@ -14,6 +14,7 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/result.hpp"
@@ -59,31 +60,40 @@ class Line {
   std::size_t size_ = 0;
 };
 
+struct Refused {
+  std::uint32_t call, architecture, second_argument;
+};
+
 // Words without a character that JSON would have to escape.
-void tell(Line& line, std::uint32_t call, std::uint32_t architecture) {
+void tell(Line& line, const Refused& refused) {
   line.add("thread ").add(own_kind).add(" made the system call ");
-  const std::string_view name =
-      architecture == AUDIT_ARCH_X86_64 ? call_name(call) : std::string_view("of another machine,");
+  const std::string_view name = refused.architecture == AUDIT_ARCH_X86_64
+                                    ? call_name(refused.call)
+                                    : std::string_view("of another machine,");
   if (!name.empty()) line.add(name).add(" ");
-  line.add("number ").add(call).add(", which its jail does not allow");
+  line.add("number ").add(refused.call);
+  if (name == "ioctl") line.add(" with request ").add(refused.second_argument);
+  line.add(", which its jail does not allow");
 }
 
 // The action is the default one again (SA_RESETHAND): the next refused call ends the process.
-void break_out(int, siginfo_t* info, void*) {
+void break_out(int, siginfo_t* info, void* context) {
   if (info->si_code != kBySeccomp) {
     ::raise(SIGSYS);
     return;
   }
-  const auto call = static_cast<std::uint32_t>(info->si_syscall);
-  const std::uint32_t architecture = info->si_arch;
+  const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+  const Refused refused{.call = static_cast<std::uint32_t>(info->si_syscall),
+                        .architecture = info->si_arch,
+                        .second_argument = static_cast<std::uint32_t>(registers[REG_RSI])};
   Line words;
   words.add("vrun-vmm: ");
-  tell(words, call, architecture);
+  tell(words, refused);
   words.add("\n").write(STDERR_FILENO);
   if (shape.report >= 0) {
     Line report;
     report.add(R"({"lost":"the monitor of the machine was ended: )");
-    tell(report, call, architecture);
+    tell(report, refused);
     report.add(R"("})").write(shape.report);
   }
   ::syscall(SYS_ptrace, -1, 0, nullptr, nullptr);  // in nobody's list

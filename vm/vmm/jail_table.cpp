@@ -10,13 +10,15 @@
 #include <linux/mman.h>
 #include <sys/syscall.h>
 
+#include "vm/vmm/kvm_requests.hpp"
+
 namespace vrun::vmm::jail {
 namespace {
 
 constexpr std::uint32_t kAll = ~0U;
 
-constexpr Call request(std::uint32_t number, const char* why) {
-  return {SYS_ioctl, why, 1, kAll, number};
+constexpr Call request(unsigned long number, const char* why) {
+  return {SYS_ioctl, why, 1, kAll, static_cast<std::uint32_t>(number)};
 }
 constexpr Call not_executable(std::uint32_t number, const char* why) {
   return {number, why, 2, PROT_EXEC, 0};
@@ -141,6 +143,7 @@ constexpr Call kControl[] = {
     {SYS_poll, "waits for the caller's words"},
     {SYS_recvmsg, "its words, and a file that comes with them"},
     {SYS_sendto, "the answer"},
+    {SYS_sendmsg, "the answer in packets"},
     {SYS_close, "the call ends"},
     {SYS_clock_gettime, "patience, where the vDSO has no clock"},
     {SYS_getpid, "kicks of processors: pthread_kill(3)"},
@@ -156,12 +159,11 @@ constexpr Call kControl[] = {
     request(KVM_GET_SREGS, "snapshot: processors"),
     request(KVM_GET_REGS, "snapshot: processors"),
     request(KVM_GET_XCRS, "snapshot: processors"),
-    request(KVM_GET_XSAVE, "snapshot: processors"),
-    request(static_cast<std::uint32_t>(_IOR(KVMIO, 0xcf, struct kvm_xsave)),
-            "snapshot: processors (KVM_GET_XSAVE2)"),
+    request(kGetXsave, "snapshot: processors"),
+    request(kGetXsave2, "snapshot: processors"),
     request(KVM_GET_DEBUGREGS, "snapshot: processors"),
     request(KVM_GET_LAPIC, "snapshot: processors"),
-    request(KVM_GET_MSRS, "snapshot: processors"),
+    request(kGetMsrs, "snapshot: processors"),
     request(KVM_GET_VCPU_EVENTS, "snapshot: processors"),
     request(KVM_GET_TSC_KHZ, "snapshot: processors"),
     request(KVM_GET_IRQCHIP, "snapshot: interrupt controllers"),
@@ -193,6 +195,7 @@ constexpr Call kMain[] = {
     request(TCSETSW, "the terminal as it was"),
     request(TIOCGWINSZ, "the terminal's size"),
     request(KVM_IRQ_LINE, "interrupts of serial port and power button"),
+    request(KVM_IOEVENTFD, "doorbells go with their devices at the end"),
     {SYS_getpid, "kicks of processors: pthread_kill(3)"},
     {SYS_tgkill, "kicks of processors"},
     {SYS_rt_sigreturn, "after a signal"},

@@ -10,36 +10,26 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "vm/vmm/kvm_requests.hpp"
 #include "vm/vmm/layout.hpp"
 
 namespace vrun::vmm {
 namespace {
 
-// struct kvm_cpuid2 and kvm_msrs end in an array, and their C++ form in <linux/kvm.h> is larger
-// than what the kernel means (an empty struct has a size in C++), and with it the numbers of their
-// requests. So both are written here: a count, four bytes, the entries.
-constexpr std::size_t kHeader = 8;
-constexpr unsigned long kGetSupportedCpuid = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, kHeader);
-constexpr unsigned long kSetCpuid = _IOC(_IOC_WRITE, KVMIO, 0x90, kHeader);
-constexpr unsigned long kGetMsrs = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x88, kHeader);
-constexpr unsigned long kSetMsrs = _IOC(_IOC_WRITE, KVMIO, 0x89, kHeader);
-// struct kvm_msr_list: a count and the numbers.
-constexpr unsigned long kGetMsrIndexList = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x02, 4);
-
 template <typename Entry>
 std::vector<char> block(const std::vector<Entry>& entries) {
-  std::vector<char> bytes(kHeader + entries.size() * sizeof(Entry));
+  std::vector<char> bytes(kKvmHeader + entries.size() * sizeof(Entry));
   const std::uint32_t count = static_cast<std::uint32_t>(entries.size());
   std::memcpy(bytes.data(), &count, sizeof count);
   if (!entries.empty())
-    std::memcpy(bytes.data() + kHeader, entries.data(), entries.size() * sizeof(Entry));
+    std::memcpy(bytes.data() + kKvmHeader, entries.data(), entries.size() * sizeof(Entry));
   return bytes;
 }
 
 template <typename Entry>
 std::vector<Entry> entries_of(const std::vector<char>& bytes, std::size_t count) {
   std::vector<Entry> entries(count);
-  if (count > 0) std::memcpy(entries.data(), bytes.data() + kHeader, count * sizeof(Entry));
+  if (count > 0) std::memcpy(entries.data(), bytes.data() + kKvmHeader, count * sizeof(Entry));
   return entries;
 }
 

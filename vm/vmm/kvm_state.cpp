@@ -6,19 +6,14 @@
 
 #include <sys/ioctl.h>
 
+#include "vm/vmm/kvm_requests.hpp"
+
 namespace vrun::vmm {
 namespace {
 
 constexpr std::uint32_t kPics[] = {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE,
                                    KVM_IRQCHIP_IOAPIC};
-constexpr std::size_t kMostMsrs = 4096;
-
-// struct kvm_xsave ends in an array, whose C++ form would change the numbers of its requests
-// (see kvm.cpp).
-constexpr std::size_t kXsave = 4096, kMostXsave = 64 << 10;
-constexpr unsigned long kGetXsave = _IOC(_IOC_READ, KVMIO, 0xa4, kXsave);
-constexpr unsigned long kSetXsave = _IOC(_IOC_WRITE, KVMIO, 0xa5, kXsave);
-constexpr unsigned long kGetXsave2 = _IOC(_IOC_READ, KVMIO, 0xcf, kXsave);
+constexpr std::size_t kMostMsrs = 4096, kMostXsave = 64 << 10;
 
 // Features by which a program chooses its instructions.
 struct Features {

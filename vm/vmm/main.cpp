@@ -36,6 +36,7 @@
 #include <span>
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -486,6 +487,7 @@ int main_process(Options& options) {
 int main_with(std::span<const char* const> arguments) {
   Result<Options> options = parse_options(arguments);
   if (!options) return complain(options.error());
+  ::pthread_setname_np(::pthread_self(), "vrun-vmm");  // not the number of the file that it was
   jail::begin({.engine = options->qemu ? jail::Engine::kQemu : jail::Engine::kKvm,
                .report = options->report ? options->report.get() : -1});
   if (options->words) return whole_machine(*options);

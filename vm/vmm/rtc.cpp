@@ -1,6 +1,6 @@
 #include "vm/vmm/rtc.hpp"
 
-#include <ctime>
+#include <chrono>
 
 namespace vrun::vmm {
 
@@ -12,30 +12,34 @@ void Rtc::write(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
   if (offset == 0) index_ = bytes[0] & 0x7f;  // the top bit masks NMI
 }
 
+// Not by the C library: its conversions look at the host's time zone, a file.
 std::uint8_t Rtc::load(std::uint8_t index) const {
-  const std::time_t now = now_();
-  struct tm time {};
-  ::gmtime_r(&now, &time);
-  const auto bcd = [](int value) {
+  using namespace std::chrono;
+  const sys_seconds now{seconds(now_())};
+  const sys_days day = floor<days>(now);
+  const year_month_day date(day);
+  const hh_mm_ss time(now - day);
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  const auto bcd = [](auto value) {
     return static_cast<std::uint8_t>(value / 10 * 16 + value % 10);
   };
   switch (index) {
     case 0x00:
-      return bcd(time.tm_sec);
+      return bcd(time.seconds().count());
     case 0x02:
-      return bcd(time.tm_min);
+      return bcd(time.minutes().count());
     case 0x04:
-      return bcd(time.tm_hour);
+      return bcd(time.hours().count());
     case 0x06:
-      return bcd(time.tm_wday + 1);
+      return bcd(weekday(day).c_encoding() + 1);
     case 0x07:
-      return bcd(time.tm_mday);
+      return bcd(static_cast<unsigned>(date.day()));
     case 0x08:
-      return bcd(time.tm_mon + 1);
+      return bcd(static_cast<unsigned>(date.month()));
     case 0x09:
-      return bcd(time.tm_year % 100);
+      return bcd(year % 100);
     case 0x32:  // century, where FADT says so and some kernels look anyway
-      return bcd(19 + time.tm_year / 100);
+      return bcd(year / 100);
     case 0x0a:
       return 0x26;  // 32768 Hz, no update in progress: each read takes the time anew
     case 0x0b:

@@ -217,8 +217,12 @@ class Maker {
     request.hostname = text_at(spec, "hostname");
     request.domainname = text_at(spec, "domainname");
     request.annotations = pairs_at(spec, "annotations");
-    request.tty = on_at(spec, "tty");
-    request.interactive = on_at(spec, "stdin");
+    request.disks = list_at(spec, "disks");
+    request.initrd = text_at(spec, "initrd");
+    // A system on disks has a console unless it is said.
+    const bool has_console = !request.disks.empty();
+    if (!has_console || spec.find("tty") != nullptr) request.tty = on_at(spec, "tty");
+    if (!has_console || spec.find("stdin") != nullptr) request.interactive = on_at(spec, "stdin");
     request.init = on_at(spec, "init");
     request.detach = true;
     request.stop_signal = text_at(spec, "stopSignal");

@@ -152,7 +152,8 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.raw("kind", "Guest");
   lines.text("name", record.name);
   if (request.isolation != "container") lines.text("isolation", request.isolation);
-  lines.text("image", request.image);
+  if (request.disks.empty()) lines.text("image", request.image);
+  lines.list("disks", request.disks);
   if (request.entrypoint) {
     std::vector<std::string> command;
     if (!request.entrypoint->empty()) command.push_back(*request.entrypoint);
@@ -195,6 +196,7 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.text("pull", request.pull);
   lines.text("platform", request.platform);
   lines.text("kernel", request.kernel);
+  lines.text("initrd", request.initrd);
   lines.list("kernelParameters", request.kernel_parameters);
   if (request.network != "default") lines.text("network", request.network);
   lines.list("networks", request.more_networks);

@@ -74,7 +74,9 @@ constexpr Row kRows[] = {
     one<&R::pull>("pull"),
     one<&R::platform>("platform"),
     one<&R::view>("view"),
+    each<&R::disks>("disks"),
     one<&R::kernel>("kernel"),
+    one<&R::initrd>("initrd"),
     each<&R::kernel_parameters>("kernelParameters"),
     one<&R::log_driver>("logDriver"),
     pairs<&R::log_opts>("logOptions"),
@@ -150,6 +152,9 @@ RunRequest bare(const RunRequest& of) {
   request.name = of.name;
   RunRequest kind = request;
   kind.isolation = of.isolation;
+  RunRequest system = kind;
+  system.disks = of.disks;
+  if (check(system)) return system;
   return check(kind) ? kind : request;
 }
 

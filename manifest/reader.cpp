@@ -45,7 +45,7 @@ class Checker {
         if (const auto near = unknown(key, fields, path, is_document)) meant.push_back(*near);
       } else if (!value.is_null()) {
         check(value, *field, path + "." + key.text);
-      } else if (field->required) {
+      } else if (field->required || !field->unless.empty()) {
         fault(key, path + "." + key.text, "is empty");
       }
     }
@@ -54,9 +54,30 @@ class Checker {
       if (field.required && !misspelt && node.find(field.name) == nullptr)
         fault(node, path, "field " + std::string(field.name) + " is missing");
     }
+    check_alternatives(node, fields, meant, path);
   }
 
  private:
+  // Fields of which exactly one is there.
+  void check_alternatives(const Node& node, std::span<const Field> fields,
+                          const std::vector<std::string_view>& meant, const std::string& path) {
+    const auto is_there = [&](std::string_view name) {
+      return node.find(name) != nullptr ||
+             std::find(meant.begin(), meant.end(), name) != meant.end();
+    };
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const Field& field = fields[i];
+      const Field* const other = find_field(fields.first(i), field.unless);
+      if (other == nullptr) continue;  // none, or both are said by the second
+      if (!is_there(field.name) && !is_there(other->name))
+        fault(node, path, "field " + std::string(other->name) + " is missing");
+      const Node* const second = node.find(field.name);
+      if (second != nullptr && node.find(other->name) != nullptr)
+        fault(*second, path + "." + std::string(field.name),
+              "there is " + std::string(other->name) + ", too: only one of the two can be");
+    }
+  }
+
   void fault(const Node& at, const std::string& path, std::string text) {
     faults_.push_back({at.place, path, std::move(text)});
   }

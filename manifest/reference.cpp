@@ -26,6 +26,7 @@ void add_rows(std::string& out, std::span<const Field> fields, const std::string
   for (const Field& field : fields) {
     std::string notes;
     if (field.required) notes += "required";
+    if (!field.unless.empty()) notes += "this or " + std::string(field.unless);
     if (field.live) notes += std::string(notes.empty() ? "" : ", ") + "live";
     out += "| `" + prefix + std::string(field.name) + "` | " + type_cell(field) + " | " +
            std::string(field.fallback) + " | " + notes + " | " + cell(field.help) + " |\n";

@@ -1,5 +1,7 @@
 #include "manifest/schema.hpp"
 
+#include <algorithm>
+
 #include "base/json_writer.hpp"
 #include "manifest/table.hpp"
 
@@ -187,6 +189,18 @@ void write_ways(Writer& writer, std::span<const Field> fields) {
   writer.end_array();
 }
 
+// Exactly one of two.
+void write_alternatives(Writer& writer, std::span<const Field> fields) {
+  const auto has_other = [](const Field& field) { return !field.unless.empty(); };
+  if (std::none_of(fields.begin(), fields.end(), has_other)) return;
+  writer.key("oneOf").begin_array();
+  for (const Field& field : fields) {
+    if (!has_other(field)) continue;
+    writer.begin_object().key("required").begin_array().value(field.name).end_array().end_object();
+  }
+  writer.end_array();
+}
+
 void write_fields(Writer& writer, std::span<const Field> fields, const KindRow* kind) {
   writer.member("type", "object").member("additionalProperties", false);
   writer.key("properties").begin_object();
@@ -206,6 +220,7 @@ void write_fields(Writer& writer, std::span<const Field> fields, const KindRow* 
   }
   writer.end_array();
   write_ways(writer, fields);
+  write_alternatives(writer, fields);
 }
 
 }  // namespace

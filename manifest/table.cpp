@@ -129,8 +129,15 @@ constexpr std::array kSecretUse{
     Field{"target", Type::kPath, "the directory inside", false, false, "/run/secrets/NAME"},
 };
 
+constexpr Field kImage{
+    .name = "image", .type = Type::kText, .help = "what it is made from", .unless = "disks"};
+constexpr Field kDisks{.name = "disks",
+                       .type = Type::kTexts,
+                       .help = "of a vm, FILE[:ro,format=qcow2]: the first has its system",
+                       .unless = "image"};
+
 #define VRUN_PROGRAM_FIELDS                                                                        \
-  required({"image", Type::kText, "what it is made from"}),                                        \
+  kImage, kDisks,                                                                                  \
       Field{"command", Type::kTexts, "instead of the image's entrypoint and arguments"},           \
       Field{"args", Type::kTexts, "arguments, instead of the image's"},                            \
       Field{"env", Type::kMapOrList, "variables"},                                                 \
@@ -167,6 +174,7 @@ constexpr std::array kSecretUse{
       choice("isolation", "container|system|vm", "container", "what keeps it apart"),              \
       Field{"kernel", Type::kText, "of a vm: a name of vm kernel ls, or a path"},                  \
       Field{"kernelParameters", Type::kTexts, "of a vm: more words for its command line"},         \
+      Field{"initrd", Type::kText, "of a vm on disks: a file, instead of vrun's initramfs"},       \
       choice("view", "limits|host", "",                                                            \
              "what /proc shows: its limits (system guests) or the host"),                          \
       choice("pull", "missing|always|never", "missing", "when the image is fetched"), Field {      \

@@ -44,6 +44,7 @@ struct Field {
   std::span<const Field> fields = {};
   long least = 0, most = 1000000000;  // kInteger
   bool or_none = false;               // -1: no bound
+  std::string_view unless = {};       // required, or that one: exactly one of the two
 };
 
 struct KindRow {

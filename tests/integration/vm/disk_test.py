@@ -245,6 +245,35 @@ def rates_of_a_disk_hold_and_change_while_it_runs(vm, disk):
     vm("rm", "-f", "g").ok()
 
 
+def a_manifest_describes_a_system_on_a_disk(vm, disk, work):
+    file = work / "system.yaml"
+    file.write_text("apiVersion: vrun/v1\nkind: Guest\nname: g\nisolation: vm\nnetwork: none\nstopTimeout: 1s\n"
+                    f"disks: [{disk}]\nlimits: {{memory: 128m, deviceReadBps: ['{disk}:50m']}}\n")
+    assert "create Guest g" in vm("apply", "-f", file, timeout=BOOT).ok().out
+    _wait_for_log(vm, "g", "system up 1")
+    assert "unchanged Guest g" in vm("apply", "-f", file, timeout=BOOT).ok().out
+    pid = vm.state("g")["pid"]
+    file.write_text(file.read_text().replace("50m", "20m"))
+    assert "change Guest g" in vm("apply", "-f", file, timeout=BOOT).ok().out
+    assert vm.state("g")["pid"] == pid
+    vm("delete", "-f", file, timeout=BOOT).ok()
+
+
+def what_a_manifest_cannot_mean_by_disks_is_said_with_its_line(vrun, work):
+    head = "apiVersion: vrun/v1\nkind: Guest\n"
+    file = work / "bad.yaml"
+    file.write_text(f"{head}name: a\nimage: base\ndisks: [/x.raw]\n---\n{head}name: b\n")
+    err = vrun("validate", "-f", file).err
+    assert "bad.yaml:5:8: guests.a.disks: there is image, too: only one of the two can be" in err
+    assert "bad.yaml:7:1: guests.b: field image is missing" in err
+    file.write_text(f"{head}name: a\nisolation: vm\ndisks: ['/x.raw:odd', /y]\n---\n{head}name: b\ndisks: [/x.raw]\n---\n"
+                    f"{head}name: c\nisolation: vm\nimage: base\ninitrd: /x\n")
+    err = vrun("apply", "-f", file).err
+    assert "bad.yaml:5:9: guests.a.disks[0]: '/x.raw:odd': no such option: 'odd'" in err
+    assert "bad.yaml:10:9: guests.b.disks[0]: " in err and "add --isolation vm" in err
+    assert "bad.yaml:17:9: guests.c.initrd: with an image" in err
+
+
 def build_disk_makes_a_system_of_an_image(vm, work):
     path = work / "base.raw"
     assert vm("image", "build-disk", "--from", "base", "-o", path, "--size", "200m").ok().out == f"{path}\n"

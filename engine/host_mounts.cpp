@@ -46,7 +46,10 @@ Result<bool> is_harmless(const Fd& source, const oci::Mount& mount) {
 std::vector<oci::IdMapping> on_disk(const std::vector<oci::IdMapping>& inside, std::uint32_t root,
                                     const tenants::IdBlock& ids) {
   const bool own = root >= ids.first && root < ids.first + ids.count;
-  std::vector<oci::IdMapping> maps;
+  // The host's root is somebody outside of the guest: without an id in the mount nobody could write
+  // where it owns, or its group does, whatever the mode (Linux, HAS_UNMAPPED_ID of fs/namei.c).
+  constexpr std::uint32_t kNobody = 65534;
+  std::vector<oci::IdMapping> maps{{.container_id = 0, .host_id = kNobody, .size = 1}};
   for (oci::IdMapping map : inside) {
     if (map.container_id == 0 && !own) {
       maps.push_back({.container_id = root, .host_id = map.host_id, .size = 1});

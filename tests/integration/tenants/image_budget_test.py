@@ -51,7 +51,7 @@ def what_does_not_fit_is_refused_before_it_is_written(vrun, acme, work):
     assert _store(vrun) - before < MIB and _images(vrun, acme) == 0, "nothing of it stays"
     vrun("--tenant", acme, "image", "inspect", "one:1").fails("no such image")
     # What its guests wrote counts as well.
-    vrun("--tenant", acme, "run", "--name", "full", *NONE, "base", "sh", "-c", "head -c 20m /dev/zero >/x").ok()
+    vrun("--tenant", acme, "run", "--name", "full", *NONE, "base", "sh", "-c", "head -c 24m /dev/zero >/x").ok()
     small = _tar(work, "two", 5)
     vrun("--tenant", acme, "import", small, "two:1").fails(REFUSED, rc=125)
     vrun("--tenant", acme, "rm", "full").ok()

@@ -444,9 +444,11 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
 
 Result<TenantState> look_at_tenant(const Places& places, const Tenant& tenant, const Host& host) {
   TenantState state;
-  if (!host.rootless()) TRY(open_disk_of(places, tenant));
+  const Result<void> opened = host.rootless() ? Result<void>() : open_disk_of(places, tenant);
+  state.no_disk = !opened;
+  if (!opened) log::warning("tenant " + tenant.name + ": its disk: " + opened.error().text());
   const Guests guests = TRY(Guests::open(places, tenant.name, host));
-  for (const Guest& guest : TRY(guests.list())) {
+  for (const Guest& guest : opened ? TRY(guests.list()) : std::vector<Guest>()) {
     ++state.guests;
     state.running += guest.runs() ? 1U : 0U;
   }

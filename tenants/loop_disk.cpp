@@ -116,6 +116,8 @@ Result<void> mount_top(const DiskPlaces& places) {
 }
 
 Result<void> mark(const std::string& dir) {
+  // Once is enough: on a full disk it could not be written anew.
+  if (sys::stat(At::cwd(), dir + "/" + kMarker + "/guest.json")) return {};
   TRY(fs::make_dirs(At::cwd(), dir + "/" + kMarker, 0700));
   const Fd marker = TRY(sys::open_dir(At::cwd(), dir + "/" + kMarker));
   return fs::replace_file(marker, "guest.json", "the disk of this tenant is not mounted\n");

@@ -7,6 +7,7 @@
 #include "base/helper.hpp"
 #include "base/text.hpp"
 #include "cli/verb_images.hpp"
+#include "engine/tenant_entry.hpp"
 #include "images/archive_request.hpp"
 
 namespace vrun::cli {
@@ -64,6 +65,7 @@ Result<int> load_images(const EverydayCall& call) {
   if (request.file.empty() && ::isatty(STDIN_FILENO) != 0) {
     return Error(Code::kInvalid, "no archive to read").hint("name it with --input, or pipe it in");
   }
+  request.image_limit = TRY(engine::image_limit(call.places, call.tenant, call.host));
   return become_helper("load", request, call);
 }
 
@@ -74,6 +76,7 @@ Result<int> import_image(const EverydayCall& call) {
   if (call.arguments.words().size() > 1) request.images.push_back(call.arguments.word(1));
   request.changes = call.arguments.list("change");
   request.message = call.arguments.text("message");
+  request.image_limit = TRY(engine::image_limit(call.places, call.tenant, call.host));
   return become_helper("import-root", request, call);
 }
 

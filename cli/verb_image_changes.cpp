@@ -16,6 +16,7 @@
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
 #include "engine/volume_store.hpp"
+#include "images/charge.hpp"
 #include "images/gc.hpp"
 #include "images/holdings.hpp"
 #include "images/layers.hpp"
@@ -120,6 +121,7 @@ Result<void> take_name(Shelf& shelf, const Named& named) {
 struct Freed {
   images::Content content;
   std::vector<Named> names;
+  std::vector<Image> images;
   std::string text;
 };
 
@@ -136,8 +138,20 @@ Result<void> remove_one(const EverydayCall& call, Shelf& shelf, const std::strin
   }
   if (!image) return {};
   freed.content.add(*image);
-  images::Holdings::unmark(shelf.store, shelf.names.tenant(), *image);
+  freed.images.push_back(*image);
   return {};
+}
+
+// What is still on the disk stays charged, until the collector had its turn.
+void settle_charge(const Shelf& shelf, const images::Holdings& held, const Freed& freed,
+                   bool collected) {
+  const std::string& tenant = shelf.names.tenant();
+  if (tenant == engine::kDefaultTenant) return;
+  if (!collected) {
+    for (const Image& image : freed.images)
+      held.mark_all(image);
+  }
+  static_cast<void>(images::note_charge(shelf.store, tenant, shelf.shipped));
 }
 
 // Once for each image that went with its last name.
@@ -312,6 +326,8 @@ Result<int> remove_images(const EverydayCall& call) {
     failed = kOwnFailure;
     complain("vrun", std::move(removed).error().during("rmi"));
   }
+  for (const Image& image : freed.images)
+    images::Holdings::unmark(shelf.store, shelf.names.tenant(), image);
   const images::Holdings held = TRY(images::Holdings::of(shelf.store, shelf.names.tenant()));
   freed.content.remove(held.content());
   for (const Image& image : shelf.shipped) {
@@ -326,6 +342,7 @@ Result<int> remove_images(const EverydayCall& call) {
   // The names are gone whatever happens to the content: the policy or prune free what others use
   // at the moment, and nobody is told whether they do.
   const Result<std::optional<images::Removed>> removed = images::collect(shelf.store, rule);
+  settle_charge(shelf, held, freed, removed && *removed);
   TRY(print_out(freed.text));
   note_deleted(shelf, freed.names, held.content());
   if (!removed) {

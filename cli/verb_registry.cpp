@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/verbs_registry.hpp"
+#include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "images/platform.hpp"
 #include "images/pull.hpp"
@@ -94,6 +95,11 @@ Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
   request->tenant = call.tenant;
   Result<void> allowed = engine::check_registries(call.places, call.tenant, request->images);
   if (!allowed) return during(std::move(allowed).error());
+  if (verb == "pull") {
+    Result<std::int64_t> limit = engine::image_limit(call.places, call.tenant, call.host);
+    if (!limit) return during(std::move(limit).error());
+    request->image_limit = *limit;
+  }
   Result<std::string> helper = helper_path("vrun-image");
   if (!helper) return during(std::move(helper).error());
   if (verb == "login" && call.arguments.has("password")) {

@@ -129,6 +129,8 @@ void write_disk(json::Writer& writer, const EverydayCall& call, const Tenant& te
   if (const auto use = engine::disk_use(call.places, tenant, call.host); use) {
     writer.member("used", use->bytes);
     if (use->inodes != 0) writer.member("inodes", use->inodes);
+    if (const auto images = engine::image_charge(call.places, tenant); images)
+      writer.member("images", *images);
   }
   writer.end_object();
 }
@@ -157,7 +159,10 @@ void write_tenant(json::Writer& writer, const EverydayCall& call, const Tenant& 
 std::string disk_text(const EverydayCall& call, const Tenant& tenant) {
   const std::string words = tenants::disk_words(tenant.disk, tenant.disk_id, tenant.disk_on);
   const auto use = engine::disk_use(call.places, tenant, call.host);
-  return use ? words + ", " + binary_size(use->bytes) + " in use" : words;
+  const auto images = engine::image_charge(call.places, tenant);
+  if (!use || !images) return words;
+  return words + ", " + binary_size(use->bytes + *images) + " in use, " + binary_size(*images) +
+         " of it by images";
 }
 
 std::string show_words(const EverydayCall& call, const Tenant& tenant, const TenantState& state) {

@@ -167,10 +167,12 @@ struct Look {
   engine::TenantState state;
   cgroups::Stats stats;
   bool has_group = false;
+  std::uint64_t images = 0;  // what they count for in the disk budget
 };
 
 Result<Look> look_at(const EverydayCall& call, const Tenant& tenant) {
-  Look look{tenant, TRY(engine::look_at_tenant(call.places, tenant, call.host)), {}, false};
+  Look look{tenant, TRY(engine::look_at_tenant(call.places, tenant, call.host)), {}, false, 0};
+  look.images = engine::noted_images(call.places, tenant);
   const auto group = tenants::TenantGroup::find(call.places.run, tenant.name, call.host);
   if (!group) return look;
   look.stats = TRY(group->stats());
@@ -267,9 +269,9 @@ std::uint64_t sum(const std::vector<cgroups::BlkioEntry>& entries, std::string_v
 
 constexpr std::array kMetrics{
     Metric{"vrun_tenant_guests", "gauge", "Guests that exist.",
-           [](const Look& l) { return text_of(l.state.guests); }},
+           [](const Look& l) { return l.state.no_disk ? "" : text_of(l.state.guests); }},
     Metric{"vrun_tenant_guests_running", "gauge", "Guests that run.",
-           [](const Look& l) { return text_of(l.state.running); }},
+           [](const Look& l) { return l.state.no_disk ? "" : text_of(l.state.running); }},
     Metric{"vrun_tenant_frozen", "gauge", "1 while the tenant is frozen.",
            [](const Look& l) { return text_of(l.state.frozen ? 1 : 0); }},
     Metric{"vrun_tenant_cpu_seconds_total", "counter", "CPU time used since the group was made.",
@@ -296,6 +298,10 @@ constexpr std::array kMetrics{
            [](const Look& l) { return l.stats.pids ? text_of(l.stats.pids->current) : ""; }},
     Metric{"vrun_tenant_processes_limit", "gauge", "Processes and threads of the budget.",
            [](const Look& l) { return limit_of(l.tenant.budget.pids); }},
+    Metric{"vrun_tenant_disk_limit_bytes", "gauge", "Disk of the budget.",
+           [](const Look& l) { return limit_of(l.tenant.budget.disk); }},
+    Metric{"vrun_tenant_images_bytes", "gauge", "What images count for in the disk budget.",
+           [](const Look& l) { return l.tenant.disk.empty() ? "" : text_of(l.images); }},
     Metric{"vrun_tenant_io_read_bytes_total", "counter", "Bytes read from disks.",
            [](const Look& l) { return l.stats.io ? text_of(sum(l.stats.io->bytes, "Read")) : ""; }},
     Metric{

@@ -23,6 +23,7 @@
 #include "engine/guest_volumes.hpp"
 #include "engine/run.hpp"
 #include "engine/standstill.hpp"
+#include "engine/tenant_entry.hpp"
 #include "images/tree_request.hpp"
 
 namespace vrun::cli {
@@ -206,6 +207,8 @@ Result<int> everyday_commit(const EverydayCall& call) {
   const bool pause = !call.arguments.has("pause") || call.arguments.on("pause");
   std::optional<engine::Standstill> still;
   if (pause) still.emplace(TRY(engine::Standstill::begin(guests, guest)));
+  request.shipped = call.places.images;
+  request.image_limit = TRY(engine::image_limit(call.places, guests.tenant(), call.host));
   return run_helper("commit", request);
 }
 

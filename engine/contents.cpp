@@ -28,6 +28,7 @@ constexpr auto json_fields(const StoredContent*) {
 }
 
 constexpr std::size_t kMostBytes = 4U << 20U;
+constexpr std::uint64_t kMostOfTenant = 32U << 20U, kMostObjects = 1000;
 
 const char* word_of(ContentKind kind) {
   return kind == ContentKind::kSecret ? "secret" : "config";
@@ -89,6 +90,41 @@ Result<void> write_one(const Fd& dir, const std::string& name, const std::string
   return {};
 }
 
+struct Holding {
+  std::uint64_t bytes = 0, objects = 0;
+};
+
+// Sizes on the disk, which are those of the contents and a little more.
+Result<void> add_holding(const std::string& folder, const std::string& but, Holding& sum) {
+  const Result<Fd> dir = sys::open_dir(At::cwd(), folder);
+  if (!dir) return {};
+  for (const std::string& file : TRY(sys::list_dir(dir->get()))) {
+    if (file == but) continue;
+    const Result<struct stat> st = sys::stat(*dir, file, AT_SYMLINK_NOFOLLOW);
+    if (!st) continue;  // just removed
+    sum.bytes += static_cast<std::uint64_t>(st->st_size);
+    ++sum.objects;
+  }
+  return {};
+}
+
+// They lie outside of the disk budget, so that a full one stops no guest that needs them: a tenant
+// has a fixed room for them.
+Result<void> check_room(const Guests& guests, ContentKind kind, const std::string& name,
+                        std::size_t bytes) {
+  if (guests.tenant() == kDefaultTenant) return {};
+  Holding sum;
+  for (const ContentKind one : {ContentKind::kSecret, ContentKind::kConfig})
+    TRY(add_holding(folder_of(guests, one), one == kind ? name + ".json" : "", sum));
+  const bool fits = sum.bytes + bytes <= kMostOfTenant && sum.objects < kMostObjects;
+  if (fits) return {};
+  return Error(Code::kState, std::string(word_of(kind)) + " " + quote(name) + ": tenant " +
+                                 quote(guests.tenant()) + " has " + std::to_string(sum.objects) +
+                                 " Secrets and Configs of " + std::to_string(sum.bytes) +
+                                 " bytes, and may have 1000 of 32 MiB together")
+      .hint("remove some, or put what is large into a volume");
+}
+
 }  // namespace
 
 Result<Content> read_content(const Guests& guests, ContentKind kind, const std::string& name) {
@@ -111,6 +147,7 @@ Result<void> write_content(const Guests& guests, ContentKind kind, const std::st
     if (!is_file_name(file)) return Error(Code::kInvalid, quote(file) + " is no file name");
   }
   if (bytes > kMostBytes) return Error(Code::kInvalid, name + " is larger than 4 MiB");
+  TRY(check_room(guests, kind, name, bytes));
   TRY(fs::make_dirs(At::cwd(), folder_of(guests, kind), 0700));
   const Fd dir = TRY(sys::open_dir(At::cwd(), folder_of(guests, kind)));
   const StoredContent stored{content.version, content.manifest, content.files};
@@ -163,6 +200,8 @@ Result<RunRequest> place_contents(const Guests& guests, const GuestRecord& recor
     const Fd dir = TRY(sys::open_dir(At::cwd(), path));
     for (const auto& [name, bytes] : content.files)
       TRY(write_one(dir, name, bytes, user, group, secret ? 0400 : 0444));
+    if (::fchown(dir.get(), user.value, group.value) != 0)
+      return Error::system(errno, "give away " + quote(path));
     request.volumes.push_back(path + ":" + use.target + ":ro,noidmap");
   }
   return request;

@@ -293,6 +293,7 @@ Result<images::Image> bring_image(const Guests& guests, const Stranger& stranger
   request.shipped = guests.places().images;
   request.file = staged.path() + "/tree/image";
   request.quiet = true;
+  request.image_limit = TRY(image_limit(guests.places(), guests.tenant(), guests.host()));
   const Fd null = TRY(sys::open(At::cwd(), "/dev/null", O_WRONLY));
   TRY(run_helper("load", to_json(request), -1, null.get()));
   here = image_of(guests, wanted);

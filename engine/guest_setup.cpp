@@ -15,6 +15,7 @@
 #include "base/text.hpp"
 #include "cgroups/group.hpp"
 #include "engine/caller_files.hpp"
+#include "engine/caller_rights.hpp"
 #include "engine/disk.hpp"
 #include "engine/environment.hpp"
 #include "engine/guest_dir.hpp"
@@ -23,6 +24,7 @@
 #include "engine/rights.hpp"
 #include "engine/seccomp_profile.hpp"
 #include "engine/system_guest.hpp"
+#include "engine/tenant_entry.hpp"
 #include "engine/volumes.hpp"
 #include "images/catalog.hpp"
 #include "images/layers.hpp"
@@ -132,11 +134,21 @@ Error refuse_label(const std::string& label) {
       .hint("leave it away, or say label=disable");
 }
 
+// A Secret or Config that vrun put there for the tenant (contents.hpp).
+bool is_content_of(const Guests& guests, const std::string& path) {
+  return path.starts_with(guests.places().run + "/contents/" + guests.tenant() + "/");
+}
+
 // What the host has to have for it.
-Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, GuestFacts& facts) {
+Result<void> take_mount(const std::string& flag, Result<AskedMount> parsed, const Guests& guests,
+                        GuestFacts& facts) {
   AskedMount asked = TRY(std::move(parsed));
   if (asked.is_volume) return {};  // volume_mounts() has it
   if (asked.mount.type == "bind") {
+    // As whoever asked sees it: root's sight would tell an admin what lies where he may not look.
+    std::optional<CallerRights> rights;
+    if (!is_content_of(guests, asked.mount.source))
+      rights.emplace(TRY(CallerRights::take(guests.host())));
     Result<struct stat> source = sys::stat(At::cwd(), asked.mount.source);
     if (!source) return std::move(source).error().during(flag).hint("create it first");
     // Whatever of the host is asked for, file systems that have no ids to map included.
@@ -237,9 +249,14 @@ Result<images::Image> find_image(const RunRequest& request, const Guests& guests
   transfer.images = {request.image};
   transfer.platform = request.platform;
   if (request.quiet) transfer.progress = images::ProgressStyle::kQuiet;
+  // Only where something may be brought: measuring a disk takes its time.
+  const bool brings = !request.platform.empty() || request.pull == "always" ||
+                      (guests.tenant() != kDefaultTenant && !catalog.find(request.image));
+  if (brings) transfer.image_limit = TRY(image_limit(places, guests.tenant(), guests.host()));
   Result<images::Image> image =
       images::obtain(catalog, TRY(images::parse_pull_policy(request.pull)), std::move(transfer),
                      TRY(helper_path("vrun-image")), guests.host());
+  if (image && brings) TRY(settle_disk(guests));
   if (image) return image;
   // More likely a slip of the finger than an image of that name somewhere else.
   const Result<images::Image> here = catalog.find(request.image);
@@ -270,9 +287,9 @@ Result<GuestFacts> read_facts(const GuestRecord& record, const Guests& guests) {
   facts.host_has_mqueue = request.ipc != "host" || sys::stat(At::cwd(), "/dev/mqueue").has_value();
   facts.volumes = volume_mounts(guests, record);
   for (const std::string& text : request.volumes)
-    TRY(take_mount("--volume " + quote(text), parse_volume(text, facts.cwd), facts));
+    TRY(take_mount("--volume " + quote(text), parse_volume(text, facts.cwd), guests, facts));
   for (const std::string& text : request.mounts)
-    TRY(take_mount("--mount " + quote(text), parse_mount(text), facts));
+    TRY(take_mount("--mount " + quote(text), parse_mount(text), guests, facts));
   for (const std::string& text : request.devices) {
     std::vector<DeviceGrant> grants = TRY(parse_devices(text));
     if (grants.empty()) {

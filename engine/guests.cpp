@@ -1,10 +1,13 @@
 #include "engine/guests.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.hpp"
 #include "base/halves.hpp"
@@ -60,6 +63,21 @@ Error ambiguous(std::string_view wanted, const std::vector<const Guest*>& matche
       .hint("give more digits, or the name");
 }
 
+// Into the blocks that the file has already: by one write, so that a killed command leaves the old
+// text or the new one. Only a power cut could leave some of both.
+bool overwrite(const Fd& dir, const std::string& name, std::string text) {
+  const Result<Fd> file = sys::open(dir, name, O_WRONLY | O_NOFOLLOW);
+  if (!file) return false;
+  const Result<struct stat> now = sys::stat(file->get());
+  if (!now) return false;
+  const auto length = static_cast<std::size_t>(now->st_size);
+  constexpr std::size_t kBlock = 512;  // of st_blocks
+  if (text.size() > static_cast<std::size_t>(now->st_blocks) * kBlock) return false;
+  text.resize(std::max(text.size(), length), ' ');  // what is longer than before stays JSON
+  const ssize_t n = ::pwrite(file->get(), text.data(), text.size(), 0);
+  return n == static_cast<ssize_t>(text.size());
+}
+
 }  // namespace
 
 const char* to_text(GuestStatus status) {
@@ -81,7 +99,13 @@ const char* to_text(GuestStatus status) {
 }
 
 Result<void> LockedGuest::save() {
-  return fs::replace_file(dir_, "guest.json", to_json(guest.record));
+  const std::string text = to_json(guest.record);
+  Result<void> saved = fs::replace_file(dir_, "guest.json", text);
+  const int why = saved ? 0 : saved.error().sys_errno();
+  if (why != ENOSPC && why != EDQUOT) return saved;
+  // A full disk must not keep a guest from being stopped.
+  if (overwrite(dir_, "guest.json", text)) return {};
+  return saved;
 }
 
 Result<Guests> Guests::open(const Places& places, std::string tenant, const Host& host) {

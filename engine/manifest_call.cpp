@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +30,61 @@ Result<std::string> read_stdin() {
     if (text.size() > kMostBytes) return Error(Code::kInvalid, "stdin is larger than 16 MiB");
   }
   return text;
+}
+
+// Of a pipe that nobody writes to yet. The shell's <(...) has a writer from the start, which may
+// take its time; one with a name (mkfifo) may wait for a writer for ever.
+Result<std::string> read_pipe(const Fd& pipe, const std::string& path) {
+  constexpr int kTurn = 50, kTurns = 60;  // ms: three seconds
+  std::string text;
+  std::array<char, 65536> buffer{};
+  for (int turns = 0; turns < kTurns;) {
+    const ssize_t n = ::read(pipe.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+      return Error::system(errno, "read " + quote(path));
+    if (n == 0 && !text.empty()) return text;
+    if (n > 0) text.append(buffer.data(), static_cast<std::size_t>(n));
+    if (text.size() > kMostBytes)
+      return Error(Code::kInvalid, quote(path) + " is larger than 16 MiB");
+    if (n > 0) continue;
+    std::array<pollfd, 1> fds{pollfd{pipe.get(), POLLIN, 0}};
+    // Where there is a writer, read(2) says EAGAIN, and its bytes or its end are awaited; without
+    // one poll(2) may be woken by nothing, or at once by the end of the last.
+    if (n < 0) {
+      TRY(sys::poll(fds, -1));
+      continue;
+    }
+    ++turns;
+    ::usleep(kTurn * 1000);
+  }
+  return Error(Code::kState, "read " + quote(path) + ": a pipe that nobody writes to")
+      .hint("start the writer first, or give the manifest by -f -");
+}
+
+Result<std::string> read_one(const std::string& path) {
+  // Opening a pipe would wait for its writer.
+  const Fd file = TRY(sys::open(At::cwd(), path, O_RDONLY | O_NONBLOCK));
+  const struct stat facts = TRY(sys::stat(file.get()));
+  if (S_ISFIFO(facts.st_mode)) return read_pipe(file, path);
+  if (S_ISREG(facts.st_mode)) return fs::read_file(At::cwd(), path, kMostBytes);
+  return Error(Code::kInvalid,
+               quote(path) + " is no file but a " + (S_ISSOCK(facts.st_mode) ? "socket" : "device"))
+      .hint("a manifest is a file, a directory of them, a pipe, or - for stdin");
+}
+
+// JSON, in which the helper gets it, has none; so it is told here, with its place.
+Result<void> refuse_null_bytes(const std::vector<manifest::WireFile>& files) {
+  std::string faults;
+  for (const manifest::WireFile& file : files) {
+    const std::size_t at = file.text.find('\0');
+    if (at == std::string::npos) continue;
+    const std::string_view before = std::string_view(file.text).substr(0, at);
+    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    const std::size_t column = at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+    faults += (faults.empty() ? "" : "\n") + (file.name + ":" + std::to_string(line) + ":") +
+              std::to_string(column) + ": a null byte, which no text has";
+  }
+  return faults.empty() ? Result<void>() : Error(Code::kInvalid, faults);
 }
 
 bool is_manifest_name(const std::string& name) {
@@ -91,14 +148,14 @@ Result<std::vector<manifest::WireFile>> read_manifest_files(const std::vector<st
       TRY(take_sent(sent, path, files));
       continue;
     }
-    struct stat facts {};
-    if (::stat(path.c_str(), &facts) != 0) return Error::system(errno, "read " + quote(path));
+    const struct stat facts = TRY(sys::stat(At::cwd(), path));
     if (S_ISDIR(facts.st_mode)) {
       TRY(read_dir(path, files));
     } else {
-      files.push_back({path, TRY(fs::read_file(At::cwd(), path, kMostBytes))});
+      files.push_back({path, TRY(read_one(path))});
     }
   }
+  TRY(refuse_null_bytes(files));
   return files;
 }
 

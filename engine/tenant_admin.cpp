@@ -21,6 +21,7 @@
 #include "engine/run.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/volume_store.hpp"
+#include "images/charge.hpp"
 #include "images/names.hpp"
 #include "images/store.hpp"
 #include "network/networks.hpp"
@@ -271,7 +272,8 @@ Result<void> change_disk(const Places& places, const Tenant& before, const Tenan
         .hint("one that was made with it can grow");
   }
   Result<void> set =
-      TRY(tenants::disk_backend(now.disk))->resize(disk_places(places, now), now.budget.disk);
+      TRY(tenants::disk_backend(now.disk))
+          ->resize(disk_places(places, now), now.budget.disk, noted_images(places, now));
   if (!set) return std::move(set).error().during("tenant " + now.name + ": --disk");
   return {};
 }
@@ -383,6 +385,7 @@ Result<void> remove_belongings(const Places& places, const Tenant& tenant, const
   for (const images::Named& one : TRY(names.list()))
     TRY(names.remove(one.reference));
   TRY(remove_dir_of(places.data + "/images/brought", name));
+  images::forget_charge(places.data, name);
   const tenants::DiskBackend* disk = nullptr;
   if (!tenant.disk.empty()) disk = TRY(tenants::disk_backend(tenant.disk));
   if (disk != nullptr) TRY(disk->close(disk_places(places, tenant)));
@@ -441,9 +444,11 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
 
 Result<TenantState> look_at_tenant(const Places& places, const Tenant& tenant, const Host& host) {
   TenantState state;
-  if (!host.rootless()) TRY(open_disk_of(places, tenant));
+  const Result<void> opened = host.rootless() ? Result<void>() : open_disk_of(places, tenant);
+  state.no_disk = !opened;
+  if (!opened) log::warning("tenant " + tenant.name + ": its disk: " + opened.error().text());
   const Guests guests = TRY(Guests::open(places, tenant.name, host));
-  for (const Guest& guest : TRY(guests.list())) {
+  for (const Guest& guest : opened ? TRY(guests.list()) : std::vector<Guest>()) {
     ++state.guests;
     state.running += guest.runs() ? 1U : 0U;
   }

@@ -41,7 +41,9 @@ Result<ChangedTenant> update_tenant(const Places& places, const TenantRequest& r
 struct TenantState {
   std::size_t guests = 0, running = 0, processes = 0;
   bool frozen = false;
+  bool no_disk = false;  // its disk cannot be opened now: its guests are not known
 };
+// A disk that cannot be opened (the host's is full) is a warning: the rest is told all the same.
 Result<TenantState> look_at_tenant(const Places& places, const tenants::Tenant& tenant,
                                    const Host& host);
 

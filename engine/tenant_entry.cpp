@@ -13,6 +13,9 @@
 #include "cgroups/parents.hpp"
 #include "engine/guest_setup.hpp"
 #include "engine/micro_vm.hpp"
+#include "images/catalog.hpp"
+#include "images/charge.hpp"
+#include "images/store.hpp"
 #include "tenants/id_blocks.hpp"
 
 namespace vrun::engine {
@@ -129,7 +132,35 @@ tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& ten
 Result<void> open_disk_of(const Places& places, const tenants::Tenant& tenant) {
   if (tenant.disk.empty()) return {};
   return TRY(tenants::disk_backend(tenant.disk))
-      ->open(disk_places(places, tenant), tenant.budget.disk);
+      ->open(disk_places(places, tenant), tenant.budget.disk, noted_images(places, tenant));
+}
+
+std::uint64_t noted_images(const Places& places, const tenants::Tenant& tenant) {
+  return tenant.disk.empty() ? 0 : images::noted_charge(places.data, tenant.name);
+}
+
+Result<std::uint64_t> image_charge(const Places& places, const tenants::Tenant& tenant) {
+  const images::Store store = TRY(images::Store::open(places.data));
+  const Fd in_use = TRY(store.use());
+  const std::vector<images::Image> shipped = TRY(images::Catalog(places.images).shipped());
+  // A note that cannot be written is one of the full disk; the sum is right.
+  Result<std::uint64_t> noted = images::note_charge(store, tenant.name, shipped);
+  return noted ? std::move(noted) : images::charged(store, tenant.name, shipped);
+}
+
+Result<void> settle_disk(const Guests& guests) {
+  if (guests.tenant() == kDefaultTenant || guests.host().rootless()) return {};
+  return open_disk_of(guests.places(), TRY(tenant_store(guests.places()).find(guests.tenant())));
+}
+
+Result<std::int64_t> image_limit(const Places& places, const std::string& tenant,
+                                 const Host& host) {
+  if (tenant == kDefaultTenant || host.rootless()) return std::int64_t{-1};
+  const tenants::Tenant found = TRY(tenant_store(places).find(tenant));
+  if (found.disk.empty()) return std::int64_t{-1};
+  TRY(open_disk_of(places, found));
+  const tenants::DiskUse use = TRY(disk_use(places, found, host));
+  return static_cast<std::int64_t>(tenants::without(found.budget.disk, use.bytes));
 }
 
 Result<tenants::DiskUse> disk_use(const Places& places, const tenants::Tenant& tenant,

@@ -29,6 +29,14 @@ std::optional<tenants::Disk> disk_of(const Places& places);
 // What holds its disk budget, if it has one: there and ready when this has answered.
 tenants::DiskPlaces disk_places(const Places& places, const tenants::Tenant& tenant);
 Result<void> open_disk_of(const Places& places, const tenants::Tenant& tenant);
+// What the tenant's images count for in it, as noted at their last change; exact with root's
+// `image_charge`, which adds up.
+std::uint64_t noted_images(const Places& places, const tenants::Tenant& tenant);
+Result<std::uint64_t> image_charge(const Places& places, const tenants::Tenant& tenant);
+// After images were brought: what is left for the trees.
+Result<void> settle_disk(const Guests& guests);
+// How much images of the tenant may be charged for in all now; -1 where nothing limits them.
+Result<std::int64_t> image_limit(const Places& places, const std::string& tenant, const Host& host);
 // What counts against it now; kUnsupported where it has none, or who asks may not know.
 Result<tenants::DiskUse> disk_use(const Places& places, const tenants::Tenant& tenant,
                                   const Host& host);

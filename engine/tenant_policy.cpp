@@ -14,6 +14,7 @@
 #include "engine/caller_rights.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_spec.hpp"
+#include "engine/host_mounts.hpp"
 #include "engine/limits.hpp"
 #include "engine/rights.hpp"
 #include "engine/system_guest.hpp"
@@ -132,16 +133,17 @@ Result<void> check_access(const Fd& pinned, const oci::Mount& mount) {
       .hint(writes ? "you may not write there yourself: mount it with :ro" : "");
 }
 
-Result<std::vector<Fd>> pin_mounts(const Policy& policy, const OwnMounts& is_own, const Host& host,
+Result<std::vector<Fd>> pin_mounts(const Tenant& tenant, const OwnMounts& is_own, const Host& host,
                                    oci::Spec& spec) {
   const CallerRights rights = TRY(CallerRights::take(host));
   std::vector<Fd> pins;
   for (oci::Mount& mount : spec.mounts) {
     if (!is_bind(mount) || is_own(mount)) continue;
-    const std::string* prefix = tenants::covering_prefix(policy, mount.source);
+    const std::string* prefix = tenants::covering_prefix(tenant.policy, mount.source);
     if (prefix == nullptr) continue;  // a device, allowed by its whole name
     pins.push_back(TRY(pin(*prefix, mount.source)));
     if (rights.are_less()) TRY(check_access(pins.back(), mount));
+    TRY(keep_owners(tenant, pins.back(), spec, mount));
     mount.source = "/proc/self/fd/" + std::to_string(pins.back().get());
   }
   return pins;
@@ -321,7 +323,7 @@ Result<std::vector<Fd>> fit_to_tenant(const Guests& guests, const RunRequest& re
   if (spec.linux.resources) {
     fit_quota(*spec.linux.resources, enforced_budget(tenant).cpu_milli, guests.host());
   }
-  return pin_mounts(tenant.policy, is_own, guests.host(), spec);
+  return pin_mounts(tenant, is_own, guests.host(), spec);
 }
 
 Result<void> fit_update(const Guests& guests, oci::Resources& changes, const RunRequest& wanted) {

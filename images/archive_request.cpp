@@ -11,8 +11,8 @@ constexpr auto json_fields(const ArchiveRequest*) {
                       json::field("file", &R::file), json::field("format", &R::format),
                       json::field("images", &R::images), json::field("changes", &R::changes),
                       json::field("message", &R::message), json::field("quiet", &R::quiet),
-                      json::field("repair", &R::repair), json::field("quick", &R::quick),
-                      json::field("json", &R::json));
+                      json::field("imageLimit", &R::image_limit), json::field("repair", &R::repair),
+                      json::field("quick", &R::quick), json::field("json", &R::json));
 }
 
 std::string to_json(const ArchiveRequest& request) {

@@ -2,6 +2,7 @@
 // word of JSON on its command line, as images/request.hpp for those that need the network.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ struct ArchiveRequest {
   std::vector<std::string> changes;  // import: "CMD [...]", "ENV A=B"
   std::string message;               // import: for the history
   bool quiet = false;
+  std::int64_t image_limit = -1;                     // as TransferRequest's
   bool repair = false, quick = false, json = false;  // fsck
   bool operator==(const ArchiveRequest&) const = default;
 };

@@ -10,6 +10,7 @@
 #include "base/json.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "images/charge.hpp"
 #include "images/holdings.hpp"
 #include "images/names.hpp"
 
@@ -129,6 +130,7 @@ class Collector {
     ++removed_.layers;
     removed_.bytes += tree_bytes(store_.layers(), hex);
     if (rule_.dry_run) return {};
+    forget_size(store_, hex);
     return take_away(store_.layers(), hex);
   }
 
@@ -274,6 +276,7 @@ Result<std::optional<Removed>> collect(const Store& store, const Collection& col
   Content needed = TRY(needed_content(store, collection.shipped));
   Collector collector(store, collection, std::move(needed));
   const Removed removed = TRY(collector.run());
+  if (!collection.dry_run) note_all_charges(store, collection.shipped);
   own.reset();
   TRY(collector.empty_trash());
   return std::optional(removed);

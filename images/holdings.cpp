@@ -20,6 +20,10 @@ std::string pair_of(const std::string& blob, const std::string& diff_id) {
   return blob + "-" + diff_id;
 }
 
+bool is_pair(const std::string& name) {
+  return name.size() == 2 * kDigits + 1;
+}
+
 std::string marks_of(const Store& store, const std::string& tenant) {
   return fs::join(store.data_dir(), fs::join(kBrought, tenant));
 }
@@ -61,14 +65,10 @@ void Holdings::add(const oci::Digest& manifest) {
 }
 
 Result<void> Holdings::add_marks() {
-  for (std::string& name : TRY(list_if_there(marks_of(*store_, tenant_)))) {
-    if (name.size() != 2 * kDigits + 1) continue;
-    const Fd dir = TRY(sys::open_dir(At::cwd(), marks_of(*store_, tenant_)));
-    if (!is_young(dir, name, kMarkAge)) continue;
-    content_.blobs.insert(name.substr(0, kDigits));
-    content_.layers.insert(name.substr(kDigits + 1));
-    pairs_.insert(std::move(name));
-  }
+  const std::set<std::string> marks = TRY(marks_of_tenant(*store_, tenant_));
+  content_ = content_of_marks(marks);
+  for (const std::string& name : marks)
+    if (is_pair(name)) pairs_.insert(name);
   return {};
 }
 
@@ -89,14 +89,28 @@ bool Holdings::was_brought(const oci::Digest& blob, const oci::Digest& diff_id) 
   return dir && is_young(*dir, pair_of(blob.hex, diff_id.hex), kMarkAge);
 }
 
-Result<void> Holdings::mark(const oci::Digest& blob, const oci::Digest& diff_id) const {
+Result<void> Holdings::set_mark(const std::string& name) const {
   if (tenant_.empty()) return {};
   TRY(fs::make_dirs(At::cwd(), marks_of(*store_, tenant_), 0700));
   const Fd dir = TRY(sys::open_dir(At::cwd(), marks_of(*store_, tenant_)));
-  const std::string name = pair_of(blob.hex, diff_id.hex);
   const Fd file = TRY(sys::open(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
   if (::futimens(file.get(), nullptr) == 0) return {};
-  return Error::system(errno, "mark layer " + diff_id.str());
+  return Error::system(errno, "mark what was brought");
+}
+
+Result<void> Holdings::mark(const oci::Digest& blob, const oci::Digest& diff_id) const {
+  return set_mark(pair_of(blob.hex, diff_id.hex));
+}
+
+Result<void> Holdings::mark(const oci::Digest& blob) const {
+  return set_mark(blob.hex);
+}
+
+void Holdings::mark_all(const Image& image) const {
+  static_cast<void>(mark(image.digest));
+  static_cast<void>(mark(image.manifest.config.digest));
+  for (std::size_t i = 0; i < image.manifest.layers.size(); ++i)
+    static_cast<void>(mark(image.manifest.layers[i].digest, image.config.diff_ids[i]));
 }
 
 void Holdings::unmark(const Store& store, const std::string& tenant, const Image& image) {
@@ -106,11 +120,42 @@ void Holdings::unmark(const Store& store, const std::string& tenant, const Image
     const std::string name =
         pair_of(image.manifest.layers[i].digest.hex, image.config.diff_ids[i].hex);
     static_cast<void>(sys::unlink(*dir, name));
+    static_cast<void>(sys::unlink(*dir, image.manifest.layers[i].digest.hex));
   }
+  static_cast<void>(sys::unlink(*dir, image.digest.hex));
+  static_cast<void>(sys::unlink(*dir, image.manifest.config.digest.hex));
 }
 
 std::string Holdings::key(const oci::Digest& digest) const {
   return tenant_.empty() ? digest.hex : digest.hex + "." + tenant_;
+}
+
+Result<std::set<std::string>> marks_of_tenant(const Store& store, const std::string& tenant) {
+  std::set<std::string> marks;
+  const std::string path = marks_of(store, tenant);
+  for (std::string& name : TRY(list_if_there(path))) {
+    if (!is_pair(name) && name.size() != kDigits) continue;
+    const Fd dir = TRY(sys::open_dir(At::cwd(), path));
+    if (is_young(dir, name, kMarkAge)) marks.insert(std::move(name));
+  }
+  return marks;
+}
+
+Content content_of_marks(const std::set<std::string>& marks) {
+  Content content;
+  for (const std::string& name : marks) {
+    content.blobs.insert(name.substr(0, kDigits));
+    if (is_pair(name)) content.layers.insert(name.substr(kDigits + 1));
+  }
+  return content;
+}
+
+void remove_marks(const Store& store, const std::string& tenant,
+                  const std::set<std::string>& marks) {
+  const Result<Fd> dir = sys::open_dir(At::cwd(), marks_of(store, tenant));
+  if (!dir) return;
+  for (const std::string& name : marks)
+    static_cast<void>(sys::unlink(*dir, name));
 }
 
 Result<void> remove_old_marks(const Store& store, std::int64_t idle) {
@@ -118,9 +163,9 @@ Result<void> remove_old_marks(const Store& store, std::int64_t idle) {
   for (const std::string& tenant : TRY(list_if_there(all))) {
     const Fd dir = TRY(sys::open_dir(At::cwd(), fs::join(all, tenant)));
     for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
-      const bool whole = name.size() == 2 * kDigits + 1 &&
+      const bool whole = (is_pair(name) || name.size() == kDigits) &&
                          store.has_blob({"sha256", name.substr(0, kDigits)}) &&
-                         store.has_layer({"sha256", name.substr(kDigits + 1)});
+                         (!is_pair(name) || store.has_layer({"sha256", name.substr(kDigits + 1)}));
       if (!whole || !is_young(dir, name, idle)) TRY(sys::unlink(dir, name));
     }
   }

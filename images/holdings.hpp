@@ -6,9 +6,9 @@
 // no tenant learns from its own commands what another has, nor gets it by a digest.
 //
 // What a command of the tenant brought is marked by an empty file
-// images/brought/TENANT/BLOB-DIFFID: others of that tenant that wait for it need not do it again,
-// nor the next attempt after one that failed before a name was set. Marks live kIdleAge, as content
-// without a name does, and go with the image.
+// images/brought/TENANT/BLOB-DIFFID (BLOB alone: a document of an image): others of that tenant
+// that wait for it need not do it again, nor the next attempt after one that failed before a name
+// was set. Marks live kIdleAge, as content without a name does, and go with the image.
 #pragma once
 
 #include <set>
@@ -37,7 +37,11 @@ class Holdings {
 
   // After the layer appeared in the store.
   Result<void> mark(const oci::Digest& blob, const oci::Digest& diff_id) const;
-  // After the names of the image went.
+  // A manifest, index or configuration that appeared in the store.
+  Result<void> mark(const oci::Digest& blob) const;
+  // Everything of an image that lost its name and is still there, so that it stays charged.
+  void mark_all(const Image& image) const;
+  // After the names of the image went, and its content.
   static void unmark(const Store& store, const std::string& tenant, const Image& image);
 
   // Names the lock and the unfinished file of a blob or layer in the making: tenants do not wait
@@ -48,12 +52,19 @@ class Holdings {
   Holdings(const Store& store, std::string tenant) : store_(&store), tenant_(std::move(tenant)) {}
   void add(const oci::Digest& manifest);
   Result<void> add_marks();
+  Result<void> set_mark(const std::string& name) const;
 
   const Store* store_;
   std::string tenant_;  // empty: everything
   Content content_;
   std::set<std::string> pairs_;
 };
+
+// Names of the young marks of a tenant, and what they are of.
+Result<std::set<std::string>> marks_of_tenant(const Store& store, const std::string& tenant);
+Content content_of_marks(const std::set<std::string>& marks);
+void remove_marks(const Store& store, const std::string& tenant,
+                  const std::set<std::string>& marks);
 
 // Removes marks of what is no longer in the store, and those older than `idle` seconds. For the
 // collector, alone in the store.

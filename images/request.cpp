@@ -30,13 +30,13 @@ constexpr auto json_names(const ProgressStyle*) {
 
 constexpr auto json_fields(const TransferRequest*) {
   using R = TransferRequest;
-  return json::fields(json::field("dataDir", &R::data_dir, {.required = true}),
-                      json::field("shippedDir", &R::shipped_dir), json::field("tenant", &R::tenant),
-                      json::field("images", &R::images), json::field("platform", &R::platform),
-                      json::field("progress", &R::progress), json::field("registry", &R::registry),
-                      json::field("username", &R::username),
-                      json::field("passwordStdin", &R::password_stdin),
-                      json::field("reportFd", &R::report_fd));
+  return json::fields(
+      json::field("dataDir", &R::data_dir, {.required = true}),
+      json::field("shippedDir", &R::shipped_dir), json::field("tenant", &R::tenant),
+      json::field("images", &R::images), json::field("platform", &R::platform),
+      json::field("progress", &R::progress), json::field("registry", &R::registry),
+      json::field("username", &R::username), json::field("passwordStdin", &R::password_stdin),
+      json::field("imageLimit", &R::image_limit), json::field("reportFd", &R::report_fd));
 }
 
 std::string to_json(const TransferRequest& request) {

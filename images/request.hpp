@@ -25,6 +25,8 @@ struct TransferRequest {
   std::vector<std::string> images;  // pull: all of them; push: what, and optionally to where
   std::string platform;             // empty: this machine's
   ProgressStyle progress = ProgressStyle::kAuto;
+  // Bytes that images of the tenant may be charged for in all (charge.hpp); -1: no limit.
+  std::int64_t image_limit = -1;
   // login and logout
   std::string registry, username;
   bool password_stdin = false;

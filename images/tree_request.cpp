@@ -19,7 +19,8 @@ constexpr auto json_fields(const TreePart*) {
 constexpr auto json_fields(const TreeRequest*) {
   using R = TreeRequest;
   return json::fields(json::field("dataDir", &R::data_dir, {.required = true}),
-                      json::field("tenant", &R::tenant), json::field("root", &R::root),
+                      json::field("tenant", &R::tenant), json::field("imageLimit", &R::image_limit),
+                      json::field("shipped", &R::shipped), json::field("root", &R::root),
                       json::field("upper", &R::upper), json::field("manifest", &R::manifest),
                       json::field("ids", &R::ids), json::field("path", &R::path),
                       json::field("file", &R::file), json::field("keepOwners", &R::keep_owners),

@@ -58,6 +58,8 @@ struct TreeRequest {
   std::string called;
   bool directory = false;
   // commit
+  std::int64_t image_limit = -1;  // as TransferRequest's
+  std::string shipped;            // the directory of the images shipped with vrun
   std::string name, author, message;
   std::vector<std::string> changes;
   std::vector<std::string> mount_points;  // commit, diff: "/etc/hosts"; see changes_of()

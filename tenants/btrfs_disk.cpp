@@ -193,18 +193,21 @@ Result<void> BtrfsDisk::make(const DiskPlaces& places, std::uint64_t bytes) cons
   return make_subvolume(places.volumes, qgroup_of(places.id));
 }
 
-Result<void> BtrfsDisk::open(const DiskPlaces& places, std::uint64_t bytes) const {
+Result<void> BtrfsDisk::open(const DiskPlaces& places, std::uint64_t bytes,
+                             std::uint64_t reserved) const {
   const Fd data = TRY(open_data(places));
   if (Result<void> held = check(data); !held) return std::move(held).error().during("disk budget");
   const std::uint64_t qgroup = qgroup_of(places.id);
   const auto info = TRY(info_of(data, qgroup));
   if (!info) TRY(create_qgroup(data, qgroup, true));  // a killed `tenant rm` took it
-  TRY(hold(data, qgroup, bytes, info ? info->rfer : 0));
+  TRY(hold(data, qgroup, without(bytes, reserved), info ? info->rfer : 0));
   TRY(make_subvolume(places.guests, qgroup));
   return make_subvolume(places.volumes, qgroup);
 }
 
-Result<void> BtrfsDisk::resize(const DiskPlaces& places, std::uint64_t bytes) const {
+Result<void> BtrfsDisk::resize(const DiskPlaces& places, std::uint64_t whole,
+                               std::uint64_t reserved) const {
+  const std::uint64_t bytes = without(whole, reserved);
   const DiskUse now = TRY(use(places));
   if (now.bytes > bytes) {
     return Error(Code::kState, "more is in use: " + std::to_string(now.bytes) + " bytes")

@@ -1,4 +1,5 @@
-// The disk budget of a tenant: what its guests write, their logs and its volumes, together.
+// The disk budget of a tenant: what its guests write, their logs and its volumes, together. What
+// its images count for (images/charge.hpp) is `reserved`: the trees may have so much less.
 //
 //   data/guests/NAME             upper layers, logs, records of guests
 //   data/volumes/NAME            volumes
@@ -33,6 +34,11 @@ struct DiskPlaces {
                        std::uint64_t id = 0);
 };
 
+// What of a budget is left for the trees.
+constexpr std::uint64_t without(std::uint64_t bytes, std::uint64_t reserved) {
+  return bytes > reserved ? bytes - reserved : 0;
+}
+
 struct DiskUse {
   std::uint64_t bytes = 0, inodes = 0;
 };
@@ -47,9 +53,11 @@ class DiskBackend {
   virtual Result<void> make(const DiskPlaces& places, std::uint64_t bytes) const = 0;
   // Before anything of the tenant is touched: its trees are there, and the budget is held. kState
   // where the file system does not hold it any more.
-  virtual Result<void> open(const DiskPlaces& places, std::uint64_t bytes) const = 0;
+  virtual Result<void> open(const DiskPlaces& places, std::uint64_t bytes,
+                            std::uint64_t reserved) const = 0;
   // Live. kState when more is in use; kUnsupported where it cannot shrink at all.
-  virtual Result<void> resize(const DiskPlaces& places, std::uint64_t bytes) const = 0;
+  virtual Result<void> resize(const DiskPlaces& places, std::uint64_t bytes,
+                              std::uint64_t reserved) const = 0;
   // Before a tenant is removed: what vrun writes down and renames meanwhile is not refused.
   virtual Result<void> loosen(const DiskPlaces& places, std::uint64_t bytes) const = 0;
   // Before the trees are removed; nothing of the tenant may run.

@@ -1,5 +1,6 @@
 #include "tenants/loop_disk.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -24,6 +25,8 @@ constexpr std::chrono::minutes kPatience{5};
 // Where the file system is not mounted, this makes the collection of images stop (a guest whose
 // record cannot be read): layers of guests that cannot be seen now must not go.
 constexpr const char* kMarker = "not-mounted";
+constexpr const char* kReserved = "images";
+constexpr std::uint64_t kPiece = 16U << 20U;
 
 Result<void> run_tool(const std::string& path, std::vector<std::string> argv) {
   Command command;
@@ -113,6 +116,8 @@ Result<void> mount_top(const DiskPlaces& places) {
 }
 
 Result<void> mark(const std::string& dir) {
+  // Once is enough: on a full disk it could not be written anew.
+  if (sys::stat(At::cwd(), dir + "/" + kMarker + "/guest.json")) return {};
   TRY(fs::make_dirs(At::cwd(), dir + "/" + kMarker, 0700));
   const Fd marker = TRY(sys::open_dir(At::cwd(), dir + "/" + kMarker));
   return fs::replace_file(marker, "guest.json", "the disk of this tenant is not mounted\n");
@@ -132,6 +137,43 @@ Result<Fd> lock_disk(const DiskPlaces& places) {
   return lock;
 }
 
+Result<void> mount_all(const DiskPlaces& places) {
+  if (TRY(is_mounted(places.guests)) && TRY(is_mounted(places.volumes))) return {};
+  const Fd lock = TRY(lock_disk(places));
+  TRY(mount_top(places));
+  TRY(bind(places.top + "/guests", places.guests));
+  return bind(places.top + "/volumes", places.volumes);
+}
+
+Result<std::uint64_t> reserved_now(const DiskPlaces& places) {
+  const Result<struct stat> file = sys::stat(At::cwd(), places.top + "/" + kReserved);
+  constexpr std::uint64_t kBlock = 512;  // of st_blocks
+  if (file) return static_cast<std::uint64_t>(file->st_blocks) * kBlock;
+  if (file.error().code() == Code::kNotFound) return std::uint64_t{0};
+  return Error(file.error().code(), file.error().text());
+}
+
+// Room in this file system that images use elsewhere: blocks of a file that nobody ever writes, so
+// that they take nothing from the disk below (fallocate(2)). Where guests were quicker and the room
+// is not there, what is left of it is taken, and the rest when there is some.
+Result<void> reserve(const DiskPlaces& places, std::uint64_t bytes) {
+  const std::string path = places.top + "/" + kReserved;
+  constexpr std::uint64_t kMiB = 1U << 20U;
+  const std::uint64_t wanted = (bytes + kMiB - 1) / kMiB * kMiB;
+  if (TRY(reserved_now(places)) / kMiB == wanted / kMiB) return {};
+  const Fd lock = TRY(lock_disk(places));
+  const Fd file = TRY(sys::open(At::cwd(), path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (::ftruncate(file.get(), static_cast<off_t>(wanted)) != 0)
+    return Error::system(errno, "reserve room for images");
+  for (std::uint64_t at = 0; at < wanted; at += std::min(wanted - at, kPiece)) {
+    const auto piece = static_cast<off_t>(std::min(wanted - at, kPiece));
+    if (::fallocate(file.get(), 0, static_cast<off_t>(at), piece) == 0) continue;
+    if (errno == ENOSPC) return {};
+    return Error::system(errno, "reserve room for images");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::uint64_t> LoopDisk::take_id(const DiskPlaces& /*places*/,
@@ -145,22 +187,21 @@ Result<void> LoopDisk::make(const DiskPlaces& places, std::uint64_t bytes) const
                                 "lazy_itable_init=1,lazy_journal_init=1,nodiscard", places.image});
 }
 
-Result<void> LoopDisk::open(const DiskPlaces& places, std::uint64_t /*bytes*/) const {
-  if (TRY(is_mounted(places.guests)) && TRY(is_mounted(places.volumes))) return {};
-  const Fd lock = TRY(lock_disk(places));
-  TRY(mount_top(places));
-  TRY(bind(places.top + "/guests", places.guests));
-  return bind(places.top + "/volumes", places.volumes);
+Result<void> LoopDisk::open(const DiskPlaces& places, std::uint64_t /*bytes*/,
+                            std::uint64_t reserved) const {
+  TRY(mount_all(places));
+  return reserve(places, reserved);
 }
 
-Result<void> LoopDisk::resize(const DiskPlaces& places, std::uint64_t bytes) const {
+Result<void> LoopDisk::resize(const DiskPlaces& places, std::uint64_t bytes,
+                              std::uint64_t reserved) const {
   const struct stat now = TRY(sys::stat(At::cwd(), places.image));
   if (static_cast<std::uint64_t>(now.st_size) == bytes) return {};
   if (static_cast<std::uint64_t>(now.st_size) > bytes) {
     return Error(Code::kUnsupported, "a tenant's disk can grow, not shrink")
         .hint("make a new tenant with a smaller one");
   }
-  TRY(open(places, 0));
+  TRY(open(places, bytes, reserved));
   const Fd lock = TRY(lock_disk(places));
   TRY(set_size(places.image, bytes));
   std::string device;
@@ -173,8 +214,9 @@ Result<void> LoopDisk::resize(const DiskPlaces& places, std::uint64_t bytes) con
   return std::move(grown).error().hint("a mounted file system grows only for CAP_SYS_RESOURCE");
 }
 
-Result<void> LoopDisk::loosen(const DiskPlaces& /*places*/, std::uint64_t /*bytes*/) const {
-  return {};
+Result<void> LoopDisk::loosen(const DiskPlaces& places, std::uint64_t /*bytes*/) const {
+  TRY(mount_all(places));
+  return reserve(places, 0);
 }
 
 Result<void> LoopDisk::close(const DiskPlaces& places) const {
@@ -190,11 +232,12 @@ Result<void> LoopDisk::forget(const DiskPlaces& /*places*/) const {
 }
 
 Result<DiskUse> LoopDisk::use(const DiskPlaces& places) const {
-  TRY(open(places, 0));
+  TRY(mount_all(places));
   struct statvfs fs {};
   if (::statvfs(places.top.c_str(), &fs) != 0)
     return Error::system(errno, "look at " + quote(places.top));
-  return DiskUse{(fs.f_blocks - fs.f_bfree) * fs.f_frsize, fs.f_files - fs.f_ffree};
+  const std::uint64_t used = (fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+  return DiskUse{without(used, TRY(reserved_now(places))), fs.f_files - fs.f_ffree};
 }
 
 }  // namespace vrun::tenants

@@ -13,8 +13,10 @@ class LoopDisk : public DiskBackend {
   Result<std::uint64_t> take_id(const DiskPlaces& places,
                                 std::span<const std::uint64_t> taken) const override;
   Result<void> make(const DiskPlaces& places, std::uint64_t bytes) const override;
-  Result<void> open(const DiskPlaces& places, std::uint64_t bytes) const override;
-  Result<void> resize(const DiskPlaces& places, std::uint64_t bytes) const override;
+  Result<void> open(const DiskPlaces& places, std::uint64_t bytes,
+                    std::uint64_t reserved) const override;
+  Result<void> resize(const DiskPlaces& places, std::uint64_t bytes,
+                      std::uint64_t reserved) const override;
   Result<void> loosen(const DiskPlaces& places, std::uint64_t bytes) const override;
   Result<void> close(const DiskPlaces& places) const override;
   Result<void> forget(const DiskPlaces& places) const override;

@@ -153,14 +153,18 @@ Result<void> ProjectDisk::make(const DiskPlaces& places, std::uint64_t bytes) co
   return adopt_trees(places);
 }
 
-Result<void> ProjectDisk::open(const DiskPlaces& places, std::uint64_t bytes) const {
+Result<void> ProjectDisk::open(const DiskPlaces& places, std::uint64_t bytes,
+                               std::uint64_t reserved) const {
   const Fd data = TRY(open_data(places));
   if (Result<void> held = check(data); !held) return std::move(held).error().during("disk budget");
-  TRY(set_budget(data, places.id, bytes));  // it may have been lost; see limits_for, too
+  TRY(set_budget(data, places.id,
+                 without(bytes, reserved)));  // it may have been lost; see limits_for, too
   return adopt_trees(places);
 }
 
-Result<void> ProjectDisk::resize(const DiskPlaces& places, std::uint64_t bytes) const {
+Result<void> ProjectDisk::resize(const DiskPlaces& places, std::uint64_t whole,
+                                 std::uint64_t reserved) const {
+  const std::uint64_t bytes = without(whole, reserved);
   const DiskUse now = TRY(use(places));
   if (now.bytes > bytes || now.inodes > inodes_for(bytes)) {
     return Error(Code::kState, "more is in use: " + std::to_string(now.bytes) + " bytes in " +

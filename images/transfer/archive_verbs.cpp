@@ -8,6 +8,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "images/gc.hpp"
+#include "images/transfer/allowance.hpp"
 #include "images/transfer/new_image.hpp"
 #include "images/transfer/tell.hpp"
 
@@ -19,15 +20,23 @@ constexpr int kOwnFailure = 125;
 Result<int> load(const ArchiveRequest& request) {
   const Store store = TRY(Store::open(request.data_dir));
   TRY(store.sweep());
-  const Fd in_use = TRY(store.use());
-  return load_archive(store, request);
+  Fd in_use = TRY(store.use());
+  Allowance allowance = TRY(Allowance::open(store, std::move(in_use), request.tenant,
+                                            request.image_limit, request.shipped));
+  Result<int> done = load_archive(store, request, allowance.meter());
+  allowance.close();
+  return done;
 }
 
 Result<int> import(const ArchiveRequest& request) {
   const Store store = TRY(Store::open(request.data_dir));
   TRY(store.sweep());
-  const Fd in_use = TRY(store.use());
-  return import_root(store, request);
+  Fd in_use = TRY(store.use());
+  Allowance allowance = TRY(Allowance::open(store, std::move(in_use), request.tenant,
+                                            request.image_limit, request.shipped));
+  Result<int> done = import_root(store, request, allowance.meter());
+  allowance.close();
+  return done;
 }
 
 Result<int> save(const ArchiveRequest& request) {

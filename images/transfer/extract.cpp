@@ -18,6 +18,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "images/charge.hpp"
 
 namespace vrun::images {
 namespace {
@@ -344,6 +345,7 @@ Result<void> Extractor::add_file(const Fd& parent, const std::string& name, arch
                                      std::to_string(options_.limits.bytes) + " bytes");
   }
   counts_.bytes += static_cast<std::uint64_t>(size);
+  TRY(take(options_.meter, charge_of_bytes(static_cast<std::uint64_t>(size))));
   TRY(make_room(parent, name, false, nullptr));
   const Fd file = TRY(sys::open(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   TRY(copy_content(file.get(), static_cast<std::uint64_t>(size), reader, feed));
@@ -440,6 +442,7 @@ Result<void> Extractor::add(archive* reader, archive_entry* entry, ArchiveFeed& 
     return Error(Code::kInvalid,
                  "layer has more than " + std::to_string(options_.limits.entries) + " entries");
   }
+  TRY(take(options_.meter, kEntryCharge));
   const char* path = archive_entry_pathname(entry);
   if (path == nullptr) return Error(Code::kInvalid, "layer entry without a readable name");
   const Place place = TRY(place_of(path, options_.limits.depth, options_.top));

@@ -14,6 +14,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "images/transfer/meter.hpp"
 #include "images/transfer/stream.hpp"
 #include "images/tree_request.hpp"
 
@@ -31,6 +32,7 @@ struct ExtractOptions {
   ExtractLimits limits;
   // false for an unprivileged caller: files stay ours, and overlay metadata uses user.overlay.*
   bool privileged = true;
+  Meter* meter = nullptr;  // pays for what is written; null: nobody does
 
   // What follows is for other trees than layers (copy.hpp).
   // false: .wh. names are names like others, and a directory is never replaced by something else.

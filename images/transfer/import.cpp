@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "images/charge.hpp"
 #include "images/transfer/unpack.hpp"
 
 namespace vrun::images {
@@ -52,12 +53,14 @@ Result<Fd> take_blob(const Store& store, Fd from, const oci::Descriptor& blob,
 }
 
 Result<void> import_blob(const Store& store, const Holdings& holdings, const Fd& layout,
-                         const oci::Descriptor& blob, Blobs blobs) {
+                         const oci::Descriptor& blob, Blobs blobs, Meter* meter) {
   if (holdings.has_blob(blob.digest)) return {};
   const Fd lock = TRY(store.lock(holdings.key(blob.digest)));
   if (holdings.has_blob(blob.digest)) return {};
   const std::string unfinished = unfinished_name(holdings.key(blob.digest));
   Fd from = TRY(open_blob(layout, blob));
+  // A spool's file was paid for when it was written.
+  if (blobs == Blobs::kCopied) TRY(take(meter, kEntryCharge + charge_of_bytes(blob.size)));
   Undo discard([&] { static_cast<void>(sys::unlink(store.blobs(), unfinished)); });
   const Fd file = blobs == Blobs::kTaken ? TRY(take_blob(store, std::move(from), blob, unfinished))
                                          : TRY(copy_blob(store, from, blob, unfinished));
@@ -65,7 +68,7 @@ Result<void> import_blob(const Store& store, const Holdings& holdings, const Fd&
   const bool is_new =
       TRY(sys::rename_new(store.blobs(), unfinished, store.blobs(), blob.digest.hex));
   if (is_new) discard.commit();
-  return {};
+  return holdings.mark(blob.digest);
 }
 
 Result<void> import_layer(const Store& store, const Holdings& holdings, const Fd& layout,
@@ -106,12 +109,12 @@ Result<void> import_image(const Store& store, const Holdings& holdings, const Im
   const Fd layout = TRY(sys::open_dir(At::cwd(), image.layout_dir));
   for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
     const oci::Descriptor& blob = image.manifest.layers[i];
-    TRY(import_blob(store, holdings, layout, blob, blobs));
+    TRY(import_blob(store, holdings, layout, blob, blobs, options.meter));
     TRY(import_layer(store, holdings, layout, blob, image.config.diff_ids[i], options, warnings));
   }
-  TRY(import_blob(store, holdings, layout, image.manifest.config, blobs));
+  TRY(import_blob(store, holdings, layout, image.manifest.config, blobs, options.meter));
   // Last: where the manifest is, all that it names is. The collector reads it for guests.
-  return import_blob(store, holdings, layout, image.descriptor, blobs);
+  return import_blob(store, holdings, layout, image.descriptor, blobs, options.meter);
 }
 
 Result<void> unpack_stored(const Store& store, const oci::Descriptor& blob,

@@ -20,7 +20,7 @@
 namespace vrun::images {
 namespace {
 
-Result<Extracted> inflate(const Fd& input, const Fd& out) {
+Result<Extracted> inflate(const Fd& input, const Fd& out, Meter* meter) {
   FdSource bytes(input);
   Sniffer sniffer(bytes);
   const Compression compression = TRY(sniffer.compression());
@@ -33,6 +33,7 @@ Result<Extracted> inflate(const Fd& input, const Fd& out) {
     if (counts.bytes > limit) {
       return Error(Code::kInvalid, "larger than " + std::to_string(limit) + " bytes");
     }
+    TRY(take(meter, n));
     TRY(sys::write_all(out.get(), {buffer.data(), n}));
   }
   return counts;
@@ -40,7 +41,7 @@ Result<Extracted> inflate(const Fd& input, const Fd& out) {
 
 }  // namespace
 
-Result<int> import_root(const Store& store, const ArchiveRequest& request) {
+Result<int> import_root(const Store& store, const ArchiveRequest& request, Meter* meter) {
   NewImage image;
   image.created = now_text();
   image.config.os = "linux";
@@ -58,13 +59,13 @@ Result<int> import_root(const Store& store, const ArchiveRequest& request) {
   const Spool spool = TRY(Spool::create(store));
   const Fd tar = TRY(sys::open(spool.dir(), "layer.tar", O_RDWR | O_CREAT | O_EXCL, 0600));
   const std::array<int, 2> keep{input.get(), tar.get()};
-  Confined child = TRY(
-      Confined::start(keep, ::geteuid() == 0, "read " + what, [&] { return inflate(input, tar); }));
+  Confined child = TRY(Confined::start(keep, ::geteuid() == 0, "read " + what,
+                                       [&] { return inflate(input, tar, meter); }));
   Result<Extracted> counts = child.finish();
   if (!counts) return std::move(counts).error().during(what);
   if (counts->bytes == 0) return Error(Code::kInvalid, what + ": is empty");
   if (::lseek(tar.get(), 0, SEEK_SET) != 0) return Error::system(errno, "seek");
-  Result<std::string> id = add_image(store, spool, tar, std::move(image), request.tenant);
+  Result<std::string> id = add_image(store, spool, tar, std::move(image), request.tenant, meter);
   if (!id) return std::move(id).error().during(what);
   TRY(sys::write_all(STDOUT_FILENO, *id + "\n"));
   return 0;

@@ -9,6 +9,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/undo.hpp"
+#include "images/charge.hpp"
 
 namespace vrun::images {
 
@@ -21,10 +22,11 @@ Result<void> LayerWork::make_layer() {
 }
 
 // The reading end for the unpacker: of a pipe, or of the blob that the tenant has.
-Result<Fd> LayerWork::make_blob() {
+Result<Fd> LayerWork::make_blob(Meter* meter) {
   if (holdings_->has_blob(blob_.digest)) {
     return sys::open(store_->blobs(), blob_.digest.hex, O_RDONLY | O_NOFOLLOW);
   }
+  TRY(take(meter, kEntryCharge + charge_of_bytes(blob_.size)));
   copy_ = TRY(sys::open(store_->blobs(), unfinished(blob_.digest),
                         O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   std::array<int, 2> ends{};
@@ -48,7 +50,7 @@ Result<std::optional<LayerWork>> LayerWork::try_start(const Store& store, const 
     if (!work.blob_lock_) return std::optional<LayerWork>();
   }
   TRY(work.make_layer());
-  const Fd bytes = TRY(work.make_blob());
+  const Fd bytes = TRY(work.make_blob(options.meter));
   work.unpacker_.emplace(TRY(Unpacker::start({.bytes = bytes,
                                               .blob = work.blob_,
                                               .diff_id = work.diff_id_,
@@ -85,8 +87,9 @@ Result<void> sync_contents(const Store& store) {
 }
 
 Result<void> keep_blob(const Store& store, const Holdings& holdings, const oci::Digest& digest,
-                       const std::string& bytes) {
+                       const std::string& bytes, Meter* meter) {
   if (holdings.has_blob(digest)) return {};
+  TRY(take(meter, kEntryCharge + charge_of_bytes(bytes.size())));
   const Fd lock = TRY(store.lock(holdings.key(digest)));
   if (sha256_hex(bytes) != digest.hex) {
     return Error(Code::kInternal, "blob " + digest.str() + ": kept under a wrong digest");
@@ -99,7 +102,7 @@ Result<void> keep_blob(const Store& store, const Holdings& holdings, const oci::
   if (::fsync(file.get()) != 0) return Error::system(errno, "write blob " + digest.str());
   const bool is_new = TRY(sys::rename_new(store.blobs(), unfinished, store.blobs(), digest.hex));
   if (is_new) discard.commit();
-  return {};
+  return holdings.mark(digest);
 }
 
 }  // namespace vrun::images

@@ -47,7 +47,7 @@ class LayerWork {
     return unfinished_name(holdings_->key(digest));
   }
   Result<void> make_layer();
-  Result<Fd> make_blob();
+  Result<Fd> make_blob(Meter* meter);
 
   const Store* store_;
   const Holdings* holdings_;
@@ -63,6 +63,6 @@ Result<void> sync_contents(const Store& store);
 
 // Small content, verified, into the store.
 Result<void> keep_blob(const Store& store, const Holdings& holdings, const oci::Digest& digest,
-                       const std::string& bytes);
+                       const std::string& bytes, Meter* meter);
 
 }  // namespace vrun::images

@@ -49,8 +49,9 @@ struct Wanted {
   std::vector<oci::Reference> names;
 };
 
-Result<Extracted> unpack_archive(const Fd& input, const Fd& folder) {
+Result<Extracted> unpack_archive(const Fd& input, const Fd& folder, Meter* meter) {
   ExtractOptions options;
+  options.meter = meter;
   options.privileged = false;  // contents only: no owners, no attributes
   FdSource bytes(input);
   Sniffer sniffer(bytes);
@@ -68,12 +69,12 @@ Result<Extracted> unpack_archive(const Fd& input, const Fd& folder) {
 // Whatever lies in an archive, links included, lies in this folder of the spool.
 constexpr const char* kInside = "archive";
 
-Result<Fd> fill(const Spool& spool, const Fd& input) {
+Result<Fd> fill(const Spool& spool, const Fd& input, Meter* meter) {
   TRY(sys::make_dir(spool.dir(), kInside, 0700));
   Fd folder = TRY(sys::open_dir(spool.dir(), kInside));
   const std::array<int, 2> keep{input.get(), folder.get()};
   Confined child = TRY(Confined::start(keep, ::geteuid() == 0, "read the archive",
-                                       [&] { return unpack_archive(input, folder); }));
+                                       [&] { return unpack_archive(input, folder, meter); }));
   Result<Extracted> unpacked = child.finish();
   if (unpacked) return folder;
   if (unpacked.error().code() != Code::kInvalid) return std::move(unpacked).error();
@@ -211,10 +212,12 @@ void warn(const std::vector<std::string>& warnings, const ArchiveRequest& reques
 }
 
 Result<Image> bring(const Store& store, const Holdings& holdings, const std::string& layout,
-                    Blobs blobs, const Wanted& wanted, const ArchiveRequest& request) {
+                    Blobs blobs, const Wanted& wanted, const ArchiveRequest& request,
+                    Meter* meter) {
   const Image image = TRY(read_image(layout, wanted.manifest, wanted.manifest.digest.str()));
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
+  options.meter = meter;
   std::vector<std::string> warnings;
   TRY(import_image(store, holdings, image, options, warnings, blobs));
   warn(warnings, request);
@@ -223,11 +226,11 @@ Result<Image> bring(const Store& store, const Holdings& holdings, const std::str
 
 // All images are there before the first name is set.
 Result<int> bring_all(const Store& store, const std::string& layout, Blobs blobs,
-                      std::vector<Wanted> all, const ArchiveRequest& request) {
+                      std::vector<Wanted> all, const ArchiveRequest& request, Meter* meter) {
   if (all.empty()) return Error(Code::kInvalid, "there is no image in it");
   const Holdings holdings = TRY(Holdings::of(store, request.tenant));
   for (Wanted& wanted : all) {
-    const Image image = TRY(bring(store, holdings, layout, blobs, wanted, request));
+    const Image image = TRY(bring(store, holdings, layout, blobs, wanted, request, meter));
     wanted.manifest.media_type = image.descriptor.media_type;
     if (wanted.names.empty())
       wanted.names.push_back(made_up_name(image.manifest.config.digest, "loaded"));
@@ -244,9 +247,11 @@ Result<int> bring_all(const Store& store, const std::string& layout, Blobs blobs
   return 0;
 }
 
-Result<int> load_folder(const Store& store, const Fd& folder, const ArchiveRequest& request) {
+Result<int> load_folder(const Store& store, const Fd& folder, const ArchiveRequest& request,
+                        Meter* meter) {
   if (!is_there(folder, "oci-layout")) return no_archive(quote(request.file));
-  return bring_all(store, request.file, Blobs::kCopied, TRY(read_layout_folder(folder)), request);
+  return bring_all(store, request.file, Blobs::kCopied, TRY(read_layout_folder(folder)), request,
+                   meter);
 }
 
 // The names that are opened later on must be what they seem: a link of the archive's would lead to
@@ -261,31 +266,32 @@ Result<void> refuse_links(const Fd& folder) {
 }
 
 Result<int> load_unpacked(const Store& store, const Spool& spool, const Fd& input,
-                          const ArchiveRequest& request) {
-  const Fd folder = TRY(fill(spool, input));
+                          const ArchiveRequest& request, Meter* meter) {
+  const Fd folder = TRY(fill(spool, input, meter));
   if (is_there(folder, "oci-layout")) {
     TRY(refuse_links(folder));
     return bring_all(store, fs::join(spool.path(), kInside), Blobs::kTaken,
-                     TRY(read_layout_folder(folder)), request);
+                     TRY(read_layout_folder(folder)), request, meter);
   }
   if (!is_there(folder, "manifest.json")) return no_archive("the archive");
-  return bring_all(store, spool.path(), Blobs::kTaken, TRY(read_docker(spool, folder)), request);
+  return bring_all(store, spool.path(), Blobs::kTaken, TRY(read_docker(spool, folder)), request,
+                   meter);
 }
 
 }  // namespace
 
-Result<int> load_archive(const Store& store, const ArchiveRequest& request) {
+Result<int> load_archive(const Store& store, const ArchiveRequest& request, Meter* meter) {
   Fd input = TRY(request.file.empty() ? sys::duplicate(STDIN_FILENO)
                                       : sys::open(At::cwd(), request.file, O_RDONLY));
   const struct stat st = TRY(sys::stat(input.get()));
   const std::string what = request.file.empty() ? "stdin" : quote(request.file);
   const auto named = [&](Error error) { return std::move(std::move(error).during(what)); };
   if (S_ISDIR(st.st_mode)) {
-    Result<int> loaded = load_folder(store, input, request);
+    Result<int> loaded = load_folder(store, input, request, meter);
     return loaded ? std::move(loaded) : Result<int>(named(std::move(loaded).error()));
   }
   const Spool spool = TRY(Spool::create(store));
-  Result<int> loaded = load_unpacked(store, spool, input, request);
+  Result<int> loaded = load_unpacked(store, spool, input, request, meter);
   return loaded ? std::move(loaded) : Result<int>(named(std::move(loaded).error()));
 }
 

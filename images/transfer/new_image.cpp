@@ -31,7 +31,7 @@ oci::Reference made_up_name(const oci::Digest& config, const std::string& how) {
 }
 
 Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& tar, NewImage image,
-                              const std::string& tenant) {
+                              const std::string& tenant, Meter* meter) {
   oci::Descriptor layer = TRY(spool.add_file(tar, std::string(oci::kLayerTarType)));
   oci::HistoryEntry step;
   step.created = image.created;
@@ -54,6 +54,7 @@ Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& 
   const Image whole = TRY(read_image(spool.path(), descriptor, "new image"));
   ExtractOptions options;
   options.privileged = ::geteuid() == 0;
+  options.meter = meter;
   std::vector<std::string> warnings;
   const Holdings holdings = TRY(Holdings::of(store, tenant));
   TRY(import_image(store, holdings, whole, options, warnings, Blobs::kTaken));

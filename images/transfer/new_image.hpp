@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "images/transfer/meter.hpp"
 #include "images/transfer/spool.hpp"
 #include "oci/image.hpp"
 
@@ -24,7 +25,7 @@ struct NewImage {
 // process, blobs and layer get into the store, then the name is set. Answers "sha256:ID", the
 // digest of the configuration.
 Result<std::string> add_image(const Store& store, const Spool& spool, const Fd& tar, NewImage image,
-                              const std::string& tenant);
+                              const std::string& tenant, Meter* meter);
 
 std::string now_text();  // RFC 3339, UTC
 

@@ -198,12 +198,13 @@ Result<void> Documents::check_config() const {
 }
 
 Result<void> Documents::keep() const {
-  TRY(keep_blob(store_, holdings_, manifest_.config.digest, config_bytes_));
+  TRY(keep_blob(store_, holdings_, manifest_.config.digest, config_bytes_, order_.extract.meter));
   if (index_document_) {
-    TRY(keep_blob(store_, holdings_, index_document_->descriptor.digest, index_document_->bytes));
+    TRY(keep_blob(store_, holdings_, index_document_->descriptor.digest, index_document_->bytes,
+                  order_.extract.meter));
   }
   return keep_blob(store_, holdings_, manifest_document_.descriptor.digest,
-                   manifest_document_.bytes);
+                   manifest_document_.bytes, order_.extract.meter);
 }
 
 // One layer that may have to be fetched.

@@ -102,7 +102,9 @@ class TarOfTree {
 
 la_ssize_t TarOfTree::write(archive*, void* self, const void* bytes, std::size_t size) {
   auto* tar = static_cast<TarOfTree*>(self);
-  Result<void> written = sys::write_all(tar->out_.get(), {static_cast<const char*>(bytes), size});
+  Result<void> written;
+  if (tar->options_ != nullptr) written = take(tar->options_->meter, size);
+  if (written) written = sys::write_all(tar->out_.get(), {static_cast<const char*>(bytes), size});
   if (written) return static_cast<la_ssize_t>(size);
   tar->write_error_ = std::move(written).error();
   return -1;

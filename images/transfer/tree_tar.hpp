@@ -14,6 +14,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "images/transfer/meter.hpp"
 #include "images/tree_request.hpp"
 
 namespace vrun::images {
@@ -28,7 +29,8 @@ struct TarOptions {
   std::vector<IdShift> ids;  // the tree's ids outside -> inside; none: as they are
   // Nothing but these paths ("/etc/x") and what stands for something that is gone; none: all.
   const std::set<std::string>* only = nullptr;
-  std::string top;  // the name of the tree's root in the tar; "": its entries only
+  Meter* meter = nullptr;  // pays for the tar; null: nobody does
+  std::string top;         // the name of the tree's root in the tar; "": its entries only
 };
 
 struct TarCounts {

@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "images/changes.hpp"
 #include "images/gc.hpp"
+#include "images/transfer/allowance.hpp"
 #include "images/transfer/copy.hpp"
 #include "images/transfer/new_image.hpp"
 #include "images/transfer/tell.hpp"
@@ -48,11 +49,25 @@ Result<std::vector<Change>> changes_in(const Store& store, const Image& image, c
   return changes_of(upper, layers, request.mount_points);
 }
 
+Result<std::string> pack_and_add(const Store& store, const Fd& upper,
+                                 const std::set<std::string>& changed, NewImage image,
+                                 const std::string& tenant, Meter* meter) {
+  const Spool spool = TRY(Spool::create(store));
+  const Fd tar = TRY(sys::open(spool.dir(), "layer.tar", O_RDWR | O_CREAT | O_EXCL, 0600));
+  TarOptions options;
+  options.form = TarForm::kLayer;
+  options.only = &changed;
+  options.meter = meter;
+  warn(TRY(write_tar(upper, ".", tar, options)));
+  if (::lseek(tar.get(), 0, SEEK_SET) != 0) return Error::system(errno, "seek");
+  return add_image(store, spool, tar, std::move(image), tenant, meter);
+}
+
 Result<void> commit(const TreeRequest& request) {
   const Fd upper = TRY(given(request.upper, "upper directory"));
   const Store store = TRY(Store::open(request.data_dir));
   TRY(store.sweep());
-  const Fd in_use = TRY(store.use());
+  Fd in_use = TRY(store.use());
   const oci::Digest manifest = TRY(oci::Digest::parse(request.manifest));
   Image below = TRY(read_stored(store, manifest, request.manifest));
   std::set<std::string> changed;
@@ -74,15 +89,12 @@ Result<void> commit(const TreeRequest& request) {
                  "the image has " + std::to_string(image.layers.size()) + " layers already")
         .hint("export the guest and import the tar: that makes one layer of all");
   }
-  const Spool spool = TRY(Spool::create(store));
-  const Fd tar = TRY(sys::open(spool.dir(), "layer.tar", O_RDWR | O_CREAT | O_EXCL, 0600));
-  TarOptions options;
-  options.form = TarForm::kLayer;
-  options.only = &changed;
-  warn(TRY(write_tar(upper, ".", tar, options)));
-  if (::lseek(tar.get(), 0, SEEK_SET) != 0) return Error::system(errno, "seek");
-  const std::string id = TRY(add_image(store, spool, tar, std::move(image), request.tenant));
-  return sys::write_all(STDOUT_FILENO, id + "\n");
+  Allowance allowance = TRY(Allowance::open(store, std::move(in_use), request.tenant,
+                                            request.image_limit, request.shipped));
+  Result<std::string> id =
+      pack_and_add(store, upper, changed, std::move(image), request.tenant, allowance.meter());
+  allowance.close();
+  return sys::write_all(STDOUT_FILENO, TRY(std::move(id)) + "\n");
 }
 
 Result<void> diff(const TreeRequest& request) {

@@ -15,6 +15,7 @@
 #include "images/names.hpp"
 #include "images/platform.hpp"
 #include "images/store.hpp"
+#include "images/transfer/allowance.hpp"
 #include "images/transfer/credentials.hpp"
 #include "images/transfer/login.hpp"
 #include "images/transfer/new_image.hpp"
@@ -49,7 +50,7 @@ Result<Desk> open_desk(Call& call, const oci::Reference& image, unsigned paralle
   return Desk(TRY(Courier::start(network, parallel)), call.interrupts);
 }
 
-Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
+Result<void> pull_one(Call& call, const Store& store, const std::string& name, Meter* meter) {
   PullOrder order;
   order.image = TRY(oci::Reference::parse(name));
   order.platform = machine_platform();
@@ -58,6 +59,7 @@ Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
     order.platform_chosen = true;
   }
   order.extract.privileged = call.host.euid.value == 0;
+  order.extract.meter = meter;
   Progress progress(call.request.progress, STDERR_FILENO, "pull");
   progress.message("pulling " + order.image.str());
   Desk desk = TRY(open_desk(call, order.image, order.parallel));
@@ -71,13 +73,10 @@ Result<void> pull_one(Call& call, const Store& store, const std::string& name) {
   return sys::write_all(STDOUT_FILENO, order.image.str() + "\n");
 }
 
-Result<void> pull_each(Call& call) {
-  const Store store = TRY(Store::open(call.request.data_dir));
-  TRY(store.sweep());
-  const Fd in_use = TRY(store.use());  // until the names are set nothing is collected
+Result<void> pull_each(Call& call, const Store& store, Meter* meter) {
   Result<void> all;
   for (const std::string& name : call.request.images) {
-    Result<void> done = pull_one(call, store, name);
+    Result<void> done = pull_one(call, store, name, meter);
     if (done) continue;
     const bool interrupted = done.error().code() == Code::kState;
     if (interrupted) return std::move(done).error().during(quote(name));
@@ -89,7 +88,16 @@ Result<void> pull_each(Call& call) {
 }
 
 Result<void> pull_all(Call& call) {
-  TRY(pull_each(call));
+  const TransferRequest& request = call.request;
+  const Store store = TRY(Store::open(request.data_dir));
+  TRY(store.sweep());
+  // In use until the names are set: nothing is collected.
+  Fd in_use = TRY(store.use());
+  Allowance allowance = TRY(Allowance::open(store, std::move(in_use), request.tenant,
+                                            request.image_limit, request.shipped_dir));
+  Result<void> done = pull_each(call, store, allowance.meter());
+  allowance.close();
+  if (!done) return done;
   collect_by_policy(call.request.data_dir, call.request.shipped_dir, call.request.tenant);
   return {};
 }

@@ -172,7 +172,7 @@ def secrets_are_files_of_the_guests_user_and_nowhere_else(vrun):
     hidden = "hid-den-w0rd"
     text = SECRET.format(hidden) + _guest(more='secrets: [{name: key}]\nuser: "1000"')
     out = _apply(vrun, text).ok()
-    inside = vrun("exec", "web", "sh", "-c", "cat /run/secrets/key/password; stat -c %a:%u /run/secrets/key/password; env").ok().out
+    inside = vrun("exec", "web", "sh", "-c", "cat /run/secrets/key/password; stat -c %a:%u /run/secrets/key/password /run/secrets/key; env").ok().out
     assert inside.startswith(hidden + "400:1000\n") and inside.count(hidden) == 1
     shown = [out.out, out.err, vrun("inspect", "web").out, vrun("logs", "web").out, vrun("diff", "-f", vrun.work / "shop.yaml").out,
              vrun("ps", "-a", "--no-trunc").out, vrun("export", "--manifest").out, Path(f"/proc/{vrun.state('web')['pid']}/environ").read_text()]

@@ -65,6 +65,20 @@ TEST(Convert, jobs_that_run_more_than_once_or_side_by_side_are_a_note) {
   EXPECT_THAT(made.text, HasSubstr("retries: 4"));
 }
 
+TEST(Convert, what_is_wrong_is_told_where_the_source_says_it) {
+  const Converted compose = convert_text(
+      "services:\n  db:\n    image: base\n    mem_limit: 5m\n  web:\n    image: base\n"
+      "    mem_limit: lots\n    stop_grace_period: soon\n");
+  ASSERT_EQ(compose.faults.size(), 2U);
+  EXPECT_THAT(compose.faults[0].line() + compose.faults[1].line(), HasSubstr("f:7:16: guests.web"));
+  EXPECT_THAT(compose.faults[0].line() + compose.faults[1].line(), HasSubstr("f:8:24: guests.web"));
+  const Converted pod = convert_text(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n"
+      "  - {name: c, image: base, resources: {limits: {memory: 5x}}}\n");
+  ASSERT_FALSE(pod.faults.empty());
+  EXPECT_THAT(pod.faults[0].line(), HasSubstr("f:6:57: "));
+}
+
 TEST(Convert, other_documents_are_refused) {
   const Converted made = convert_text("a: b\n");
   ASSERT_EQ(made.faults.size(), 1U);

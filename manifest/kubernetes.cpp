@@ -293,14 +293,29 @@ class Kubernetes {
     Node env = map_node();
     for (const Node& item : below(container, "env").items) {
       const std::string name = item.text_of("name");
-      if (item.find("valueFrom") != nullptr) {
-        notes_.add(item, path_ + ".env." + name,
-                   "values from elsewhere: mount the Secret or Config as files");
+      if (const Node* from = item.find("valueFrom")) {
+        if (const auto value = of_config_map(below(*from, "configMapKeyRef")))
+          put(env, name, scalar(*value));
+        else
+          notes_.add(item, path_ + ".env." + name,
+                     "values from elsewhere: mount the Secret or Config as files");
       } else {
         put(env, name, scalar(item.text_of("value")));
       }
     }
     put(body, "env", std::move(env));
+  }
+
+  // Of a ConfigMap of these files.
+  std::optional<std::string> of_config_map(const Node& reference) const {
+    const std::string name = reference.text_of("name");
+    for (const Node& document : documents_) {
+      if (name.empty() || document.text_of("kind") != "ConfigMap" || name_of(document) != name)
+        continue;
+      const Node* value = below(document, "data").find(reference.text_of("key"));
+      if (value != nullptr && value->is_scalar()) return value->text;
+    }
+    return std::nullopt;
   }
 
   void limits(const Node& container, Node& body) {
@@ -430,7 +445,7 @@ class Kubernetes {
       const std::string type = below(*service, "spec").text_of("type");
       if (type != "NodePort" && type != "LoadBalancer") continue;
       for (const Node& port : below(below(*service, "spec"), "ports").items)
-        ports.push_back(published(port, type == "NodePort"));
+        ports.push_back(published(port, type == "NodePort", body));
     }
     for (const Node& container : below(spec, "containers").items) {
       for (const Node& port : below(container, "ports").items) {
@@ -452,8 +467,14 @@ class Kubernetes {
     return !selector.entries.empty();
   }
 
-  static std::string published(const Node& port, bool node_port) {
-    const std::string outside = port.text_of(node_port ? "nodePort" : "port");
+  std::string published(const Node& port, bool node_port, const Node& guest) {
+    std::string outside = port.text_of(node_port ? "nodePort" : "port");
+    if (parse_u64(guest.text_of("replicas")).value_or(1) > 1 && !outside.empty()) {
+      notes_.add(port, path_ + ".ports",
+                 "replicas share no port of the host: instead of " + outside +
+                     " each has one that vrun chooses (vrun port)");
+      outside.clear();
+    }
     const std::string target = port.text_of("targetPort");
     const std::string inside = parse_u64(target) ? target : port.text_of("port");
     return outside.empty() ? inside : outside + ":" + inside;

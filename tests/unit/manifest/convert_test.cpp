@@ -49,9 +49,28 @@ TEST(Convert, kubernetes_objects_become_guests_groups_and_secrets) {
   EXPECT_THAT(made.text, HasSubstr("k: \"hello\""));
   EXPECT_THAT(made.text, HasSubstr("cpus: \"0.250\""));
   EXPECT_THAT(made.text, HasSubstr("memory: \"64MiB\""));
-  EXPECT_THAT(made.text, HasSubstr("- \"30080:80\""));
+  EXPECT_THAT(made.text, HasSubstr("- \"80\""));
   EXPECT_THAT(made.text, HasSubstr("replicas: 3"));
-  EXPECT_THAT(made.notes, ElementsAre(HasSubstr("spec.nodeSelector: has no counterpart")));
+  EXPECT_THAT(made.notes,
+              ElementsAre(HasSubstr("spec.nodeSelector: has no counterpart"),
+                          HasSubstr("replicas share no port of the host: instead of 30080")));
+}
+
+TEST(Convert, a_variable_from_a_config_map_of_the_files_is_carried_over) {
+  const Converted made = convert_text(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {a: b}}\nspec:\n  containers:\n"
+      "  - name: c\n    image: base\n    env:\n"
+      "    - {name: A, valueFrom: {configMapKeyRef: {name: m, key: k}}}\n"
+      "    - {name: B, valueFrom: {configMapKeyRef: {name: other, key: k}}}\n"
+      "    - {name: C, valueFrom: {secretKeyRef: {name: s, key: k}}}\n---\n"
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {k: value}\n---\n"
+      "apiVersion: v1\nkind: Service\nmetadata: {name: front}\nspec: {type: NodePort, selector: "
+      "{a: b}, ports: [{port: 80, nodePort: 30080}]}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(made.text, HasSubstr("A: \"value\""));
+  EXPECT_THAT(made.text, HasSubstr("- \"30080:80\""));
+  EXPECT_THAT(made.notes,
+              ElementsAre(HasSubstr("f:10:7: Pod/p.env.B"), HasSubstr("f:11:7: Pod/p.env.C")));
 }
 
 TEST(Convert, jobs_that_run_more_than_once_or_side_by_side_are_a_note) {

@@ -74,6 +74,18 @@ def every_thread_is_jailed_and_only_the_file_server_keeps_capabilities(vrun, gue
     assert _capabilities(next(status for _, name, status in found if name == "fs"), "CapEff") == SERVING_FILES
 
 
+def the_boot_of_a_system_on_a_disk_is_jailed_too(vrun, work):
+    vrun("image", "build-disk", "--from", "base", "-o", work / "base.raw", timeout=BOOT).ok()
+    vrun("run", "-d", "--name", "g", *FLAGS, "--disk", work / "base.raw", timeout=2 * BOOT).ok()
+    runtime.wait_for(lambda: "built-in shell" in vrun("logs", "g").out, "the system is up", BOOT)
+    [boot] = _children(vrun.state("g")["pid"])
+    found = _threads(boot)
+    assert "block" in [name for _, name, _ in found]
+    for _, name, status in found:
+        assert (status["Seccomp"], status["NoNewPrivs"], int(status["CapEff"], 16)) == ("2", "1", 0), (name, status)
+        assert int(status["Seccomp_filters"]) >= 2, (name, status["Seccomp_filters"])
+
+
 def qemu_has_its_own_jail(vrun, guest):
     if _engine(vrun) == "kvm":
         pytest.skip("needs a host where QEMU is the machine")

@@ -97,6 +97,8 @@ void write_budget(json::Writer& writer, const Tenant& tenant) {
   number("bandwidth", budget.bandwidth);
   number("maxGuests", budget.max_guests);
   number("maxVcpus", budget.max_vcpus);
+  writer.key("cpusetCpus");
+  budget.cpuset_cpus.empty() ? writer.null() : writer.value(std::string_view(budget.cpuset_cpus));
   writer.end_object();
   writer.member("unenforced", std::span<const std::string>(tenant.unenforced));
 }

@@ -12,6 +12,8 @@ inline constexpr std::array kTenantCreate{
     Flag{"cpus", "", Kind::kText, "NUMBER", "CPU time of all its guests together: 2, 0.5"},
     Flag{"cpu-weight", "", Kind::kText, "NUMBER",
          "share of what is free against other tenants, 1 to 10000; default 100"},
+    Flag{"cpuset-cpus", "", Kind::kText, "LIST",
+         "processors that its guests may run on: 0-3,8; default: all"},
     Flag{"memory", "", Kind::kText, "SIZE", "memory of all its guests: 512M, 2G"},
     Flag{"swap", "", Kind::kText, "SIZE", "swap beside the memory; 0: none"},
     Flag{"pids", "", Kind::kText, "NUMBER", "processes and threads"},

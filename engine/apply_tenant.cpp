@@ -25,7 +25,7 @@ constexpr std::array kBudget{
     Word{"pids", "pids"},           Word{"ioRead", "io-read"},
     Word{"ioWrite", "io-write"},    Word{"disk", "disk"},
     Word{"bandwidth", "bandwidth"}, Word{"maxGuests", "max-guests"},
-    Word{"maxVcpus", "max-vcpus"},
+    Word{"maxVcpus", "max-vcpus"},  Word{"cpusetCpus", "cpuset-cpus"},
 };
 constexpr std::array kLists{
     Word{"policy.capabilities", "allow-cap"},   Word{"policy.mounts", "allow-mount"},

@@ -55,6 +55,7 @@ void add_budget(const tenants::Budget& budget, Lines& lines) {
   if (budget.bandwidth != 0) lines.text("bandwidth", exact(budget.bandwidth, 1000));
   count(lines, "maxGuests", budget.max_guests);
   count(lines, "maxVcpus", budget.max_vcpus);
+  if (!budget.cpuset_cpus.empty()) lines.text("cpusetCpus", budget.cpuset_cpus);
 }
 
 void add_policy(const tenants::Policy& policy, Lines& lines) {

@@ -115,7 +115,15 @@ std::optional<tenants::Disk> disk_of(const Places& places) {
 
 oci::Resources limits_of(const tenants::Budget& budget, const tenants::Budget& before,
                          const Places& places) {
-  return tenants::to_resources(budget, before, disk_of(places));
+  oci::Resources limits = tenants::to_resources(budget, before, disk_of(places));
+  if (!budget.cpuset_cpus.empty() || before.cpuset_cpus.empty()) return limits;
+  // Lifted: all that there are. The kernel has no word for that in a list that was written.
+  constexpr std::size_t kMostBytes = 4096;
+  const auto online = fs::read_file(At::cwd(), "/sys/devices/system/cpu/online", kMostBytes);
+  if (!online) return limits;
+  if (!limits.cpu) limits.cpu.emplace();
+  limits.cpu->cpus = trim(*online);
+  return limits;
 }
 
 Result<tenants::TenantGroup> tenant_group(const Places& places, const tenants::Tenant& tenant,

@@ -295,6 +295,7 @@ constexpr std::array kTenant{
     live({"bandwidth", Type::kBits, "most network traffic each way"}),
     live(integer("maxGuests", 0, 100000, "", "most guests")),
     live(integer("maxVcpus", 0, 100000, "", "most virtual processors")),
+    live({"cpusetCpus", Type::kText, "processors that its guests may run on: 0-3,8"}),
     live({"admins", Type::kTexts, "user:NAME or group:NAME"}),
     live(object("policy", kPolicy, "what its guests may do beyond the usual")),
 };

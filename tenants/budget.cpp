@@ -38,6 +38,29 @@ constexpr std::array kRows{
     Row{"max-vcpus", Unit::kCount, &Budget::max_vcpus, 1, 1'000'000},
 };
 
+constexpr std::string_view kCpuset = "cpuset-cpus";
+
+// "0-3,8": the kernel's own form (cpuset(7), List format), each range forwards.
+bool is_cpu_list(std::string_view text) {
+  constexpr std::uint64_t kMost = 8191;  // CONFIG_NR_CPUS is never larger
+  for (const std::string_view part : split(text, ',')) {
+    const std::size_t dash = part.find('-');
+    const auto first = parse_u64(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_u64(part.substr(dash + 1));
+    if (!first || !last || *last < *first || *last > kMost) return false;
+  }
+  return !text.empty();
+}
+
+void read_cpuset(const std::string& text, Budget& budget, json::Faults& faults) {
+  if (text != "none" && !is_cpu_list(text)) {
+    faults.add("--cpuset-cpus",
+               quote(text) + " is not a list of processors such as 0-3,8, or none");
+    return;
+  }
+  budget.cpuset_cpus = text == "none" ? "" : text;
+}
+
 // "2", "0.5", "1.25": thousandths, exactly.
 std::optional<std::uint64_t> parse_milli(std::string_view text) {
   const std::size_t point = std::min(text.find('.'), text.size());
@@ -199,6 +222,7 @@ oci::Cpu cpu_of(const Budget& budget, const Budget& before) {
     const std::uint64_t weight = budget.cpu_weight == 0 ? kUsualWeight : budget.cpu_weight;
     cpu.shares = cgroups::shares_from_weight(weight);
   }
+  cpu.cpus = budget.cpuset_cpus;
   return cpu;
 }
 
@@ -208,11 +232,13 @@ std::vector<std::string_view> budget_flags() {
   std::vector<std::string_view> flags;
   for (const Row& row : kRows)
     flags.push_back(row.flag);
+  flags.push_back(kCpuset);
   return flags;
 }
 
 void read_budget(std::span<const FlagText> given, Budget& budget, json::Faults& faults) {
   for (const FlagText& one : given) {
+    if (one.flag == kCpuset) read_cpuset(one.text, budget, faults);
     for (const Row& row : kRows) {
       if (row.flag == one.flag) read_one(row, one.text, budget, faults);
     }
@@ -232,6 +258,8 @@ std::vector<BudgetLine> words_of(const Budget& budget) {
     }
     lines.push_back({std::string(row.flag), std::move(value)});
   }
+  const std::string& cpuset = budget.cpuset_cpus;
+  lines.push_back({std::string(kCpuset), cpuset.empty() ? "none" : cpuset});
   return lines;
 }
 
@@ -239,7 +267,7 @@ oci::Resources to_resources(const Budget& budget, const Budget& before, std::opt
   oci::Resources resources;
   if (budget.memory != 0 || before.memory != 0) resources.memory = memory_of(budget);
   const oci::Cpu cpu = cpu_of(budget, before);
-  if (cpu.quota || cpu.shares) resources.cpu = cpu;
+  if (cpu.quota || cpu.shares || !cpu.cpus.empty()) resources.cpu = cpu;
   if (budget.pids != 0 || before.pids != 0) resources.pids_limit = limit(budget.pids);
   if (!disk) return resources;
   oci::BlockIo io;

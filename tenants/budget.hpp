@@ -26,6 +26,7 @@ struct Budget {
   std::uint64_t bandwidth = 0;              // bits a second, each way
   std::uint64_t max_guests = 0;
   std::uint64_t max_vcpus = 0;
+  std::string cpuset_cpus;  // processors of its own, "0-3,8"; empty: all that there are
   bool operator==(const Budget&) const = default;
 };
 

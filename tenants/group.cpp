@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/fs.hpp"
 #include "base/sys.hpp"
@@ -41,7 +42,8 @@ std::string flag_of(std::string_view where) {
   struct Row {
     std::string_view field, flag;
   };
-  constexpr std::array<Row, 8> kRows{{{"memory.limit", "memory"},
+  constexpr std::array<Row, 9> kRows{{{"memory.limit", "memory"},
+                                      {"cpu.cpus", "cpuset-cpus"},
                                       {"memory.swap", "swap"},
                                       {"cpu.quota", "cpus"},
                                       {"cpu.period", "cpus"},
@@ -70,6 +72,22 @@ Result<void> make_part(const cgroups::Location& all, const std::string& name, co
       .cgroups_path = name, .id = TRY(ContainerId::parse(name)), .annotations = {}};
   request.below = &all;
   return TRY(cgroups::plan(request, host))->create();
+}
+
+// To all groups below: from the top down where there is more than before, and from below where
+// there is less. Which of them it is, the kernel says.
+Result<void> spread_cpus(const std::string& top, const std::string& cpus) {
+  const Fd dir = TRY(sys::open_dir(At::cwd(), top));
+  for (const std::string& name : TRY(sys::list_dir(dir.get()))) {
+    const std::string path = top + "/" + name;
+    const Result<struct stat> st = sys::stat(At::cwd(), path, AT_SYMLINK_NOFOLLOW);
+    if (!st || !S_ISDIR(st->st_mode)) continue;
+    const std::string file = path + "/cpuset.cpus";
+    const bool first = fs::write_value(At::cwd(), file, cpus).has_value();
+    TRY(spread_cpus(path, cpus));
+    if (!first) TRY(fs::write_value(At::cwd(), file, cpus));
+  }
+  return {};
 }
 
 }  // namespace
@@ -120,7 +138,24 @@ Result<std::unique_ptr<cgroups::Group>> TenantGroup::open(const cgroups::Locatio
 }
 
 Result<void> TenantGroup::set_limits(const oci::Resources& limits) const {
-  return TRY(open(all_))->set(limits);
+  const std::unique_ptr<cgroups::Group> all = TRY(open(all_));
+  Result<void> set = all->set(limits);
+  const auto cpuset = all_.paths.find("cpuset");
+  if (cpuset == all_.paths.end() || !limits.cpu || limits.cpu->cpus.empty()) return set;
+  // Version 1 only: what lies below has a list of its own, which has to be within the one above
+  // whenever either is written (cpuset(7)). So all get the old and the new ones first.
+  if (!set) {
+    constexpr std::size_t kMostBytes = 65536;
+    const std::string file = cpuset->second + "/cpuset.cpus";
+    const std::string old = TRY(fs::read_file(At::cwd(), file, kMostBytes));
+    const std::string both = std::string(trim(old)) + "," + limits.cpu->cpus;
+    TRY(fs::write_value(At::cwd(), file, both));
+    TRY(spread_cpus(cpuset->second, both));
+    TRY(spread_cpus(cpuset->second, limits.cpu->cpus));
+    set = all->set(limits);
+  }
+  if (!set) return set;
+  return spread_cpus(cpuset->second, limits.cpu->cpus);
 }
 
 Result<void> TenantGroup::freeze(bool frozen) const {

@@ -34,7 +34,8 @@ constexpr auto json_fields(const Budget*) {
                       field("memory", &B::memory), field("swap", &B::swap), field("pids", &B::pids),
                       field("ioRead", &B::io_read), field("ioWrite", &B::io_write),
                       field("disk", &B::disk), field("bandwidth", &B::bandwidth),
-                      field("maxGuests", &B::max_guests), field("maxVcpus", &B::max_vcpus));
+                      field("maxGuests", &B::max_guests), field("maxVcpus", &B::max_vcpus),
+                      field("cpusetCpus", &B::cpuset_cpus));
 }
 
 constexpr auto json_fields(const Policy*) {

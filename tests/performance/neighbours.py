@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Two tenants side by side: what one of them keeps while the other burns all it may of one thing.
 
-    tests/performance/neighbours.py [--vrun PATH] [--rounds N] [--seconds N] [--burn KIND,KIND...] [--data DIR]
+    tests/performance/neighbours.py [--vrun PATH] [--rounds N] [--seconds N] [--burn KIND,KIND...] [--apart] [--data DIR]
 
 Both tenants have the same budget and the same weight, and each has one guest. The guest that is
 measured is one thread and never wants more than its share of two processors. Each round measures it
@@ -103,10 +103,12 @@ def image(place):
     return tar
 
 
-def make_tenants(vrun, names, tar):
+def make_tenants(vrun, names, tar, apart):
     """The budget as far as this host holds it; what it does not hold is said."""
-    for name in names:
+    for place, name in enumerate(names):
         flags = [w for flag, value in BUDGET.items() for w in (f"--{flag}", value)]
+        if apart:
+            flags += ["--cpuset-cpus", str(place)]
         out = vrun("tenant", "create", name, *flags, "--best-effort")
         if name == names[0]:
             print("budget of each: " + ", ".join(f"{k} {v}" for k, v in BUDGET.items()))
@@ -206,7 +208,7 @@ def bench(options, kinds):
     names = [f"n{os.getpid()}-{side}" for side in ("keeper", "burner")]
     print(f"{os.cpu_count()} processors, Linux {os.uname().release}, {options.rounds} rounds of {options.seconds} s, load {os.getloadavg()[0]:.2f}")
     try:
-        make_tenants(vrun, names, image(place))
+        make_tenants(vrun, names, image(place), options.apart)
         missed = report(kinds, measure(vrun, names, kinds, options))
     finally:
         for name in names:
@@ -224,6 +226,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.5, help="of each of the three measures")
     parser.add_argument("--burn", default=",".join(KINDS), help="what the neighbour burns, in turn")
     parser.add_argument("--above-others", action="store_true", help="on a busy machine: with a weight far above all else that runs")
+    parser.add_argument("--apart", action="store_true", help="each tenant has a processor of its own (--cpuset-cpus)")
     parser.add_argument("--data", default="/var/tmp", help="where the tenants' disks lie")
     options = parser.parse_args()
     kinds = options.burn.split(",")

@@ -379,6 +379,9 @@ def allowed_mounts_are_opened_with_the_callers_rights(broker):
         assert out.rc == 125 and "permission denied" in out.err, out
         out = run("readable:/x")
         assert out.rc == 125 and "mount it with :ro" in out.err, out
+        # What lies where the caller may not look is not told from what is not there.
+        said = {run(f"closed/{name}:/x:ro").err.replace(name, "X") for name in ("file", "nowhere", "file/below")}
+        assert len(said) == 1 and "permission denied" in said.pop(), said
     finally:
         subprocess.run(["rm", "-rf", top], check=True)
 

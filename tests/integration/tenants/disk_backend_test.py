@@ -155,6 +155,29 @@ def a_full_budget_is_full_for_this_tenant_only(disk, vrun, acme):
     assert int(_run(vrun, acme, "head -c 20m /dev/zero >/big; sync; wc -c </big").ok().out) == 20 << 20
 
 
+def images_take_their_part_of_it(disk, vrun, acme, work):
+    """What images count for is no longer there for guests and volumes, nor the other way round."""
+    _create(vrun, acme, "48M").ok()
+    (work / "tree").mkdir()
+    (work / "tree/big").write_bytes(os.urandom(10 << 20))
+    subprocess.run(["tar", "-C", work / "tree", "-cf", work / "one.tar", "."], check=True)
+    vrun("--tenant", acme, "import", work / "one.tar", "one:1").ok()
+    images = _show(vrun, acme)["disk"]["images"]
+    assert 20 << 20 <= images <= 21 << 20, images
+    if disk.kind != "btrfs":
+        assert 0 <= (48 << 20) - images - _df(vrun, acme) < 8192, "in whole blocks"
+    fill = "dd if=/dev/zero of=/vol/big bs=1M count=60 2>&1; sync; wc -c </vol/big"
+    out = _run(vrun, acme, fill, "-v", "vol:/vol").out
+    assert any(words in out for words in FULL) and 16 << 20 < int(out.split()[-1]) <= 29 << 20, out
+    vrun("--tenant", acme, "tag", "one:1", "again:1").ok()
+    vrun("--tenant", acme, "import", work / "one.tar", "two:1", "--change", "CMD [\"x\"]").fails("has no room for more images", rc=125)
+    vrun("tenant", "update", acme, "--disk", "40M").fails("more is in use", rc=125)
+    vrun("--tenant", acme, "rmi", "one:1", "again:1").ok()
+    assert _show(vrun, acme)["disk"]["images"] == 0
+    out = _run(vrun, acme, fill, "-v", "vol:/vol").out
+    assert 36 << 20 < int(out.split()[-1]) <= 49 << 20, out
+
+
 def logs_count(disk, vrun, acme):
     """The monitor is root's: CAP_SYS_RESOURCE must not let it write past the budget."""
     _create(vrun, acme, "16M").ok()

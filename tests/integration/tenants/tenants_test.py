@@ -340,3 +340,23 @@ def a_killed_monitor_gets_a_successor_in_the_tenants_group(vrun, acme):
     second = int(file.read_text())
     assert second != first
     assert all(re.search(rf"vrun/{acme}/", p) for p in _paths(second).values()), _paths(second)
+
+
+def processors_of_its_own_are_a_budget_that_changes_live(vrun, acme):
+    host.need("cpuset controller")
+    if os.cpu_count() < 2:
+        pytest.skip("one processor")
+    for bad in ("1-0", "a", "0,", "99999"):
+        vrun("tenant", "create", acme, "--cpuset-cpus", bad).fails("is not a list of processors", rc=125)
+    vrun("tenant", "create", acme, "--cpuset-cpus", "1").ok()
+    assert _show(vrun, acme)["budget"]["cpusetCpus"] == "1"
+    allowed = "grep Cpus_allowed_list /proc/self/status"
+    assert _run(vrun, acme, allowed).ok().out.split() == ["Cpus_allowed_list:", "1"]
+    guest = _detached(vrun, acme, "sleep 1000")
+    of_guest = lambda: os.sched_getaffinity(_pid(vrun, acme, guest))
+    assert of_guest() == {1}
+    for wanted, cpus in (("0", {0}), ("0-1", {0, 1}), ("1", {1}), ("none", os.sched_getaffinity(0))):
+        vrun("tenant", "update", acme, "--cpuset-cpus", wanted).ok()
+        assert of_guest() == cpus, wanted
+    assert _show(vrun, acme)["budget"]["cpusetCpus"] is None
+    vrun("--tenant", acme, "rm", "-f", guest).ok()

@@ -18,6 +18,18 @@ std::string faults_of(const std::vector<FlagText>& given, Budget* out = nullptr)
   return faults.empty() ? "" : faults.error().text();
 }
 
+TEST(BudgetTest, processors_are_a_list_of_the_kernels_form) {
+  Budget budget;
+  EXPECT_EQ(faults_of({{"cpuset-cpus", "0-3,8"}}, &budget), "");
+  EXPECT_EQ(budget.cpuset_cpus, "0-3,8");
+  EXPECT_EQ(to_resources(budget, budget, std::nullopt).cpu->cpus, "0-3,8");
+  EXPECT_EQ(faults_of({{"cpuset-cpus", "none"}}, &budget), "");
+  EXPECT_EQ(budget.cpuset_cpus, "");
+  EXPECT_FALSE(to_resources(budget, budget, std::nullopt).cpu);
+  for (const char* bad : {"", "3-1", "a", "1,", "-1", "8192", "0;1"})
+    EXPECT_THAT(faults_of({{"cpuset-cpus", bad}}), HasSubstr("--cpuset-cpus")) << bad;
+}
+
 TEST(BudgetTest, the_example_of_the_documentation_is_read) {
   Budget budget;
   EXPECT_EQ(faults_of({{"cpus", "2"},

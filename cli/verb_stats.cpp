@@ -68,9 +68,8 @@ std::optional<Traffic> traffic_of(const Guests& guests, const Guest& guest) {
 // Memory and processes as the guest's own kernel counts them. One that does not answer shows what
 // its group on the host has.
 void look_inside(const Guests& guests, const Guest& guest, cgroups::Stats& stats) {
-  const bool has_agent =
-      engine::is_micro_vm(guest.record.request) && !engine::is_disk_guest(guest.record.request);
-  if (!has_agent || guest.status != engine::GuestStatus::kRunning) return;
+  if (!engine::is_micro_vm(guest.record.request) || guest.status != engine::GuestStatus::kRunning)
+    return;
   const Result<engine::MachineUse> use = engine::machine_use(guests, guest.record);
   if (!use) return;
   if (stats.memory) stats.memory->usage = use->memory;

@@ -16,6 +16,7 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
+#include "engine/disk_agent.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/micro_vm_call.hpp"
 
@@ -65,7 +66,7 @@ std::vector<ProcessRow> rows_outside(const std::vector<Pid>& pids, const Guest& 
 Result<std::vector<ProcessRow>> rows_of(const Guests& guests, const Guest& guest) {
   const bool inside =
       engine::is_micro_vm(guest.record.request) && guest.status == engine::GuestStatus::kRunning;
-  if (inside) TRY(engine::refuse_without_agent(guest.record, "top"));
+  if (inside) TRY(engine::find_agent(guests, guest.record, "top"));
   if (inside) return rows_inside(guests, guest);
   return rows_outside(TRY(runtime::processes(guests.context(), guest.record.id)), guest);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.hpp"
+#include "base/helper.hpp"
 #include "base/spawn.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -18,6 +19,7 @@
 #include "engine/micro_vm.hpp"
 #include "engine/staged_dir.hpp"
 #include "images/store.hpp"
+#include "vm/agent/service.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -143,6 +145,16 @@ std::string autologin_on(const std::string& terminal) {
          terminal + " 115200,38400,9600 $TERM\n";
 }
 
+// The agent, so that the host can run programs in the system. Answers its size.
+Result<std::uint64_t> add_agent(const Fd& root, std::vector<DiskExtra>& extras) {
+  const std::string program = TRY(helper_path("vrun-guest"));
+  extras.push_back({.path = vm::kServiceProgram,
+                    .source = program,
+                    .mode = 0755,
+                    .replaces = has(root, vm::kServiceProgram + 1)});
+  return static_cast<std::uint64_t>(TRY(sys::stat(At::cwd(), program, 0)).st_size);
+}
+
 // The init of busybox alone: a console, and its listener for the power button.
 constexpr std::string_view kInittab =
     "::sysinit:/bin/mount -o remount,rw /\n"
@@ -159,9 +171,25 @@ bool is_busybox(const Fd& root) {
   return one && other && one->st_ino == other->st_ino && one->st_dev == other->st_dev;
 }
 
+// A table of the system's own keeps its lines.
+Result<void> add_inittab_line(const Fd& root, const StagedDir& own,
+                              std::vector<DiskExtra>& extras) {
+  constexpr std::size_t kMost = 64 << 10;
+  const Fd file = TRY(sys::open2(root, "etc/inittab", O_RDONLY | O_CLOEXEC | O_NONBLOCK, kInside));
+  std::string text =
+      TRY(fs::read_file(At::cwd(), "/proc/self/fd/" + std::to_string(file.get()), kMost));
+  if (text.find(vm::kServiceProgram) != text.npos || is_link(root, "etc/inittab")) return {};
+  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  TRY(add_text(own, "/etc/inittab", text + std::string(vm::kServiceLine), 0644, extras));
+  extras.back().replaces = true;
+  return {};
+}
+
 Result<void> add_busybox(const Fd& root, const StagedDir& own, std::vector<DiskExtra>& extras) {
-  if (!is_busybox(root) || has(root, "etc/inittab")) return {};
-  TRY(add_text(own, "/etc/inittab", kInittab, 0644, extras));
+  if (!is_busybox(root)) return {};
+  if (has(root, "etc/inittab")) return add_inittab_line(root, own, extras);
+  TRY(add_text(own, "/etc/inittab", std::string(kInittab) + std::string(vm::kServiceLine), 0644,
+               extras));
   return add_text(own, "/etc/acpi/PWRF/00000080", kPowerButton, 0755, extras);
 }
 
@@ -173,6 +201,11 @@ Result<void> add_systemd(const Fd& root, const StagedDir& own, bool autologin,
                          std::vector<DiskExtra>& extras) {
   const std::string units = "/etc/systemd/system/";
   if (!has(root, "lib/systemd/systemd")) return {};
+  TRY(add_text(own, units + "vrun-guest.service", vm::kServiceUnit, 0644, extras));
+  extras.back().replaces = has(root, "etc/systemd/system/vrun-guest.service");
+  if (!has(root, "etc/systemd/system/sysinit.target.wants/vrun-guest.service"))
+    add_link(units + "sysinit.target.wants/vrun-guest.service", units + "vrun-guest.service",
+             extras);
   const bool has_udev = has(root, "lib/systemd/systemd-udevd");
   const std::string getty = has_udev ? "serial-getty@ttyS0.service" : "console-getty.service";
   if (autologin)
@@ -227,6 +260,7 @@ Result<Extras> extras_of(const Guests& guests, const BuildDisk& wish, const Fd& 
     if (!has(root, place))
       extras.list.push_back(
           {.kind = DiskExtra::Kind::kDirectory, .path = std::string("/") + place, .source = {}});
+  extras.bytes += TRY(add_agent(root, extras.list));
   TRY(add_systemd(root, own, wish.autologin, extras.list));
   TRY(add_busybox(root, own, extras.list));
   return extras;
@@ -250,6 +284,8 @@ Result<void> fill(const std::string& image, const Fd& root, const std::string& s
                "-F",
                "-m",
                "1",
+               "-L",
+               std::string(vm::kServiceLabel),
                "-E",
                "lazy_itable_init=1,nodiscard",
                "-d",

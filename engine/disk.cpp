@@ -59,12 +59,9 @@ constexpr std::array kRefusals{
               return !r.add_hosts.empty() || !r.dns_options.empty() || !r.dns_search.empty();
             },
             kItsOwn},
-    Refusal{"--health-cmd, --post-start, --pre-stop",
-            [](const R& r) {
-              return r.health != HealthRequest{} || r.readiness != HealthRequest{} ||
-                     r.startup != HealthRequest{} || !r.post_start.empty() || !r.pre_stop.empty();
-            },
-            "they are run in the guest, which takes vrun's agent as its first process"},
+    Refusal{"--post-start, --pre-stop",
+            [](const R& r) { return !r.post_start.empty() || !r.pre_stop.empty(); },
+            "its init starts and stops services"},
 };
 
 Error refused(const DiskWish& wish, Code code, const std::string& why) {
@@ -413,14 +410,6 @@ Result<void> refuse_for_disk(const RunRequest& request, std::string_view verb) {
   return Error(Code::kUnsupported,
                std::string(verb) + ": the guest has a disk of its own, of which vrun sees no files")
       .hint("its disk is " + parse_disk(request.disks.front()).value_or(DiskWish{}).file);
-}
-
-Result<void> refuse_without_agent(const GuestRecord& record, std::string_view verb) {
-  if (!is_disk_guest(record.request)) return {};
-  return Error(Code::kUnsupported,
-               std::string(verb) + ": the system on the disk of " + quote(record.name) +
-                   " has an init of its own, and vrun's agent, which does that, is not in it")
-      .hint("its console: vrun attach " + record.name + "; or ssh, where it runs a server");
 }
 
 }  // namespace vrun::engine

@@ -67,8 +67,5 @@ Result<std::string> boot_words(const RunRequest& request, const Fd& first,
 
 // kUnsupported for a verb that needs the image of a guest, or its tree: this one has a disk.
 Result<void> refuse_for_disk(const RunRequest& request, std::string_view verb);
-// The same for a verb that vrun's agent in the guest serves, where the guest's first process is not
-// it.
-Result<void> refuse_without_agent(const GuestRecord& record, std::string_view verb);
 
 }  // namespace vrun::engine

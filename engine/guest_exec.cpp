@@ -8,6 +8,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/disk.hpp"
+#include "engine/disk_agent.hpp"
 #include "engine/events.hpp"
 #include "engine/exec_streams.hpp"
 #include "engine/guest_setup.hpp"
@@ -36,6 +37,13 @@ namespace {
 Result<Fd> root_of(const Guest& guest) {
   return sys::open(At::cwd(), "/proc/" + std::to_string(guest.pid.value) + "/root",
                    O_PATH | O_DIRECTORY);
+}
+
+// Where the system has a disk of its own, its agent knows the users.
+Result<Account> account_of(const Guests& guests, const Guest& guest, const std::string& user) {
+  if (is_disk_guest(guest.record.request)) return account_in_system(guests, guest.record, user);
+  const Fd root = TRY(root_of(guest));
+  return account_in(root, user);
 }
 
 Result<void> set_user(const Guest& guest, const std::string& user, runtime::ExecOptions& options) {
@@ -86,8 +94,7 @@ Result<int> exec_by_agent(const Guests& guests, const Guest& guest, const ExecRe
   if (request.tty) exec.env.emplace_back("TERM=xterm");
   if (request.privileged) exec.capabilities = process::capability_names();
   if (!request.user.empty()) {
-    const Fd root = TRY(root_of(guest));
-    const Account account = TRY(account_in(root, request.user));
+    const Account account = TRY(account_of(guests, guest, request.user));
     exec.user = account.user;
     exec.env.insert(exec.env.begin(), "HOME=" + account.home);
   }
@@ -102,7 +109,6 @@ Result<int> exec_by_agent(const Guests& guests, const Guest& guest, const ExecRe
 Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
                           const ExecRequest& request) {
   TRY(check_exec(guests, request.privileged));
-  TRY(refuse_without_agent(record, "exec"));
   const Guest guest = TRY(guests.find(record.name));
   if (!guest.runs() || guest.record.id != record.id) return not_running(guest);
   if (guest.status == GuestStatus::kPaused) {
@@ -116,6 +122,7 @@ Result<int> exec_in_guest(const Guests& guests, const GuestRecord& record,
   if (request.tty && request.interactive && ::isatty(STDIN_FILENO) == 0) {
     return no_input_terminal();
   }
+  TRY(find_agent(guests, record, "exec"));
   if (is_micro_vm(record.request)) return exec_by_agent(guests, guest, request);
   runtime::ExecOptions options;
   options.id = record.id;

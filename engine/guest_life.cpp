@@ -495,8 +495,9 @@ Result<void> pause_guest(const Guests& guests, const GuestRecord& record, bool p
   const LockedGuest locked = TRY(guests.lock(record));
   TRY(paused ? runtime::pause(guests.context(), record.id)
              : runtime::resume(guests.context(), record.id));
-  if (!paused && is_micro_vm(record.request) && !is_disk_guest(record.request))
-    set_guest_clock(guests, record);
+  const bool has_agent = is_micro_vm(record.request) &&
+                         (!is_disk_guest(record.request) || agent_answers(guests, record));
+  if (!paused && has_agent) set_guest_clock(guests, record);
   note_event(guests.places(), record, paused ? "pause" : "unpause");
   return {};
 }

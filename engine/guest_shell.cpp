@@ -6,6 +6,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/disk.hpp"
+#include "engine/disk_agent.hpp"
 #include "engine/guest_exec.hpp"
 #include "engine/guest_setup.hpp"
 
@@ -22,6 +23,18 @@ std::string quoted(const std::string& word) {
   for (const char c : word)
     text += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return text + "'";
+}
+
+ExecRequest shell_exec(const Account& account, const std::string& place, const std::string& user,
+                       const ShellRequest& request) {
+  ExecRequest exec;
+  exec.command = login_command(account, request.command);
+  exec.env = login_environment(account);
+  exec.workdir = place;
+  exec.user = user.empty() ? "0" : user;
+  exec.tty = request.terminal;
+  exec.interactive = request.input;
+  return exec;
 }
 
 }  // namespace
@@ -51,24 +64,22 @@ std::vector<std::string> login_command(const Account& account,
 
 Result<int> shell_in_guest(const Guests& guests, const GuestRecord& record,
                            const ShellRequest& request) {
-  TRY(refuse_without_agent(record, "shell"));
   const Guest guest = TRY(guests.find(record.name));
   if (!guest.runs()) return not_running(guest);
+  const std::string user = request.user.empty() ? record.request.user : request.user;
+  if (is_disk_guest(record.request)) {
+    TRY(find_agent(guests, record, "shell"));
+    const Account account = TRY(account_in_system(guests, record, user));
+    return exec_in_guest(guests, record, shell_exec(account, account.home, user, request));
+  }
   const Fd root = TRY(sys::open(At::cwd(), "/proc/" + std::to_string(guest.pid.value) + "/root",
                                 O_PATH | O_DIRECTORY));
-  const std::string user = request.user.empty() ? record.request.user : request.user;
   const Account account = TRY(account_in(root, user));
   const bool has_home = sys::open2(root, account.home, O_PATH | O_DIRECTORY | O_CLOEXEC,
                                    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
                             .has_value();
-  ExecRequest exec;
-  exec.command = login_command(account, request.command);
-  exec.env = login_environment(account);
-  exec.workdir = has_home ? account.home : "/";
-  exec.user = user.empty() ? "0" : user;
-  exec.tty = request.terminal;
-  exec.interactive = request.input;
-  return exec_in_guest(guests, record, exec);
+  const std::string place = has_home ? account.home : "/";
+  return exec_in_guest(guests, record, shell_exec(account, place, user, request));
 }
 
 }  // namespace vrun::engine

@@ -155,6 +155,11 @@ Result<std::string> call_agent(const Guests& guests, const GuestRecord& record,
   return call_in(guests, record, "agent", json);
 }
 
+bool agent_answers(const Guests& guests, const GuestRecord& record) {
+  constexpr std::chrono::seconds kForAWord{3};
+  return call_in(guests, record, "agent", R"({"call":"info"})", kForAWord).has_value();
+}
+
 Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
                              std::string_view json) {
   return call_in(guests, record, "control", json);

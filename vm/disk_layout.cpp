@@ -100,6 +100,14 @@ Result<std::optional<RootPlace>> find_root(const Fd& disk) {
   return found;
 }
 
+Result<std::string> volume_name(const Fd& disk) {
+  constexpr std::size_t kSuperblock = 1024, kMagic = 56, kName = 120, kMostName = 16;
+  const std::string head = TRY(piece(disk, kSuperblock, 1024));
+  if (number_at<std::uint16_t>(head, kMagic) != 0xef53) return std::string();
+  const std::string name = head.substr(kName, kMostName);
+  return name.substr(0, name.find('\0'));
+}
+
 Result<std::string> foreign_format(const Fd& disk) {
   struct Format {
     std::string_view magic, name;

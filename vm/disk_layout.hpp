@@ -20,6 +20,9 @@ struct RootPlace {
 // a file system that can be a root.
 Result<std::optional<RootPlace>> find_root(const Fd& disk);
 
+// The name of an ext4 file system on the whole disk; empty: none, or another file system.
+Result<std::string> volume_name(const Fd& disk);
+
 // "qcow2", "vmdk" ... for what is no raw image; else empty.
 Result<std::string> foreign_format(const Fd& disk);
 

@@ -11,6 +11,7 @@
 
 #include "base/fs.hpp"
 #include "base/json_writer.hpp"
+#include "base/sys.hpp"
 #include "base/text.hpp"
 #include "network/port_probe.hpp"
 #include "vm/agent/frames.hpp"
@@ -83,12 +84,30 @@ std::string shown_of(std::string_view status) {
   return lines;
 }
 
+// Of a system that we serve: all processes but the kernel's own threads, which have no memory.
+Result<std::vector<Pid>> all_processes() {
+  const Fd proc = TRY(sys::open_dir(At::cwd(), "/proc"));
+  std::vector<Pid> pids;
+  for (const std::string& name : TRY(sys::list_dir(proc.get()))) {
+    const auto number = parse_u64(name);
+    if (!number || *number > INT32_MAX) continue;
+    const Result<std::string> memory = fs::read_file(proc, name + "/statm", 4096);
+    if (memory && !memory->starts_with("0 ")) pids.emplace_back(static_cast<pid_t>(*number));
+  }
+  std::sort(pids.begin(), pids.end(), [](Pid a, Pid b) { return a.value < b.value; });
+  return pids;
+}
+
+Result<std::vector<Pid>> processes_of(const Settings& settings) {
+  return settings.system ? all_processes() : runtime::processes(settings.runtime, kGuestName);
+}
+
 // Processes end while we look: those are left out. So is what does not fit into an answer.
 Result<std::string> processes(const Settings& settings) {
   json::Writer w;
   w.begin_object().key("processes").begin_array();
   std::size_t bytes = 0;
-  for (const Pid pid : TRY(runtime::processes(settings.runtime, kGuestName))) {
+  for (const Pid pid : TRY(processes_of(settings))) {
     const std::string dir = "/proc/" + std::to_string(pid.value);
     const Result<std::string> status = fs::read_file(At::cwd(), dir + "/status", kMostText);
     const Result<std::string> stat = fs::read_file(At::cwd(), dir + "/stat", kMostText);
@@ -116,8 +135,21 @@ Result<std::string> stats(const Settings& settings) {
   w.member("total", bytes_of(memory, "MemTotal")).member("free", bytes_of(memory, "MemFree"));
   w.member("available", bytes_of(memory, "MemAvailable")).end_object();
   w.key("cpu").begin_object().member("total", time.total).member("idle", time.idle).end_object();
-  const Result<std::vector<Pid>> pids = runtime::processes(settings.runtime, kGuestName);
+  const Result<std::vector<Pid>> pids = processes_of(settings);
   if (pids) w.member("processes", pids->size());
+  return w.end_object().take();
+}
+
+// For the host, which finds users in them as it does in a container's.
+Result<std::string> accounts() {
+  constexpr std::size_t kMost = 512 << 10;
+  json::Writer w;
+  w.begin_object();
+  for (const char* name : {"passwd", "group"}) {
+    Result<std::string> text = fs::read_file(At::cwd(), std::string("/etc/") + name, kMost);
+    if (!text && text.error().code() != Code::kNotFound) return std::move(text).error();
+    w.member(name, text ? std::string_view(*text) : std::string_view());
+  }
   return w.end_object().take();
 }
 
@@ -153,11 +185,14 @@ Result<std::string> answer(const CallRequest& request, const Settings& settings)
   if (request.call == "stats") return stats(settings);
   if (request.call == "processes") return processes(settings);
   if (request.call == "probe") return probe(request);
+  if (request.call == "accounts") return accounts();
   if (request.call != "set-clock" && request.call != "power-off")
     return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
-        .hint("info, stats, processes, probe, set-clock, power-off");
-  if (!booted) return not_booted(request.call);
-  if (request.call == "set-clock") return set_clock(request);
+        .hint("info, stats, processes, probe, accounts, set-clock, power-off");
+  const bool clock = request.call == "set-clock";
+  // The power of a system is its init's.
+  if (!booted && !(settings.system && clock)) return not_booted(request.call);
+  if (clock) return set_clock(request);
   return std::string("{}");
 }
 

@@ -4,6 +4,7 @@
 //   stats         {"memory": {"total", "free", "available"}, "cpu": {"total", "idle"} in USER_HZ,
 //                 "processes" of the guest}
 //   processes     {"processes": [{"status", "stat", "commandLine"}]}: of proc(5), what is shown
+//   accounts      {"passwd", "group"}: the texts of /etc/passwd and /etc/group, empty without one
 //   set-clock     the guest's time of day is {"seconds", "nanoseconds"} since 1970
 //   probe         {"fault"}: what the guest's loopback says at {"http", "port", "path"}, empty: all
 //                 is well; the connection ends without an answer after {"milliseconds"}

@@ -2,7 +2,9 @@
 //
 //   vrun-guest                                       as PID 1 of an initramfs; with root= on the
 //                                                    command line it only brings that system up
-//   vrun-guest --no-boot --listen-unix=PATH --root=DIR --state=DIR
+//   vrun-guest --system                              as a service of a system with an init of its
+//   own vrun-guest --unit                                prints the unit of systemd that starts
+//   that vrun-guest --no-boot --listen-unix=PATH --root=DIR --state=DIR
 //                                                    the agent alone, in the machine as it is
 #include <cstdio>
 #include <optional>
@@ -14,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/fs.hpp"
+#include "base/spawn.hpp"
+#include "vm/agent/service.hpp"
 #include "vm/guest/boot.hpp"
 #include "vm/guest/disk_boot.hpp"
 #include "vm/guest/server.hpp"
@@ -22,7 +26,7 @@ namespace vrun::vm {
 namespace {
 
 struct Flags {
-  bool boot = true;
+  bool boot = true, system = false, unit = false;
   std::string unix_path, root = kGuestRoot, state = "/run/vrun";
 };
 
@@ -34,6 +38,8 @@ Result<Flags> parse(std::span<const char* const> arguments) {
     const std::string value(sign == text.npos ? std::string_view() : text.substr(sign + 1));
     if (text == "--no-boot")
       flags.boot = false;
+    else if (text == "--system" || text == "--unit")
+      (text == "--unit" ? flags.unit : flags.system) = true;
     else if (name == "--listen-unix" && !value.empty())
       flags.unix_path = value;
     else if (name == "--root" && value.starts_with('/'))
@@ -56,10 +62,29 @@ Result<void> boot_from_disk(std::span<const char* const> arguments) {
   return boot_disk(*words, arguments);
 }
 
+// Beside an init and its devices: nothing is mounted, configured or reaped that is not ours. What
+// there is of the kernel's is loaded as udev would (it does not, where there is none).
+Result<void> find_host() {
+  if (::access("/dev/vsock", F_OK) == 0 && has_transport()) return {};
+  Command load;
+  load.path = "/sbin/modprobe";
+  load.argv = {"modprobe", "-q", "vmw_vsock_virtio_transport"};
+  static_cast<void>(vrun::run(load));
+  if (has_transport()) return {};
+  return Error(Code::kUnsupported, "this machine has no virtio socket: there is no host to serve");
+}
+
 Result<void> run(const Flags& flags) {
-  if (flags.boot) TRY(boot());
+  if (flags.unit) {
+    std::fputs(std::string(kServiceUnit).c_str(), stdout);
+    return {};
+  }
+  const bool boots = flags.boot && !flags.system;
+  if (boots) TRY(boot());
+  if (flags.system) TRY(find_host());
   Settings settings;
-  settings.booted = flags.boot;
+  settings.booted = boots;
+  settings.system = flags.system;
   settings.root = flags.root;
   settings.runtime.host = Host::current();
   settings.runtime.root = flags.state;
@@ -82,6 +107,8 @@ int main_with(std::span<const char* const> arguments) {
       std::fprintf(stderr, "  hint: %s\n", ended.error().hint().c_str());
   }
   if (is_init) power_off();
+  // Not worth a failed unit: the disk is in a machine of somebody else.
+  if (!ended && flags && flags->system && ended.error().code() == Code::kUnsupported) return 0;
   return ended ? 0 : 1;
 }
 

@@ -5,8 +5,10 @@
 #include <cstring>
 #include <set>
 
+#include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -80,6 +82,13 @@ Result<Fd> listen_to_host() {
   return listening(AF_VSOCK, reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
+bool has_transport() {
+  const Fd device(::open("/dev/vsock", O_RDONLY | O_CLOEXEC));
+  unsigned cid = VMADDR_CID_ANY;
+  if (!device || ::ioctl(device.get(), IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) != 0) return false;
+  return cid != VMADDR_CID_ANY && cid != VMADDR_CID_LOCAL;
+}
+
 Result<Fd> listen_at(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -91,8 +100,8 @@ Result<Fd> listen_at(const std::string& path) {
 
 Result<void> serve_all(const Settings& given, const Fd& listener) {
   const Fd signals = TRY(child_signals());
-  // As PID 1 of a machine orphans come here anyway.
-  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+  // As PID 1 of a machine orphans come here anyway; where another one is it, they are that one's.
+  if (!given.system && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
     return Error::system(errno, "become the reaper of orphans");
   // Made once and here, so that all sessions have it from their beginning.
   const Adoptions adoptions = TRY(Adoptions::create());

@@ -9,6 +9,8 @@ namespace vrun::vm {
 
 // Virtio socket, port kAgentPort, from the host only.
 Result<Fd> listen_to_host();
+// Whether the kernel can speak to a host at all.
+bool has_transport();
 // For tests without a machine.
 Result<Fd> listen_at(const std::string& path);
 

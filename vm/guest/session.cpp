@@ -11,6 +11,7 @@
 #include "vm/guest/interface.hpp"
 #include "vm/guest/process.hpp"
 #include "vm/guest/request.hpp"
+#include "vm/guest/system_process.hpp"
 
 namespace vrun::vm {
 namespace {
@@ -91,6 +92,10 @@ void Session::report(const Result<Relayed>& relayed) {
 }
 
 After Session::run(const std::string& json) {
+  if (settings_.system) {
+    refuse(Error(Code::kUnsupported, "kRun: this system has an init of its own"));
+    return After::kGoOn;
+  }
   Result<RunRequest> request = parse_run(json);
   if (!request) {
     refuse(request.error());
@@ -148,15 +153,17 @@ Result<Relayed> Session::exec_process(const ExecRequest& request) {
   sys::Child child;
   Fd console;
   Pipes pipes;
-  runtime::ExecOptions options = to_options(request);
-  options.id = kGuestName;
-  options.child = &child;
-  options.console = &console;
-  if (!request.terminal) {
-    pipes = TRY(Pipes::create(request.user.value_or(oci::User())));
-    options.stdio = pipes.numbers();
+  if (!request.terminal) pipes = TRY(Pipes::create(request.user.value_or(oci::User())));
+  if (settings_.system) {
+    child = TRY(start_in_system(request, pipes, console));
+  } else {
+    runtime::ExecOptions options = to_options(request);
+    options.id = kGuestName;
+    options.child = &child;
+    options.console = &console;
+    if (!request.terminal) options.stdio = pipes.numbers();
+    TRY(runtime::exec(settings_.runtime, options));
   }
-  TRY(runtime::exec(settings_.runtime, options));
   const Pid pid = child.pid;
   Result<Relayed> relayed = relay(std::move(child), std::move(console), pipes);
   // Nobody reaps it before this session ends, so the number is still its own: with all that it
@@ -207,6 +214,8 @@ After Session::call(const std::string& json) {
 // snapshot that was made meanwhile the connection is lost as well; there the guest shall not go on
 // before it knows that it is another one, so kAdopt gets its time.
 void Session::freeze() {
+  if (settings_.system)
+    return refuse(Error(Code::kUnsupported, "freeze: this system has an init of its own"));
   constexpr seconds kForAnAdoption{5}, kForever{24 * 3600};
   if (const Result<void> frozen = runtime::pause(settings_.runtime, kGuestName); !frozen)
     return refuse(frozen.error());

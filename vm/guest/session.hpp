@@ -16,6 +16,7 @@ struct Settings {
   runtime::Context runtime;
   std::string root;                      // the guest's root directory as the agent sees it
   bool booted = false;                   // the machine is ours: its network, clock and power too
+  bool system = false;                   // a system with an init of its own, which we serve
   const Adoptions* adoptions = nullptr;  // for a guest's own process that loses its host
 };
 

@@ -351,8 +351,9 @@ class Networks(netlab.Host):
         return self.run(self.program, *words, env=self.env, timeout=timeout)
 
 
-def the_cards_have_their_addresses_before_the_system_starts(vm, disk, work):
-    there = Networks(work / "there", vm.program)
+def the_cards_have_their_addresses_before_the_system_starts(vm, disk):
+    # Beside the other data: image layers can be mounted by ids there.
+    there = Networks(Path(vm.env["VRUN_DATA_DIR"]).parent / "there", vm.program)
     try:
         there("run", "-d", "--name", "g", "--isolation", "vm", "--hostname", "web", "--disk", disk).ok()
         _wait_for_log(there, "g", "system up")

@@ -165,7 +165,7 @@ def images_take_their_part_of_it(disk, vrun, acme, work):
     images = _show(vrun, acme)["disk"]["images"]
     assert 20 << 20 <= images <= 21 << 20, images
     if disk.kind != "btrfs":
-        assert 0 <= (48 << 20) - images - _df(vrun, acme) < 8192, "in whole blocks"
+        assert abs((48 << 20) - images - _df(vrun, acme)) < 8192, "in whole blocks"
     fill = "dd if=/dev/zero of=/vol/big bs=1M count=60 2>&1; sync; wc -c </vol/big"
     out = _run(vrun, acme, fill, "-v", "vol:/vol").out
     assert any(words in out for words in FULL) and 16 << 20 < int(out.split()[-1]) <= 29 << 20, out

@@ -84,6 +84,8 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "update",
     "validate",
     "version",
+    "vm clone",
+    "vm snapshot",
     "volume create",
     "volume inspect",
     "volume ls",

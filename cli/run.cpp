@@ -91,6 +91,7 @@ void set_sight(const Arguments& arguments, engine::RunRequest& request) {
   };
   request.bandwidth_in = bandwidth("bandwidth-in");
   request.bandwidth_out = bandwidth("bandwidth-out");
+  request.network_pps = arguments.text("network-pps");
   request.network_aliases = arguments.list("network-alias");
   request.publish = arguments.list("publish");
   request.ip = arguments.text("ip");

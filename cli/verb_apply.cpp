@@ -74,6 +74,34 @@ Result<std::vector<std::string>> known_objects(const engine::Guests& guests) {
   return known;
 }
 
+// Files that root's vrun would open for whoever asks, wherever in the object they are named.
+const char* file_of_host(const json::Value& value) {
+  if (value.kind() == json::Kind::kArray) {
+    for (const json::Value& element : value.elements())
+      if (const char* field = file_of_host(element)) return field;
+  }
+  if (value.kind() != json::Kind::kObject) return nullptr;
+  for (const char* field : {"disks", "initrd"})
+    if (value.find(field) != nullptr) return field;
+  const json::Value* kernel = value.find("kernel");
+  if (kernel != nullptr && kernel->as_text().find('/') != std::string_view::npos) return "kernel";
+  for (const char* inner : {"job", "init", "guests"}) {
+    const json::Value* found = value.find(inner);
+    const char* field = found == nullptr ? nullptr : file_of_host(*found);
+    if (field != nullptr) return field;
+  }
+  return nullptr;
+}
+
+Result<void> check_brokered_files(const manifest::WireObject& object) {
+  const json::Document spec = TRY(json::Document::parse(object.spec, object.name));
+  const char* const field = file_of_host(spec.root());
+  if (field == nullptr) return {};
+  return Error(Code::kDenied, printable(object.place) + ": " + object.kind + " " + object.name +
+                                  ": " + field + " names a file, which root would open for you")
+      .hint("root may: sudo vrun apply ...");
+}
+
 // What no admin of a tenant may ask for by flags (broker_rules.cpp), neither may a manifest of
 // theirs.
 Result<void> check_brokered_objects(const std::vector<manifest::WireObject>& objects) {
@@ -84,6 +112,7 @@ Result<void> check_brokered_objects(const std::vector<manifest::WireObject>& obj
   };
   for (const manifest::WireObject& object : objects) {
     if (object.kind == "Tenant") return refused(object, "tenants are made and changed by root");
+    TRY(check_brokered_files(object));
     if (object.kind != "Network") continue;
     const json::Document spec = TRY(json::Document::parse(object.spec, object.name));
     for (const char* field : {"subnets", "gateways"}) {

@@ -15,6 +15,7 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
+#include "engine/boot_cache.hpp"
 #include "engine/volume_store.hpp"
 #include "images/charge.hpp"
 #include "images/gc.hpp"
@@ -256,6 +257,19 @@ Result<Use> volume_use(const EverydayCall& call) {
   return use;
 }
 
+// What micro-VMs boot, unpacked; active is what a kernel of this host or a guest still needs.
+Result<Use> kernel_use(const EverydayCall& call) {
+  Use use{"Kernels"};
+  const std::string path = fs::join(call.places.data, "vm/cache");
+  const Result<Fd> cache = sys::open_dir(At::cwd(), path);
+  if (!cache) return use;
+  for (const std::string& name : TRY(sys::list_dir(cache->get())))
+    use.count += name == "lock" ? 0 : 1;
+  use.active = use.count - TRY(engine::prune_boot_cache(call.places, call.host, true)).entries;
+  use.bytes = images::tree_bytes(At::cwd(), path);
+  return use;
+}
+
 Result<std::vector<Use>> uses(const EverydayCall& call) {
   const Shelf shelf = TRY(open_shelf(call));
   const images::Content needed = TRY(images::needed_content(shelf.store, shelf.shipped));
@@ -274,6 +288,7 @@ Result<std::vector<Use>> uses(const EverydayCall& call) {
   guests.bytes = images::tree_bytes(At::cwd(), fs::join(call.places.data, "guests"));
   rows.push_back(guests);
   rows.push_back(TRY(volume_use(call)));
+  rows.push_back(TRY(kernel_use(call)));
   return rows;
 }
 
@@ -382,9 +397,19 @@ Result<int> prune_images(const EverydayCall& call) {
   return print_out((rule.dry_run ? "would remove " : "removed ") + words_of(*removed));
 }
 
+// The unpacked kernels of micro-VMs are the host's, not a tenant's.
+Result<void> prune_kernels(const EverydayCall& call, bool dry_run) {
+  const vm::CachePruned pruned = TRY(engine::prune_boot_cache(call.places, call.host, dry_run));
+  if (pruned.entries == 0) return {};
+  TRY(print_out((dry_run ? "would remove " : "removed ") + std::to_string(pruned.entries) +
+                " unpacked kernels and initramfs of micro-VMs, " + human_size(pruned.bytes) + "\n"));
+  return {};
+}
+
 Result<int> prune_system(const EverydayCall& call) {
   const bool dry = call.arguments.on("dry-run");
   const int code = TRY(prune_images(call));
+  if (code == 0 && call.tenant == engine::kDefaultTenant) TRY(prune_kernels(call, dry));
   if (code != 0 || !call.arguments.on("volumes")) return code;
   const engine::Guests guests = TRY(guests_of(call));
   TRY(engine::sweep_volumes(guests));

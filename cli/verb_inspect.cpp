@@ -105,8 +105,9 @@ void write_network(const network::GuestNetwork& now, json::Writer& writer) {
   writer.member("gateway", has ? to_text(first.gateway4) : "");
   writer.member("macAddress", has ? to_text(first.mac) : "");
   write_ports(now.ports, writer);
-  writer.key("bandwidth").begin_object();  // bits per second; 0: no limit
-  writer.member("in", now.bandwidth.in).member("out", now.bandwidth.out).end_object();
+  writer.key("bandwidth").begin_object();  // bits and packets per second; 0: no limit
+  writer.member("in", now.bandwidth.in).member("out", now.bandwidth.out);
+  writer.member("packets", now.bandwidth.packets).end_object();
   writer.key("networks").begin_object();
   for (const network::Endpoint& one : now.endpoints) {
     writer.key(one.network);

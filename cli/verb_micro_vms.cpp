@@ -9,6 +9,7 @@
 #include "cli/table.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
+#include "engine/boot_cache.hpp"
 #include "engine/clone.hpp"
 #include "engine/guest_start.hpp"
 #include "engine/micro_vm.hpp"
@@ -71,6 +72,7 @@ Result<int> remove(const EverydayCall& call) {
     TRY(vm::remove_kernel(engine::kernel_places(call.places), name));
     TRY(sys::write_all(STDOUT_FILENO, name + "\n"));
   }
+  TRY(engine::prune_boot_cache(call.places, call.host, false));
   return 0;
 }
 

@@ -53,10 +53,9 @@ Result<int> everyday_update(const EverydayCall& call) {
         const std::string both = call.arguments.text("bandwidth");
         const std::string in = call.arguments.text("bandwidth-in");
         const std::string out = call.arguments.text("bandwidth-out");
-        if (!both.empty() || !in.empty() || !out.empty()) {
-          TRY(engine::change_bandwidth(guests, record, in.empty() ? both : in,
-                                       out.empty() ? both : out));
-        }
+        const engine::BandwidthChange bandwidth{in.empty() ? both : in, out.empty() ? both : out,
+                                                call.arguments.text("network-pps")};
+        if (bandwidth.any()) TRY(engine::change_bandwidth(guests, record, bandwidth));
         if (changes != engine::RunRequest()) TRY(engine::update_guest(guests, record, changes));
         return sys::write_all(STDOUT_FILENO, record.name + "\n");
       });

@@ -82,6 +82,8 @@ inline constexpr std::array kRun{
          "most bits a second in, and as many out: 100M, 1G; k, M and G are thousands"},
     Flag{"bandwidth-in", "", Kind::kText, "RATE", "most bits a second that the guest receives"},
     Flag{"bandwidth-out", "", Kind::kText, "RATE", "most bits a second that the guest sends"},
+    Flag{"network-pps", "", Kind::kText, "N",
+         "most packets a second in, and as many out; what is more is dropped"},
     Flag{"network-alias", "", Kind::kList, "NAME", "one more name on its network"},
     Flag{"publish", "p", Kind::kList, "PORT", "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"},
     Flag{"ip", "", Kind::kText, "ADDRESS", "its IPv4 address on the network"},

@@ -158,13 +158,14 @@ inline constexpr std::array kImageVerbs{
                  .flag_set = EverydayFlags::kFsck},
     EverydayVerb{.name = "system df",
                  .arguments = "",
-                 .summary = "how much disk images, layers, guests and volumes take",
+                 .summary = "how much disk images, layers, guests, volumes and kernels take",
                  .text = "",
                  .flag_set = EverydayFlags::kDiskUse},
     EverydayVerb{.name = "system prune",
                  .arguments = "",
                  .summary = "remove what nothing needs",
-                 .text = "Content of images that no name and no guest needs; with --volumes also "
+                 .text = "Content of images that no name and no guest needs, unpacked kernels that "
+                         "no micro-VM would boot; with --volumes also "
                          "volumes without a name that no guest has, with --all the named ones.",
                  .flag_set = EverydayFlags::kSystemPrune},
 };

@@ -78,7 +78,7 @@ inline constexpr std::array kMicroVmVerbs{
     EverydayVerb{.name = "vm kernel rm",
                  .arguments = "NAME...",
                  .summary = "remove added kernels",
-                 .text = "Guests that run go on with theirs.",
+                 .text = "Guests that run go on with theirs. What was unpacked of it goes, too.",
                  .least = 1,
                  .most = static_cast<std::size_t>(-1)},
 };

@@ -29,6 +29,7 @@ inline constexpr std::array kUpdate{
     Flag{"bandwidth", "", Kind::kText, "RATE", "most bits a second, in and out; -1: no limit"},
     Flag{"bandwidth-in", "", Kind::kText, "RATE", "most bits a second in; -1: no limit"},
     Flag{"bandwidth-out", "", Kind::kText, "RATE", "most bits a second out; -1: no limit"},
+    Flag{"network-pps", "", Kind::kText, "N", "most packets a second in, and out; -1: no limit"},
     Flag{"memory", "m", Kind::kText, "SIZE", "most memory and swap together; -1: no limit"},
     Flag{"memory-reservation", "", Kind::kText, "SIZE", "memory it keeps when others want some"},
     Flag{"memory-swap", "", Kind::kText, "SIZE", "memory and swap together; -1: no limit"},

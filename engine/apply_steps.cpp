@@ -252,9 +252,10 @@ Result<void> change(const Guests& guests, const WantedGuest& wanted) {
     if (old == wished) return std::string();
     return wished.empty() ? std::string("-1") : wished;
   };
-  const std::string in = limit(now.bandwidth_in, wanted.request.bandwidth_in);
-  const std::string out = limit(now.bandwidth_out, wanted.request.bandwidth_out);
-  if (!in.empty() || !out.empty()) TRY(change_bandwidth(guests, guest.record, in, out));
+  const BandwidthChange bandwidth{limit(now.bandwidth_in, wanted.request.bandwidth_in),
+                                  limit(now.bandwidth_out, wanted.request.bandwidth_out),
+                                  limit(now.network_pps, wanted.request.network_pps)};
+  if (bandwidth.any()) TRY(change_bandwidth(guests, guest.record, bandwidth));
   const auto same = [&](const auto& member) { return now.*member == wanted.request.*member; };
   const bool probes = !same(&RunRequest::health) || !same(&RunRequest::readiness) ||
                       !same(&RunRequest::startup) || !same(&RunRequest::post_start);

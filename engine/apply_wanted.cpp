@@ -315,6 +315,7 @@ class Maker {
     request.mac_address = text_at(spec, "macAddress");
     request.bandwidth_in = text_at(spec, "bandwidthIn");
     request.bandwidth_out = text_at(spec, "bandwidthOut");
+    request.network_pps = text_at(spec, "networkPps");
     request.ip = text_at(spec, "ip");
     request.ip6 = text_at(spec, "ip6");
   }
@@ -478,7 +479,7 @@ class Maker {
   // stay.
   static std::vector<json::Member> network_member(const Value& spec, bool with_ports) {
     std::vector<json::Member> members;
-    for (const char* key : {"network", "ports", "bandwidthIn", "bandwidthOut"}) {
+    for (const char* key : {"network", "ports", "bandwidthIn", "bandwidthOut", "networkPps"}) {
       const Value* found = spec.find(key);
       if (found != nullptr && (with_ports || std::string_view(key) == "network"))
         members.push_back({Value::text(key), *found});

@@ -207,6 +207,7 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.text("macAddress", request.mac_address);
   lines.text("bandwidthIn", request.bandwidth_in);
   lines.text("bandwidthOut", request.bandwidth_out);
+  lines.number("networkPps", request.network_pps);
   lines.text("ip", request.ip);
   lines.text("ip6", request.ip6);
   lines.text("restart", request.restart);

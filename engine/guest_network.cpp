@@ -88,6 +88,8 @@ Result<network::Bandwidth> bandwidth_of(const RunRequest& request) {
   if (limits(request.bandwidth_out)) {
     bandwidth.out = TRY(network::parse_rate("--bandwidth-out", request.bandwidth_out));
   }
+  if (limits(request.network_pps))
+    bandwidth.packets = TRY(network::parse_packets("--network-pps", request.network_pps));
   return bandwidth;
 }
 
@@ -147,7 +149,8 @@ Result<void> check_network(const RunRequest& request) {
     return needs_network("--publish " + request.publish[0], request.network);
   }
   for (const auto& [flag, rate] : {std::pair("--bandwidth-in", &request.bandwidth_in),
-                                   std::pair("--bandwidth-out", &request.bandwidth_out)}) {
+                                   std::pair("--bandwidth-out", &request.bandwidth_out),
+                                   std::pair("--network-pps", &request.network_pps)}) {
     if (!rate->empty() && *rate != "-1") return needs_network(flag, request.network);
   }
   if (!request.ip.empty()) return needs_network("--ip " + request.ip, request.network);
@@ -317,12 +320,16 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
 }
 
 Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
-                              const std::string& in, const std::string& out) {
-  TRY(refuse_rootless(guests, "--bandwidth"));
+                              const BandwidthChange& change) {
+  TRY(refuse_rootless(guests, change.packets.empty() ? "--bandwidth" : "--network-pps"));
   LockedGuest locked = TRY(guests.lock(record));
   RunRequest& request = locked.guest.record.request;
-  if (!in.empty()) request.bandwidth_in = in == "-1" ? "" : in;
-  if (!out.empty()) request.bandwidth_out = out == "-1" ? "" : out;
+  const auto set = [](const std::string& wished, std::string& value) {
+    if (!wished.empty()) value = wished == "-1" ? "" : wished;
+  };
+  set(change.in, request.bandwidth_in);
+  set(change.out, request.bandwidth_out);
+  set(change.packets, request.network_pps);
   const network::Bandwidth bandwidth = TRY(bandwidth_of(request));
   TRY(check_network(request));
   if (locked.guest.runs() && has_own_network(request)) {

@@ -38,9 +38,14 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
                              const std::string& network);
 Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
                                 const std::string& network);
-// `update --bandwidth`: bits per second as in RunRequest; "-1": no limit; empty: as it was.
+// `update --bandwidth`: bits and packets per second as in RunRequest; "-1": no limit; empty: as it
+// was.
+struct BandwidthChange {
+  std::string in, out, packets;
+  bool any() const { return !in.empty() || !out.empty() || !packets.empty(); }
+};
 Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
-                              const std::string& in, const std::string& out);
+                              const BandwidthChange& change);
 // The ports of a running guest as they are open, chosen ones included; else those that were asked
 // for.
 Result<std::vector<network::Publish>> ports_of(const Guests& guests, const GuestRecord& record);

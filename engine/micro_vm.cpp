@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -183,9 +184,28 @@ Result<std::uint32_t> processors_of(const RunRequest& request) {
   return TRY(vm::size_of(spec)).processors;
 }
 
+namespace {
+
+// More than all that the host has is never there, and a kernel takes minutes to find that out.
+Result<void> check_host_memory(const RunRequest& request) {
+  oci::Spec spec;
+  spec.linux.resources = TRY(to_resources(request));
+  const std::uint64_t wanted = TRY(vm::size_of(spec)).memory;
+  struct sysinfo host {};
+  if (::sysinfo(&host) != 0) return Error::system(errno, "ask for the host's memory");
+  const std::uint64_t there = (std::uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
+  if (wanted <= there) return {};
+  return Error(Code::kState, "--memory " + request.memory + ": the host has " +
+                                 std::to_string(there >> 20U) + " MiB, swap included")
+      .hint("a smaller --memory");
+}
+
+}  // namespace
+
 Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request) {
   if (!is_micro_vm(request)) return {};
   TRY(vm::choose_engine(micro_vm_facts(guests.host())));
+  TRY(check_host_memory(request));
   TRY(kernel_named(kernel_places(guests.places()), request.kernel));
   return check_disks_host(request);
 }

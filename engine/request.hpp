@@ -52,6 +52,7 @@ struct RunRequest {
   std::vector<std::string> publish, network_aliases, add_hosts, dns, dns_search, dns_options;
   std::string ip, ip6;
   std::string bandwidth_in, bandwidth_out;  // "100M"
+  std::string network_pps;                  // packets a second, each way
 
   // What it may do.
   bool privileged = false;

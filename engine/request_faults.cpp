@@ -122,6 +122,7 @@ constexpr Row kRows[] = {
     one<&R::ip6>("ip6"),
     one<&R::bandwidth_in>("bandwidthIn"),
     one<&R::bandwidth_out>("bandwidthOut"),
+    one<&R::network_pps>("networkPps"),
     one<&R::health>("probes.liveness"),
     one<&R::readiness>("probes.readiness"),
     one<&R::startup>("probes.startup"),

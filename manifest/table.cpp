@@ -181,20 +181,21 @@ constexpr Field kDisks{.name = "disks",
     "platform", Type::kText, "OS/ARCH of the image"                                                \
   }
 
-#define VRUN_NETWORK_FIELDS                                                         \
-  Field{"network", Type::kText, "a Network's name, none, host or container:GUEST",  \
-        false,     false,       "default"},                                         \
-      Field{"networks", Type::kTexts, "more Networks it is on"},                    \
-      Field{"networkAliases", Type::kTexts, "more names on its network"},           \
-      live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),      \
-      Field{"publishAll", Type::kBool, "every port that its image and expose name", \
-            false,        false,       "false"},                                    \
-      Field{"expose", Type::kPublishes, "ports that it has: INSIDE[/PROTOCOL]"},    \
-      Field{"macAddress", Type::kText, "its hardware address"},                     \
-      live({"bandwidthIn", Type::kBits, "most traffic to it"}),                     \
-      live({"bandwidthOut", Type::kBits, "most traffic from it"}),                  \
-      Field{"ip", Type::kText, "its IPv4 address"}, Field {                         \
-    "ip6", Type::kText, "its IPv6 address"                                          \
+#define VRUN_NETWORK_FIELDS                                                                      \
+  Field{"network", Type::kText, "a Network's name, none, host or container:GUEST",               \
+        false,     false,       "default"},                                                      \
+      Field{"networks", Type::kTexts, "more Networks it is on"},                                 \
+      Field{"networkAliases", Type::kTexts, "more names on its network"},                        \
+      live({"ports", Type::kPublishes, "[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]"}),                   \
+      Field{"publishAll", Type::kBool, "every port that its image and expose name",              \
+            false,        false,       "false"},                                                 \
+      Field{"expose", Type::kPublishes, "ports that it has: INSIDE[/PROTOCOL]"},                 \
+      Field{"macAddress", Type::kText, "its hardware address"},                                  \
+      live({"bandwidthIn", Type::kBits, "most traffic to it"}),                                  \
+      live({"bandwidthOut", Type::kBits, "most traffic from it"}),                               \
+      live(integer("networkPps", 1, 100000000, "", "most packets a second to it, and from it")), \
+      Field{"ip", Type::kText, "its IPv4 address"}, Field {                                      \
+    "ip6", Type::kText, "its IPv6 address"                                                       \
   }
 
 constexpr Field kDependsOn{.name = "dependsOn",
@@ -228,6 +229,7 @@ constexpr std::array kGroup{
     live({"ports", Type::kPublishes, "of all its guests"}),
     live({"bandwidthIn", Type::kBits, "most traffic to all its guests together"}),
     live({"bandwidthOut", Type::kBits, "most traffic from all its guests together"}),
+    live(integer("networkPps", 1, 100000000, "", "most packets a second to them, and from them")),
     objects("init", kMember, "guests that run to their end, one after the other, first"),
     required(objects("guests", kMember, "guests that share one network namespace")),
 };

@@ -224,6 +224,7 @@ Result<void> Networks::disconnect(const std::string& guest, const std::string& n
   record.net.endpoints.erase(found);
   TRY(session.records.save(record));
   if (was_way_out && !record.net.ports.empty()) TRY(sync_rules(session));
+  if (record.net.bandwidth.packets != 0) TRY(sync_packet_limits(session));
   TRY(session.links.remove(endpoint.host_side));
   TRY(remove_shaper(session, endpoint));
   TRY(leave_names(session, record, endpoint));
@@ -270,12 +271,16 @@ Result<void> Networks::limit(const std::string& guest, const Bandwidth& bandwidt
   if (before.net.bandwidth == bandwidth) return {};
   GuestRecord record = before;
   record.net.bandwidth = bandwidth;
-  Undo undo([&] {
-    static_cast<void>(set_limits(session, before));
-    static_cast<void>(session.records.save(before));
-  });
-  TRY(session.records.save(record));
-  TRY(set_limits(session, record));
+  const auto set = [&](const GuestRecord& wanted) -> Result<void> {
+    TRY(session.records.save(wanted));
+    TRY(set_limits(session, wanted));
+    const bool none_left = wanted.net.bandwidth.packets == 0;
+    const bool had = before.net.bandwidth.packets != 0 || bandwidth.packets != 0;
+    if (none_left && had) return sync_packet_limits(session);
+    return {};
+  };
+  Undo undo([&] { static_cast<void>(set(before)); });
+  TRY(set(record));
   undo.commit();
   return {};
 }

@@ -63,6 +63,20 @@ Result<void> sync_rules(Session& session) {
   return apply_rules(table_text(networks, ports));
 }
 
+Result<void> sync_packet_limits(Session& session, const std::string& without) {
+  std::vector<PacketLimit> limits;
+  for (const GuestRecord& record : TRY(session.records.all_guests())) {
+    const std::uint64_t packets = record.net.bandwidth.packets;
+    if (packets == 0 || record.net.tenant + "/" + record.net.guest == without) continue;
+    for (const Endpoint& endpoint : record.net.endpoints)
+      limits.push_back({endpoint.host_side, packets});
+  }
+  Result<void> set = apply_rules(packet_limits_text(limits));
+  if (set) return set;
+  return std::move(set).error().hint(
+      "limiting packets needs nftables for bridges in the kernel (CONFIG_NF_TABLES_BRIDGE)");
+}
+
 Result<void> change_rules(Session& session, const std::string& text) {
   if (text.empty() || apply_rules(text)) return {};
   return sync_rules(session);

@@ -51,7 +51,8 @@ constexpr auto json_fields(const Publish*) {
 }
 
 constexpr auto json_fields(const Bandwidth*) {
-  return json::fields(json::field("in", &Bandwidth::in), json::field("out", &Bandwidth::out));
+  return json::fields(json::field("in", &Bandwidth::in), json::field("out", &Bandwidth::out),
+                      json::field("packets", &Bandwidth::packets));
 }
 
 constexpr auto json_fields(const Endpoint*) {

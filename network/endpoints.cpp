@@ -212,6 +212,7 @@ Result<void> set_limits(Session& session, const GuestRecord& record) {
     TRY(session.links.limit_sending(shaper.index, limits.out / kBitsPerByte));
     TRY(session.links.lead_received(link->index, shaper.index));
   }
+  if (limits.packets != 0) return sync_packet_limits(session);
   return {};
 }
 

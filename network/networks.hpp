@@ -77,8 +77,12 @@ struct NewNetwork {
 // The budget for all guests of a tenant (limit_all) holds at the bridges: what passes between them
 // and the rest goes through two such interfaces of the tenant's. What guests of one network send
 // each other stays below the bridge and is not in it.
+//
+// `packets` are those of a second, for each direction by itself; what is more is dropped where the
+// interface meets its bridge. One that the host's kernel has not cut up yet (segmentation offload)
+// counts as one.
 struct Bandwidth {
-  std::uint64_t in = 0, out = 0;
+  std::uint64_t in = 0, out = 0, packets = 0;
   bool operator==(const Bandwidth&) const = default;
 };
 
@@ -166,7 +170,7 @@ class Networks {
   Result<void> remove(const std::string& name);  // refused while guests are on it
   // Takes the place of its labels; nobody on it notices.
   Result<void> relabel(const std::string& name, std::map<std::string, std::string> labels);
-  Result<std::vector<std::string>> prune();      // all without guests; answers the names
+  Result<std::vector<std::string>> prune();  // all without guests; answers the names
 
   // ---- guests ----
   Result<Attachment> attach(const AttachRequest& request, const Fd& netns);

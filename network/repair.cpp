@@ -137,6 +137,8 @@ Result<void> take_down(Session& session, GuestRecord record, Links links) {
     tries.add(forget_flows(ruled));
     tries.add(release_ports(session, ports));
   }
+  // The next one with the address gets the same name of the interface.
+  if (record.net.bandwidth.packets != 0) tries.add(sync_packet_limits(session, owner_of(record)));
   for (const Endpoint& endpoint : record.net.endpoints) {
     tries.add(leave_names(session, record, endpoint));
     if (links == Links::kRemove) tries.add(session.links.remove(endpoint.host_side));

@@ -1,7 +1,9 @@
 #include "network/rules.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace vrun::network {
 namespace {
@@ -28,7 +30,8 @@ constexpr std::string_view kSets = R"(
 // network would get the answer past the host, from an address that it did not call. With
 // br_netfilter such packets do not come by an interface (iifname is empty here), so they are known
 // by their source. forward: an internal network leads nowhere, not even to
-// ports that others published. input: nor to services of the host, which may itself call its guests.
+// ports that others published. input: nor to services of the host, which may itself call its
+// guests.
 constexpr std::string_view kChains = R"(
   chain guard {
     type filter hook prerouting priority raw; policy accept;
@@ -160,6 +163,38 @@ std::string add_ports_text(std::span<const RuledPorts> ports) {
 
 std::string remove_ports_text(std::span<const RuledPorts> ports) {
   return ports_text(kRemove, ports);
+}
+
+std::string packet_limits_text(std::span<const PacketLimit> limits) {
+  constexpr std::uint64_t kBursts = 20, kLeastBurst = 5;  // 50 ms
+  std::string text = "add table bridge vrun\ndelete table bridge vrun\n";
+  if (limits.empty()) return text;
+  text += "table bridge vrun {\n";
+  std::string elements;
+  for (const PacketLimit& one : limits) {
+    const std::string rate = " { rate over " + std::to_string(one.per_second) + "/second burst " +
+                             std::to_string(std::max(one.per_second / kBursts, kLeastBurst)) +
+                             " packets; }\n";
+    for (const auto& [map, letter] : {std::pair("sends", "s-"), std::pair("receives", "r-")}) {
+      const std::string name = letter + one.interface;
+      text += "  limit " + name + rate;
+      elements += std::string("add element bridge vrun ") + map + " { " + quoted(one.interface) +
+                  " : " + name + " }\n";
+    }
+  }
+  text += R"(  map sends { type ifname : limit; }
+  map receives { type ifname : limit; }
+  chain sending {
+    type filter hook prerouting priority -300; policy accept;
+    limit name iifname map @sends drop
+  }
+  chain receiving {
+    type filter hook postrouting priority 300; policy accept;
+    limit name oifname map @receives drop
+  }
+}
+)";
+  return text + elements;
 }
 
 }  // namespace vrun::network

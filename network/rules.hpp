@@ -1,6 +1,7 @@
 // The nft rules of all networks, as text for one transaction (nft(8)).
 //
-// One table, inet vrun, holds everything; nothing here names another. Its chains never change, only
+// One table, inet vrun, holds everything but the limits of packets, which are in the table bridge
+// vrun while a guest has one; nothing here names another. Its chains never change, only
 // its sets and maps do: a network is an element of `bridges` and of `within`, a published port one
 // of a map. Priorities (lower runs first):
 //   raw    -300  guard      what guests may not send whatever they say
@@ -44,5 +45,13 @@ std::string add_network_text(const RuledNetwork& network);
 std::string remove_network_text(const RuledNetwork& network);
 std::string add_ports_text(std::span<const RuledPorts> ports);
 std::string remove_ports_text(std::span<const RuledPorts> ports);
+
+// What may pass the host's end of a guest's interface, each way.
+struct PacketLimit {
+  std::string interface;
+  std::uint64_t per_second = 0;
+};
+// Replaces the whole table of these limits; without any there is none.
+std::string packet_limits_text(std::span<const PacketLimit> limits);
 
 }  // namespace vrun::network

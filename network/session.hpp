@@ -42,6 +42,9 @@ Result<void> sync_rules(Session& session);
 // A change of the rules; where it cannot be made (somebody flushed them), all anew.
 Result<void> change_rules(Session& session, const std::string& text);
 
+// The limits of packets as the records have them, but for a guest that goes ("TENANT/GUEST").
+Result<void> sync_packet_limits(Session& session, const std::string& without = "");
+
 // ---- the tenant's limit (tenant_limit.cpp) ----
 // Before the bridge comes up: all that passes it waits in the tenant's shapers, if it has a limit.
 Result<void> limit_bridge(Session& session, const Link& bridge);

@@ -210,6 +210,13 @@ Result<ExtraHost> parse_extra_host(std::string_view text) {
       .hint("write an IPv4 or IPv6 address, or host-gateway for the host itself");
 }
 
+Result<std::uint64_t> parse_packets(std::string_view flag, std::string_view text) {
+  constexpr std::uint64_t kMost = 100'000'000;
+  const auto number = parse_u64(text);
+  if (number && *number >= 1 && *number <= kMost) return *number;
+  return bad(flag, text, "not from 1 to 100000000 packets a second").hint("such as 5000");
+}
+
 Result<std::uint64_t> parse_rate(std::string_view flag, std::string_view text) {
   constexpr std::uint64_t kLeast = 8000, kMost = 1'000'000'000'000;
   constexpr std::string_view kUnits = "kmg";

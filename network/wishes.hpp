@@ -67,6 +67,8 @@ struct ExtraHost {
 };
 Result<ExtraHost> parse_extra_host(std::string_view text);
 
+// --network-pps 5000: from 1 to 100000000 packets a second.
+Result<std::uint64_t> parse_packets(std::string_view flag, std::string_view text);
 // --bandwidth 100M: bits per second, k, M and G are thousands. From 8k to 1000G.
 Result<std::uint64_t> parse_rate(std::string_view flag, std::string_view text);
 

@@ -76,6 +76,11 @@ Result<Wanted> initramfs_of(const CacheRequest& request) {
   return Wanted{sha256_hex(parts) + ".initramfs", std::move(arguments)};
 }
 
+Result<Wanted> vmlinux_of(const CacheRequest& request) {
+  const std::string parts = kForm + TRY(identity(request.kernel.file));
+  return Wanted{sha256_hex(parts) + ".vmlinux", {"vmlinux", "--in", request.kernel.file}};
+}
+
 }  // namespace
 
 Maker kernel_helper(std::string program) {
@@ -91,7 +96,10 @@ Maker kernel_helper(std::string program) {
     return Error(Code::kInvalid,
                  words.empty() ? "vrun-kernel ended with " + std::to_string(finished.exit.code())
                                : printable(words))
-        .during("kernel of micro-VMs");
+        .during("kernel of micro-VMs")
+        .hint(words.find("ENOSPC") != std::string_view::npos
+                  ? "make room where vrun keeps its data: vrun system prune"
+                  : "another kernel: vrun vm kernel ls, --kernel NAME");
   };
 }
 
@@ -99,11 +107,9 @@ Result<BootFiles> boot_files(const CacheRequest& request, const Maker& make) {
   const std::string path = fs::join(request.data, "vm/cache");
   TRY(fs::make_dirs(At::cwd(), path, 0755));
   const Fd cache = TRY(sys::open_dir(At::cwd(), path));
-  const std::string kernel = kForm + TRY(identity(request.kernel.file));
+  const Wanted vmlinux = TRY(vmlinux_of(request));
   BootFiles files;
-  files.vmlinux =
-      TRY(made(cache, path,
-               {sha256_hex(kernel) + ".vmlinux", {"vmlinux", "--in", request.kernel.file}}, make));
+  files.vmlinux = TRY(made(cache, path, vmlinux, make));
   if (!request.initrd.empty()) {
     files.initramfs = TRY(sys::open(At::cwd(), request.initrd, O_RDONLY | O_NONBLOCK));
     return files;
@@ -111,6 +117,13 @@ Result<BootFiles> boot_files(const CacheRequest& request, const Maker& make) {
   const Wanted initramfs = TRY(initramfs_of(request));
   files.initramfs = TRY(made(cache, path, initramfs, make));
   return files;
+}
+
+Result<CacheNames> cache_names(const CacheRequest& request) {
+  CacheNames names;
+  names.vmlinux = TRY(vmlinux_of(request)).name;
+  if (request.initrd.empty()) names.initramfs = TRY(initramfs_of(request)).name;
+  return names;
 }
 
 }  // namespace vrun::vm

@@ -38,4 +38,10 @@ struct BootFiles {
 };
 Result<BootFiles> boot_files(const CacheRequest& request, const Maker& make);
 
+// By what they are called in the cache; `initramfs` is empty where it is the guest's own file.
+struct CacheNames {
+  std::string vmlinux, initramfs;
+};
+Result<CacheNames> cache_names(const CacheRequest& request);
+
 }  // namespace vrun::vm

@@ -147,12 +147,22 @@ std::vector<std::string> libraries_of(std::string_view list) {
   return files;
 }
 
+Result<std::string> qemu_folder_name(const QemuRequest& request) {
+  return name_of(request);
+}
+
 Result<Fd> qemu_root(const QemuRequest& request) {
   const std::string path = fs::join(request.data, "vm/cache");
   const Fd cache = TRY(sys::open_dir(At::cwd(), path));
   const std::string name = TRY(name_of(request));
-  if (!sys::open_dir(cache, name)) TRY(make(request, cache, name));
-  Fd mount = TRY(sys::open_tree(At(cache), name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  // Its time says to cache_prune.hpp that somebody is about to have it.
+  if (::utimensat(cache.get(), name.c_str(), nullptr, 0) != 0) TRY(make(request, cache, name));
+  Result<Fd> there = sys::open_tree(At(cache), name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (!there && there.error().sys_errno() == ENOENT) {
+    TRY(make(request, cache, name));
+    there = sys::open_tree(At(cache), name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  }
+  Fd mount = TRY(std::move(there));
   mount_attr attr{};
   attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   TRY(sys::mount_setattr(mount.get(), attr, 0, "QEMU's folder"));

@@ -32,4 +32,7 @@ struct QemuRequest {
 // kNotFound names the file that QEMU would miss, with the remedy.
 Result<Fd> qemu_root(const QemuRequest& request);
 
+// Its name in the cache.
+Result<std::string> qemu_folder_name(const QemuRequest& request);
+
 }  // namespace vrun::vm

@@ -52,6 +52,7 @@ Result<void> unpack(const Flags& flags) {
   const std::string file = TRY(fs::read_file(At::cwd(), in, kMostKernel, fs::Kind::kRegularOnly));
   Result<std::string> elf = vmlinux_of(file);
   if (!elf) return std::move(elf).error().during(in);
+  if (Result<void> good = check_kernel(*elf); !good) return std::move(good).error().during(in);
   return write(out, *elf);
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <asm/bootparam.h>
+#include <elf.h>
 
 #include "vm/kernels/decompress.hpp"
 
@@ -46,6 +47,30 @@ Result<std::string> vmlinux_of(std::string_view file) {
   std::string elf = TRY(decompress(*packing, payload, kMost));
   if (!elf.starts_with(kElf)) return Error(Code::kInvalid, "its content is no ELF file");
   return elf;
+}
+
+Result<void> check_kernel(std::string_view elf) {
+  Elf64_Ehdr header;
+  if (elf.size() < sizeof header) return Error(Code::kInvalid, "the file is truncated");
+  std::memcpy(&header, elf.data(), sizeof header);
+  const bool fits = header.e_ident[EI_CLASS] == ELFCLASS64 &&
+                    header.e_ident[EI_DATA] == ELFDATA2LSB && header.e_machine == EM_X86_64;
+  if (!fits) return Error(Code::kInvalid, "a kernel for another machine, and x86-64 is wanted");
+  bool loads = false;
+  for (std::uint64_t i = 0; i < header.e_phnum; ++i) {
+    const std::uint64_t at = header.e_phoff + i * sizeof(Elf64_Phdr);
+    Elf64_Phdr part;
+    if (at < header.e_phoff || at > elf.size() || elf.size() - at < sizeof part)
+      return Error(Code::kInvalid, "the file is truncated");
+    std::memcpy(&part, elf.data() + at, sizeof part);
+    if (part.p_type == PT_INTERP) return Error(Code::kInvalid, "a program, no kernel");
+    if (part.p_type != PT_LOAD) continue;
+    loads = true;
+    if (part.p_offset > elf.size() || elf.size() - part.p_offset < part.p_filesz)
+      return Error(Code::kInvalid, "the file is truncated");
+  }
+  if (loads) return {};
+  return Error(Code::kInvalid, "an ELF file that nothing is loaded of, no kernel");
 }
 
 std::string release_of(std::string_view file) {

@@ -13,6 +13,9 @@ namespace vrun::vm {
 // still does.
 Result<std::string> vmlinux_of(std::string_view file);
 
+// Whether the ELF can be what a machine of x86-64 boots: kInvalid with what it is instead (elf(5)).
+Result<void> check_kernel(std::string_view elf);
+
 // "6.1.0-56-cloud-amd64", as the kernel itself says; empty where it says nothing.
 std::string release_of(std::string_view file);
 

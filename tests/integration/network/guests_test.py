@@ -1,4 +1,5 @@
 """`vrun run` on networks: ports, names, shared namespaces; the whole of vrun inside a namespace that plays the host."""
+import subprocess
 import sys
 import time
 
@@ -232,7 +233,7 @@ def bandwidth_of_a_guest_is_limited_both_ways_and_changed_while_it_runs(host, pi
     into, out = pipe("slow", 6 * MEBI)
     assert _is_limited(into, 20) and _is_limited(out, 40), (into, out)
     assert min(pipe("free", 20 * MEBI)) > 200
-    assert host.inspect("slow")["networkSettings"]["bandwidth"] == {"in": 20_000_000, "out": 40_000_000}
+    assert host.inspect("slow")["networkSettings"]["bandwidth"] == {"in": 20_000_000, "out": 40_000_000, "packets": 0}
     host.vrun("update", "--bandwidth", "80M", "slow").ok()
     into, out = pipe("slow", 20 * MEBI)
     assert _is_limited(into, 80) and _is_limited(out, 80), (into, out)
@@ -252,14 +253,71 @@ def a_manifest_limits_bandwidth_and_changes_it_without_a_restart(host, work):
         return out, host.inspect("slow")["networkSettings"]["bandwidth"], host.inspect("slow")["state"]["pid"]
 
     _, rates, pid = apply("bandwidthIn: 20M\nbandwidthOut: 40M")
-    assert rates == {"in": 20_000_000, "out": 40_000_000}
+    assert rates == {"in": 20_000_000, "out": 40_000_000, "packets": 0}
     exported = host.vrun("export", "--manifest", "slow").ok().out
     assert "bandwidthIn: " in exported and "40M" in exported
-    out, rates, same = apply("bandwidthIn: 80M\nbandwidthOut: 40M")
+    out, rates, same = apply("bandwidthIn: 80M\nbandwidthOut: 40M\nnetworkPps: 500")
     assert "change Guest slow" in out and "bandwidthIn: '20M' -> '80M'" in out
-    assert rates == {"in": 80_000_000, "out": 40_000_000} and same == pid
+    assert rates == {"in": 80_000_000, "out": 40_000_000, "packets": 500} and same == pid
+    assert "networkPps: 500" in host.vrun("export", "--manifest", "slow").ok().out
     _, rates, same = apply("")
-    assert rates in (None, {}, {"in": 0, "out": 0}) and same == pid
+    assert rates in (None, {}, {"in": 0, "out": 0, "packets": 0}) and same == pid
+
+
+COUNT = """import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", int(sys.argv[1])))
+print("ready", flush=True)
+s.settimeout(30)
+got = 0
+while s.recv(10) != b"end":
+    got += 1
+print(got, flush=True)
+"""
+SEND = """import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(200):
+    s.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+    time.sleep(0.01)
+for _ in range(20):
+    time.sleep(0.2)
+    s.sendto(b"end", (sys.argv[1], int(sys.argv[2])))
+"""
+
+
+def _arrived(sender, receiver, address, port):
+    """How many of 200 datagrams arrive that are sent in two seconds and a bit."""
+    count = receiver.start(sys.executable, "-c", COUNT, port)
+    sending = subprocess.Popen(sender.command(sys.executable, "-c", SEND, address, str(port)))
+    got = int(count.stdout.readline())
+    sending.kill()
+    sending.wait()
+    return got
+
+
+def packets_are_limited_both_ways_and_changed_while_it_runs(host):
+    host.vrun("run", "-d", "--name", "slow", "--network-pps", "20", "base", "sleep", "999").ok()
+    host.vrun("run", "-d", "--name", "free", "base", "sleep", "999").ok()
+    facts, inside = _endpoint(host, "slow"), _Inside(host, "slow")
+    try:
+        both = lambda port: (_arrived(host, inside, facts["ipAddress"], port), _arrived(inside, host, facts["gateway"], port))
+        assert all(20 <= got <= 110 for got in both(70)), "two seconds and more at 20 a second, and the first five"
+        assert host.inspect("slow")["networkSettings"]["bandwidth"]["packets"] == 20
+        free = _Inside(host, "free")
+        assert _arrived(free, host, facts["gateway"], 71) == 200
+        free.end()
+        host.vrun("update", "--network-pps", "5000", "slow").ok()
+        assert both(72) == (200, 200)
+        host.vrun("update", "--network-pps", "-1", "slow").ok()
+        assert "table bridge vrun" not in host.run("nft", "list", "tables").ok().out
+        host.vrun("update", "--network-pps", "20", "slow").ok()
+        assert all(got <= 110 for got in both(73))
+    finally:
+        inside.end()
+    host.vrun("rm", "-f", "slow").ok()
+    assert "table bridge vrun" not in host.run("nft", "list", "tables").ok().out, "nothing is left"
+    host.vrun("create", "--network-pps", "0", "base", "true").fails("not from 1 to", rc=125)
+    host.vrun("create", "--network-pps", "5", "--network", "none", "base", "true").fails("no network of its own", rc=125)
 
 
 def a_limit_survives_reconnects_and_restarts_and_leaves_nothing(host, pipe):

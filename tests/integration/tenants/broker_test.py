@@ -328,6 +328,10 @@ def manifests_are_read_by_the_caller(broker, own):
     # What its flags may not, neither may its manifests.
     _written(own / "net.yaml", "apiVersion: vrun/v1\nkind: Network\nname: dns\nsubnets: [8.8.8.0/24]\n")
     a("apply", "-f", "net.yaml").fails("chosen by vrun or root", rc=125)
+    vm = "{isolation: vm, image: base, kernel: /etc/shadow}"
+    for kind, text in (("Guest", vm), ("CronJob", f"{{schedule: '@daily', job: {vm}}}"), ("Group", "{guests: [{name: a, image: base}, {name: b, image: base, isolation: vm, kernel: ./shadow}]}")):
+        _written(own / "sys.yaml", text.replace("{", f"{{apiVersion: vrun/v1, kind: {kind}, name: sys, ", 1))
+        a("apply", "-f", "sys.yaml").fails("kernel names a file, which root would open for you", rc=125)
     _written(own / "steal.yaml", "apiVersion: vrun/v1\nkind: Secret\nname: s\nfiles: {key: /etc/shadow}\n")
     assert "permission denied" in a("apply", "-f", "steal.yaml").fails(rc=125).err.lower()
 

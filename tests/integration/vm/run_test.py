@@ -1,4 +1,10 @@
 """`vrun run --isolation vm`: a kernel of its own, and everyday verbs that see no difference."""
+import json
+import os
+import struct
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from harness import everyday, host
@@ -36,6 +42,69 @@ def kernels_are_listed_and_what_is_none_is_refused(vrun):
     assert vrun("vm", "kernel", "ls").ok().out.startswith("KERNEL")
     vrun("vm", "kernel", "add", "/etc/passwd").fails("no kernel for x86-64")
     vrun("vm", "kernel", "rm", "nothing").fails("no added kernel")
+
+
+def _elf(machine, *kinds):
+    """An ELF file of 64 bits with a part of each kind; 1: to load, 3: its interpreter."""
+    parts = b"".join(struct.pack("<IIQQQQQQ", kind, 5, 0, 0x1000000, 0x1000000, 64, 64, 4096) for kind in kinds)
+    return b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0x1000000, 64, 0, 0, 64, 56, len(kinds), 0, 0, 0) + parts + bytes(4096)
+
+
+def what_cannot_be_booted_is_told_at_once_and_leaves_nothing(vm, work):
+    kernel = next(path for path in sorted(Path("/boot").glob("vmlinuz-*")) if Path("/lib/modules", path.name[8:], "modules.dep").exists())
+    (work / "cut").write_bytes(kernel.read_bytes()[:2_000_000])
+    (work / "arm").write_bytes(_elf(183, 1))
+    (work / "program").write_bytes(_elf(62, 3, 1))
+    for name, words in (("cut", "truncated"), ("arm", "for another machine"), ("program", "a program, no kernel")):
+        vm("run", "--rm", *VM, "--kernel", work / name, "base", "true").fails(words, "vrun vm kernel ls", rc=125)
+    (work / "modules").mkdir()
+    for name in ("modules.dep", "modules.builtin"):
+        (work / "modules" / name).touch()
+    vm("vm", "kernel", "add", kernel, "--name", "bare", "--modules", work / "modules").ok()
+    vm("run", "--rm", *VM, "--kernel", "bare", "base", "true").fails("no module virtio_pci", "vrun vm kernel ls", rc=125)
+    vm("run", "--rm", *VM, "--memory", "9000g", "base", "true").fails("the host has", "swap included", rc=125)
+    assert vm("ps", "-a", "-q").ok().out == ""
+
+
+def a_full_disk_is_told_with_the_remedy_and_leaves_no_half_kernel(vm, work):
+    small = work / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=14m", "none", small], check=True)
+    try:
+        vm("run", "--rm", *VM, "base", "true", env={"VRUN_DATA_DIR": str(small)}).fails("no space left on device", "vrun system prune", rc=125)
+        assert [path.name for path in (small / "vm/cache").iterdir()] == ["lock"]
+        assert vm("ps", "-a", "-q", env={"VRUN_DATA_DIR": str(small)}).ok().out == ""
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def what_no_kernel_needs_any_more_is_cleared_away(vm):
+    cache = vm.data / "vm/cache"
+    kept = lambda: sorted(path.name for path in cache.iterdir())
+    run = ["run", "--rm", *VM]
+    vm(*run, "base", "true", timeout=300).ok()
+    first = kept()
+    kernel = json.loads(vm("vm", "kernel", "ls", "--format", "json").ok().out)[0]
+    vm("vm", "kernel", "add", kernel["file"], "--name", "another", "--modules", kernel["modules"]).ok()
+    vm("run", "-d", "--name", "g", *VM, "--kernel", "another", "base", "sleep", "1000", timeout=300).ok()
+    assert len(kept()) > len(first)
+    row = next(one for one in json.loads(vm("system", "df", "--format", "json").ok().out) if one["Type"] == "Kernels")
+    assert row["TotalCount"] == row["Active"] == len(kept()) - 1 and row["Size"] > 1 << 20
+    vm("vm", "kernel", "rm", "another").ok()
+    left = {name for name in kept() if not name.endswith(".qemu")}
+    assert left == {name for name in first if not name.endswith(".qemu")}, "what the other kernel was unpacked to has gone"
+    assert vm("exec", "g", "echo", "goes on", timeout=300).ok().out == "goes on\n"
+    vm("rm", "-f", "g").ok()
+    for folder in cache.glob("*.qemu"):
+        os.utime(folder, (1, 1))  # as if it was last taken long ago
+    of_qemu = len(list(cache.glob("*.qemu")))
+    assert ("would remove 1 unpacked kernels" in vm("system", "prune", "-f", "--dry-run").ok().out) == (of_qemu == 2)
+    pruning = vm.start("system", "prune", "-f", stdout=subprocess.DEVNULL)
+    pruning.kill()
+    pruning.wait()
+    vm("system", "prune", "-f").ok()
+    vm(*run, "base", "true", timeout=300).ok()
+    assert len(kept()) <= len(first)
 
 
 def a_program_runs_with_processors_of_its_own_and_its_exit_code_comes_out(vm):

@@ -80,6 +80,7 @@ constexpr Row kRows[] = {
     VRUN_ROW(ip6, "ip6", "fd00::2"),
     VRUN_ROW(bandwidth_in, "bandwidthIn", "1M"),
     VRUN_ROW(bandwidth_out, "bandwidthOut", "2M"),
+    VRUN_ROW(network_pps, "networkPps", "3000"),
     VRUN_ROW(privileged, "security.privileged", true),
     VRUN_ROW(no_new_privileges, "security.noNewPrivileges", true),
     VRUN_ROW(cap_add, "security.capAdd", std::vector<std::string>{"SYS_TIME"}),
@@ -142,13 +143,13 @@ constexpr Exception kExceptions[] = {
 // Does not compile when RunRequest has more or fewer members: say here, and in a row above, how
 // manifests say the new one, or why not.
 constexpr std::size_t count_members(RunRequest* request) {
-  if (request == nullptr) return 92;
+  if (request == nullptr) return 93;
   auto& [image, args, name, hostname, env, env_files, workdir, user, group_add, entrypoint, tty,
          interactive, detach, remove, memory, memory_reservation, memory_swap, cpus, cpu_weight,
          cpu_shares, cpuset_cpus, cpuset_mems, pids_limit, blkio_weight, shm_size, device_read_bps,
          device_write_bps, device_read_iops, device_write_iops, ulimits, read_only, volumes, mounts,
          tmpfs, devices, contents, network, more_networks, publish, network_aliases, add_hosts, dns,
-         dns_search, dns_options, ip, ip6, bandwidth_in, bandwidth_out, privileged,
+         dns_search, dns_options, ip, ip6, bandwidth_in, bandwidth_out, network_pps, privileged,
          no_new_privileges, cap_add, cap_drop, security_opts, sysctls, userns, pid, ipc, uts,
          cgroupns, restart, stop_signal, stop_timeout, start_after, health, readiness, startup,
          post_start, pre_stop, init, labels, log_opts, isolation, view, pull, platform, disks,

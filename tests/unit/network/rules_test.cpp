@@ -88,6 +88,17 @@ TEST(Rules, have_the_documented_priorities) {
   }
 }
 
+TEST(PacketLimits, are_a_table_that_goes_with_the_last) {
+  EXPECT_EQ(packet_limits_text({}), "add table bridge vrun\ndelete table bridge vrun\n");
+  const std::array limits{PacketLimit{"ve0a000002", 20}, PacketLimit{"ve0a000003", 4000}};
+  const std::string text = packet_limits_text(limits);
+  EXPECT_THAT(text, testing::StartsWith("add table bridge vrun\ndelete table bridge vrun\n"));
+  EXPECT_THAT(text, HasSubstr("limit s-ve0a000002 { rate over 20/second burst 5 packets; }"));
+  EXPECT_THAT(text, HasSubstr("limit r-ve0a000003 { rate over 4000/second burst 200 packets; }"));
+  EXPECT_THAT(text,
+              HasSubstr("add element bridge vrun receives { \"ve0a000003\" : r-ve0a000003 }"));
+}
+
 TEST(Rules, without_networks_are_gone) {
   EXPECT_EQ(table_text({}, {}), "add table inet vrun\ndelete table inet vrun\n");
 }

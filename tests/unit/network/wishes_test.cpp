@@ -102,6 +102,15 @@ TEST(Rate, is_bits_per_second_in_thousands) {
   }
 }
 
+TEST(Packets, are_a_number_a_second) {
+  EXPECT_EQ(*parse_packets("--network-pps", "1"), 1U);
+  EXPECT_EQ(*parse_packets("--network-pps", "100000000"), 100'000'000U);
+  for (const char* text : {"", "0", "-1", "5k", "1.5", "100000001"}) {
+    EXPECT_THAT(parse_packets("--network-pps", text).error().text(),
+                HasSubstr("--network-pps " + quote(text) + ": not from 1 to"));
+  }
+}
+
 TEST(ExtraHost, is_a_name_and_an_address) {
   EXPECT_EQ(parse_extra_host("db:10.0.0.1")->address, "10.0.0.1");
   EXPECT_EQ(parse_extra_host("db:fd00::1")->address, "fd00::1");

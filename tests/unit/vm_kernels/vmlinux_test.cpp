@@ -4,6 +4,7 @@
 #include <string>
 
 #include <asm/bootparam.h>
+#include <elf.h>
 #include <gtest/gtest.h>
 #include <lz4.h>
 #include <lzma.h>
@@ -112,6 +113,37 @@ TEST(Vmlinux, what_is_no_kernel_is_refused) {
             std::string::npos);
   EXPECT_NE(vmlinux_of(bzimage(pack(Packing::kZstd, "text"))).error().text().find("no ELF"),
             std::string::npos);
+}
+
+// One part to load, as long as the file.
+std::string elf_for(std::uint16_t machine, std::uint32_t part_type, std::uint64_t part_bytes) {
+  Elf64_Ehdr header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_ident[EI_DATA] = ELFDATA2LSB;
+  header.e_machine = machine;
+  header.e_phoff = sizeof header;
+  header.e_phnum = 1;
+  Elf64_Phdr part{};
+  part.p_type = part_type;
+  part.p_filesz = part_bytes;
+  return std::string(reinterpret_cast<const char*>(&header), sizeof header) +
+         std::string(reinterpret_cast<const char*>(&part), sizeof part);
+}
+
+TEST(Vmlinux, what_another_machine_boots_or_none_is_told) {
+  constexpr std::size_t kWhole = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr);
+  EXPECT_TRUE(check_kernel(elf_for(EM_X86_64, PT_LOAD, kWhole)).has_value());
+  const auto why = [](const std::string& elf) { return check_kernel(elf).error().text(); };
+  EXPECT_EQ(why(elf_for(EM_AARCH64, PT_LOAD, kWhole)),
+            "a kernel for another machine, and x86-64 is wanted");
+  EXPECT_EQ(why(elf_for(EM_X86_64, PT_INTERP, kWhole)), "a program, no kernel");
+  EXPECT_EQ(why(elf_for(EM_X86_64, PT_NOTE, kWhole)),
+            "an ELF file that nothing is loaded of, no kernel");
+  EXPECT_EQ(why(elf_for(EM_X86_64, PT_LOAD, kWhole + 1)), "the file is truncated");
+  EXPECT_EQ(why(elf_for(EM_X86_64, PT_LOAD, kWhole).substr(0, kWhole - 1)),
+            "the file is truncated");
+  EXPECT_EQ(why(kElf.substr(0, 20)), "the file is truncated");
 }
 
 TEST(Vmlinux, the_release_is_read_from_both_forms) {

@@ -17,6 +17,7 @@
 namespace vrun::vmm {
 namespace {
 
+constexpr std::uint64_t kMostNumber = 1ull << 62;
 constexpr int kHandleFlags = O_ACCMODE | O_DSYNC | O_SYNC | O_NOATIME;
 
 // Below `root`, over no symbolic link: what the guest itself could have reached by names.
@@ -141,6 +142,10 @@ Result<void> Share::load(StateReader& from, bool read_only) {
   clear();
   next_node_ = TRY(from.get<NodeId>());
   next_handle_ = TRY(from.get<HandleId>());
+  // The root's number and none are not given out, and those to come do not run over.
+  if (next_node_ <= kRootNode || next_node_ > kMostNumber || next_handle_ == 0 ||
+      next_handle_ > kMostNumber)
+    return Error(Code::kInvalid, "the machine's state would number shared files wrongly");
   TRY(load_nodes(from));
   for (auto count = TRY(from.get<std::uint32_t>()); count > 0; --count)
     TRY(load_handle(from, read_only));

@@ -112,10 +112,14 @@ Result<void> Share::save(StateWriter& to) const {
   to.put(static_cast<std::uint32_t>(nodes_.size()));
   std::string text;
   for (const auto& [id, node] : nodes_) {
-    const std::optional<std::string> path = TRY(paths.of(node.file.get(), text));
+    std::optional<std::string> path;
     struct stat facts {};
-    if (::fstatat(node.file.get(), "", &facts, AT_EMPTY_PATH) != 0)
-      return Error::system(errno, "look at a shared file");
+    // One that was gone when its machine was restored has no file, and stays gone.
+    if (node.file) {
+      path = TRY(paths.of(node.file.get(), text));
+      if (::fstatat(node.file.get(), "", &facts, AT_EMPTY_PATH) != 0)
+        return Error::system(errno, "look at a shared file");
+    }
     to.put(id);
     to.put(node.looked_up);
     to.put(static_cast<std::uint8_t>(path ? 1 : 0));

@@ -125,6 +125,12 @@ TEST_F(ShareState, what_is_not_there_any_more_or_another_thing_is_gone_for_the_g
   ASSERT_TRUE(other.load(gone, false).has_value());
   EXPECT_EQ(other.node(file), -1);
   EXPECT_GE(other.node(dir), 0);
+  const std::string next = saved(other);  // a restored machine is saved, too
+  Share third = share_of(top + "/a");
+  StateReader again(next);
+  ASSERT_TRUE(third.load(again, false).has_value());
+  EXPECT_EQ(third.node(file), -1);
+  EXPECT_GE(third.node(dir), 0);
   std::filesystem::create_symlink("/etc/passwd", top + "/a/dir/file");
   StateReader link(state);
   ASSERT_TRUE(other.load(link, false).has_value());

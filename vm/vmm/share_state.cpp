@@ -17,6 +17,7 @@
 namespace vrun::vmm {
 namespace {
 
+constexpr std::uint64_t kMostNumber = 1ull << 62;
 constexpr int kHandleFlags = O_ACCMODE | O_DSYNC | O_SYNC | O_NOATIME;
 
 // Below `root`, over no symbolic link: what the guest itself could have reached by names.
@@ -111,10 +112,14 @@ Result<void> Share::save(StateWriter& to) const {
   to.put(static_cast<std::uint32_t>(nodes_.size()));
   std::string text;
   for (const auto& [id, node] : nodes_) {
-    const std::optional<std::string> path = TRY(paths.of(node.file.get(), text));
+    std::optional<std::string> path;
     struct stat facts {};
-    if (::fstatat(node.file.get(), "", &facts, AT_EMPTY_PATH) != 0)
-      return Error::system(errno, "look at a shared file");
+    // One that was gone when its machine was restored has no file, and stays gone.
+    if (node.file) {
+      path = TRY(paths.of(node.file.get(), text));
+      if (::fstatat(node.file.get(), "", &facts, AT_EMPTY_PATH) != 0)
+        return Error::system(errno, "look at a shared file");
+    }
     to.put(id);
     to.put(node.looked_up);
     to.put(static_cast<std::uint8_t>(path ? 1 : 0));
@@ -141,6 +146,10 @@ Result<void> Share::load(StateReader& from, bool read_only) {
   clear();
   next_node_ = TRY(from.get<NodeId>());
   next_handle_ = TRY(from.get<HandleId>());
+  // The root's number and none are not given out, and those to come do not run over.
+  if (next_node_ <= kRootNode || next_node_ > kMostNumber || next_handle_ == 0 ||
+      next_handle_ > kMostNumber)
+    return Error(Code::kInvalid, "the machine's state would number shared files wrongly");
   TRY(load_nodes(from));
   for (auto count = TRY(from.get<std::uint32_t>()); count > 0; --count)
     TRY(load_handle(from, read_only));

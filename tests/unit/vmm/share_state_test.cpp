@@ -1,6 +1,8 @@
 // What a guest knows of its files, found again in another tree.
+#include <array>
 #include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -123,6 +125,12 @@ TEST_F(ShareState, what_is_not_there_any_more_or_another_thing_is_gone_for_the_g
   ASSERT_TRUE(other.load(gone, false).has_value());
   EXPECT_EQ(other.node(file), -1);
   EXPECT_GE(other.node(dir), 0);
+  const std::string next = saved(other);  // a restored machine is saved, too
+  Share third = share_of(top + "/a");
+  StateReader again(next);
+  ASSERT_TRUE(third.load(again, false).has_value());
+  EXPECT_EQ(third.node(file), -1);
+  EXPECT_GE(third.node(dir), 0);
   std::filesystem::create_symlink("/etc/passwd", top + "/a/dir/file");
   StateReader link(state);
   ASSERT_TRUE(other.load(link, false).has_value());
@@ -200,6 +208,24 @@ TEST_F(ShareState, a_hostile_file_gets_nothing_that_the_guest_could_not_reach) {
     const std::string open = one_handle(path, O_RDONLY);
     StateReader handle(open);
     EXPECT_FALSE(root.load(handle, false).has_value()) << path;
+  }
+}
+
+TEST_F(ShareState, numbers_to_come_are_neither_the_roots_nor_run_over) {
+  Share share = share_of(top + "/a");
+  const std::array<std::pair<NodeId, HandleId>, 5> wrong{
+      {{0, 1}, {kRootNode, 1}, {~NodeId{0}, 1}, {2, 0}, {2, ~HandleId{0}}}};
+  for (const auto& [node, handle] : wrong) {
+    StateWriter writer;
+    writer.section("SHAR");
+    writer.put(node);
+    writer.put(handle);
+    for (int list = 0; list < 3; ++list)
+      writer.put(std::uint32_t{0});
+    StateReader reader(writer.bytes());
+    const Result<void> loaded = share.load(reader, false);
+    ASSERT_FALSE(loaded.has_value()) << node << " " << handle;
+    EXPECT_EQ(loaded.error().code(), Code::kInvalid);
   }
 }
 

@@ -315,7 +315,7 @@ def the_agent_is_there_again_after_a_reboot_and_ends_with_its_system(vm, agent_d
 def health_is_looked_at_in_the_system(vm, agent_disk, check):
     vm("run", "-d", "--name", "g", *VM, check, "--health-interval", "1s", "--health-retries", "200", "--disk", agent_disk, timeout=BOOT).ok()
     vm("exec", "g", "sh", "-c", "mkdir /www; echo hi >/www/page; httpd -p 8080 -h /www", timeout=BOOT).ok()
-    runtime.wait_for(lambda: vm.state("g").get("health", {}).get("status") == "healthy", "the system is healthy", BOOT)
+    runtime.wait_for(lambda: vm.state("g").get("health") == "healthy", "the system is healthy", BOOT)
     vm("rm", "-f", "g").ok()
 
 

@@ -25,8 +25,15 @@ std::string all_of(const Fd& from) {
   return text;
 }
 
+oci::User user_of(uid_t uid, gid_t gid) {
+  oci::User user;
+  user.uid = Uid(uid);
+  user.gid = Gid(gid);
+  return user;
+}
+
 Result<Ran> ran(const ExecRequest& request) {
-  Pipes pipes = TRY(Pipes::create({.uid = Uid(::getuid()), .gid = Gid(::getgid())}));
+  Pipes pipes = TRY(Pipes::create(user_of(::getuid(), ::getgid())));
   Fd console;
   const sys::Child child = TRY(start_in_system(request, pipes, console));
   for (Fd& end : pipes.theirs)
@@ -42,7 +49,7 @@ Result<Ran> ran(const ExecRequest& request) {
 ExecRequest shell(const std::string& script) {
   ExecRequest request;
   request.args = {"sh", "-c", script};
-  request.user = oci::User{.uid = Uid(::getuid()), .gid = Gid(::getgid())};
+  request.user = user_of(::getuid(), ::getgid());
   return request;
 }
 
@@ -74,7 +81,8 @@ TEST_F(SystemProcess, has_only_the_environment_that_was_asked_for) {
 
 TEST_F(SystemProcess, is_the_user_that_was_asked_for) {
   ExecRequest request = shell("id -u; id -g; id -G");
-  request.user = oci::User{.uid = Uid(1234), .gid = Gid(77), .additional_gids = {Gid(88)}};
+  request.user = user_of(1234, 77);
+  request.user->additional_gids = {Gid(88)};
   const Result<Ran> done = ran(request);
   ASSERT_TRUE(done) << done.error().text();
   EXPECT_EQ(done->out, "1234\n77\n77 88\n");

@@ -36,8 +36,9 @@ inline constexpr std::array kMicroVmVerbs{
                  .arguments = "",
                  .summary = "make a disk image that `run --isolation vm --disk` boots",
                  .text = "A raw image with one ext4 file system and no partitions. Nothing is "
-                         "mounted. The modules of the kernel go in, /etc/resolv.conf becomes a "
-                         "link to what vrun says; all else is as in the directory or the image. "
+                         "mounted. The modules of the kernel and vrun's agent (for exec, shell, "
+                         "health checks) go in, /etc/resolv.conf becomes a link to what vrun says; "
+                         "all else is as in the directory or the image. "
                          "The file has holes: only what is written takes room.",
                  .flag_set = EverydayFlags::kBuildDisk},
     EverydayVerb{.name = "vm snapshot",

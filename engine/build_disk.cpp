@@ -158,6 +158,8 @@ Result<std::uint64_t> add_agent(const Fd& root, std::vector<DiskExtra>& extras) 
 // The init of busybox alone: a console, and its listener for the power button.
 constexpr std::string_view kInittab =
     "::sysinit:/bin/mount -o remount,rw /\n"
+    "::sysinit:/bin/mkdir -p /dev/pts\n"
+    "::sysinit:/bin/mount -t devpts devpts /dev/pts\n"
     "::respawn:-/bin/sh\n"
     "::respawn:/sbin/acpid -f\n"
     "::shutdown:/bin/umount -a -r\n";

@@ -28,8 +28,9 @@ constexpr auto json_fields(const Accounts*) {
 namespace {
 
 constexpr int kRetryMs = 200;
-// How long systemd may take to start its first services, where a processor is emulated, too.
-constexpr std::time_t kToBoot = 180;
+// How long systemd may take to start its first services, where a processor is emulated, too; and
+// when it has run longer than that, and may boot anew.
+constexpr std::time_t kToBoot = 180, kToReboot = 30;
 
 // Only whether waiting makes sense hangs on it: the guest can write what it wants there.
 bool was_put_in(const Guests& guests, const GuestRecord& record) {
@@ -39,11 +40,12 @@ bool was_put_in(const Guests& guests, const GuestRecord& record) {
   return file && vm::volume_name(*file).value_or("") == vm::kServiceLabel;
 }
 
-bool still_boots(const Guests& guests, const GuestRecord& record) {
+bool may_still_boot(const Guests& guests, const GuestRecord& record, std::time_t waited) {
   const Result<Guest> guest = guests.find(record.name);
   const Result<struct stat> begun =
       sys::stat(At::cwd(), guests.monitor_dir(record) + "/vm.json", 0);
-  return guest && guest->runs() && begun && std::time(nullptr) - begun->st_mtime < kToBoot;
+  if (!guest || !guest->runs() || !begun) return false;
+  return waited < kToReboot || std::time(nullptr) - begun->st_mtime < kToBoot;
 }
 
 Error no_agent(const GuestRecord& record, std::string_view verb) {
@@ -62,9 +64,12 @@ Error no_agent(const GuestRecord& record, std::string_view verb) {
 
 Result<void> find_agent(const Guests& guests, const GuestRecord& record, std::string_view verb) {
   if (!is_disk_guest(record.request)) return {};
+  const std::time_t begun = std::time(nullptr);
   while (true) {
     if (agent_answers(guests, record)) return {};
-    if (!was_put_in(guests, record) || !still_boots(guests, record)) return no_agent(record, verb);
+    const std::time_t waited = std::time(nullptr) - begun;
+    if (!was_put_in(guests, record) || !may_still_boot(guests, record, waited))
+      return no_agent(record, verb);
     TRY(sys::poll({}, kRetryMs));
   }
 }

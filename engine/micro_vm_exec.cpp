@@ -14,6 +14,7 @@
 #include "base/json_writer.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/disk.hpp"
 #include "engine/micro_vm.hpp"
 #include "vm/agent/failure.hpp"
 #include "vm/agent/frames.hpp"
@@ -217,6 +218,8 @@ Result<int> exec_by_socket(const std::string& path, const std::function<bool()>&
 Result<int> exec_in_micro_vm(const Guests& guests, const GuestRecord& record,
                              const MicroVmExec& request, int& status) {
   const auto runs = [&] {
+    // Of one with a disk the agent has answered already (find_agent).
+    if (is_disk_guest(record.request)) return false;
     const Result<Guest> guest = guests.find(record.name);
     return guest && guest->runs();
   };

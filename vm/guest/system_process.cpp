@@ -59,7 +59,8 @@ Result<Terminal> open_terminal(const ExecRequest& request) {
   terminal.master = Fd(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
   int unlock = 0;
   if (!terminal.master || ::ioctl(terminal.master.get(), TIOCSPTLCK, &unlock) != 0)
-    return Error::system(errno, "make a terminal");
+    return Error::system(errno, "make a terminal")
+        .hint("the system needs `mount -t devpts devpts /dev/pts`");
   terminal.slave = Fd(::ioctl(terminal.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!terminal.slave) return Error::system(errno, "open the terminal");
   if (request.console_size)

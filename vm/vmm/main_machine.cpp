@@ -137,7 +137,8 @@ Result<int> status_of(pid_t child) {
   }
 }
 
-Result<int> watch(pid_t child, const Fd& signals) {
+// `off`: becomes true when the machine is asked to go off.
+Result<int> watch(pid_t child, const Fd& signals, bool& off) {
   const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   if (!process) return Error::system(errno, "watch the machine");
   while (true) {
@@ -145,8 +146,10 @@ Result<int> watch(pid_t child, const Fd& signals) {
                               pollfd{.fd = signals.get(), .events = POLLIN, .revents = 0}};
     TRY(sys::poll(fds, -1));
     if (fds[0].revents != 0) return status_of(child);
-    while (const std::optional<int> signal = next_signal(signals))
+    while (const std::optional<int> signal = next_signal(signals)) {
+      off |= is_power_button(*signal);
       ::syscall(SYS_pidfd_send_signal, process.get(), *signal, nullptr, 0);
+    }
   }
 }
 
@@ -161,12 +164,16 @@ bool is_power_button(int signal) {
 Result<int> run_boots(const Fd& signals, const std::function<int()>& boot) {
   std::optional<RawTerminal> raw;
   if (::isatty(STDIN_FILENO) == 1) raw.emplace();
+  bool off = false;
   while (true) {
     const pid_t self = ::getpid();
     const pid_t child = ::fork();
     if (child < 0) return Error::system(errno, "start the machine's process");
     if (child == 0) become_boot(boot, self);
-    const int status = TRY(watch(child, signals));
+    const int status = TRY(watch(child, signals, off));
+    // Asked to go off while it went down for a reboot: that is off, and the next boot would not
+    // know.
+    if (status == kResetStatus && off) return 0;
     if (status != kResetStatus) return status;
   }
 }

@@ -223,6 +223,7 @@ FACTS = {
     "docker": lambda: shutil.which("dockerd") is not None,
     "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text(),
     "Debian root file system": lambda: (HERE.parents[1] / "build/debian-12.tar").exists(),  # tests/lab/debian
+    "Debian 13 kernel": lambda: (HERE.parents[1] / "build/debian-13-kernel").exists(),  # tests/lab/debian-kernel
     "Debian root file system with Podman": lambda: (HERE.parents[1] / "build/debian-12-podman.tar").exists(),
     "micro-VMs": lambda: _micro_vms(""),
     "KVM that runs stock kernels": lambda: _micro_vms("kvm"),

@@ -137,10 +137,12 @@ def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk)
     assert vm.left() == []
 
 
-def what_needs_the_agent_or_files_says_so(vm, disk):
+def what_needs_the_agent_or_files_says_so_at_once(vm, disk):
     _boot(vm, disk)
     for words in (["exec", "g", "true"], ["shell", "g"], ["top", "g"]):
-        vm(*words).fails("agent", "vrun attach g")
+        begin = time.monotonic()
+        vm(*words).fails("agent", "vrun attach g", "build-disk", "--unit")
+        assert time.monotonic() - begin < 5
     for words in (["cp", "g:/etc/passwd", "-"], ["diff", "g"], ["commit", "g", "x"], ["snapshot", "create", "g", "s"],
                   ["clone", "g", "h"]):
         vm(*words).fails("disk of its own")
@@ -291,6 +293,58 @@ def build_disk_makes_a_system_of_an_image(vm, work):
     vm("rm", "g").ok()
 
 
+@pytest.fixture
+def agent_disk(vm, work):
+    """A system with busybox's init and the agent of vrun."""
+    vm("image", "build-disk", "--from", "base", "-o", work / "agent.raw", "--size", "200m").ok()
+    return work / "agent.raw"
+
+
+def programs_run_in_a_system_with_its_agent(vm, agent_disk):
+    vm("run", "-d", "--name", "g", *VM, "--disk", agent_disk, timeout=BOOT).ok()
+    # At once: it waits for the end of the boot.
+    it = vm("exec", "g", "sh", "-c", "echo out; echo err >&2; id -u; pwd; exit 7", timeout=BOOT)
+    assert (it.rc, it.out, it.err) == (7, "out\n0\n/\n", "err\n"), it
+    assert vm("exec", "g", "sh", "-c", "kill -9 $$").rc == 137
+    vm("exec", "g", "no-such-program").fails("no such file", rc=127)
+    vm("exec", "g", "/etc").fails("permission denied", rc=126)
+    vm("exec", "-w", "/no-such", "g", "true").fails("/no-such", rc=125)
+    vm("exec", "--privileged", "g", "true").fails("rights of its user", rc=125)
+    assert vm("exec", "-i", "g", "cat", input="typed").ok().out == "typed"
+    assert vm("exec", "-u", "nobody", "-e", "A=b", "g", "sh", "-c", "id -un; echo $A").ok().out == "nobody\nb\n"
+    vm("exec", "-u", "no-such-user", "g", "true").fails("no user 'no-such-user'")
+    assert vm("shell", "g", "pwd").ok().out == "/root\n"
+    terminal = everyday.Terminal(vm, "exec", "-it", "g", "sh", "-c", "tty; read line; echo got $line")
+    terminal.expect("/dev/pts/")
+    terminal.type("it\n")
+    terminal.expect("got it")
+    assert terminal.wait() == 0
+    assert "init" in vm("top", "g").ok().out
+    assert vm("stats", "--no-stream", "--format", "json", "g").ok().out.count("pids") <= 2
+    # A process that goes on has the system's init as its parent, and nobody else reaps it.
+    vm("exec", "-d", "g", "sh", "-c", "sleep 0.1 & exec sleep 9876").ok()
+    assert "sleep 9876" in vm("exec", "g", "ps").ok().out
+    vm("rm", "-f", "g").ok()
+
+
+def the_agent_is_there_again_after_a_reboot_and_ends_with_its_system(vm, agent_disk):
+    vm("run", "-d", "--name", "g", *VM, "--disk", agent_disk, timeout=BOOT).ok()
+    vm("exec", "g", "touch", "/run/before", timeout=BOOT).ok()
+    vm("exec", "g", "reboot").ok()
+    runtime.wait_for(lambda: vm("exec", "g", "test", "-e", "/run/before", timeout=BOOT).rc == 1, "the system is another one", BOOT)
+    vm("stop", "g", timeout=BOOT).ok()
+    assert vm.state("g")["exitCode"] == 0
+    vm("rm", "g").ok()
+
+
+@pytest.mark.parametrize("check", ["--health-cmd=test -e /etc/inittab", "--health-cmd=tcp://:8080", "--health-cmd=http://:8080/page"])
+def health_is_looked_at_in_the_system(vm, agent_disk, check):
+    vm("run", "-d", "--name", "g", *VM, check, "--health-interval", "1s", "--health-retries", "200", "--disk", agent_disk, timeout=BOOT).ok()
+    vm("exec", "g", "sh", "-c", "mkdir /www; echo hi >/www/page; httpd -p 8080 -h /www", timeout=BOOT).ok()
+    runtime.wait_for(lambda: vm.state("g").get("health") == "healthy", "the system is healthy", BOOT)
+    vm("rm", "-f", "g").ok()
+
+
 def build_disk_says_what_is_wrong(vrun, work):
     (work / "empty").mkdir()
     for flags, words in [
@@ -376,8 +430,10 @@ def debian_boots_to_its_end_and_goes_off_by_its_power_button(vm, work):
     subprocess.run(["tar", "-x", "-f", archive, "-C", work / "debian", "--exclude=./dev/*"], check=True, timeout=300)
     vm("image", "build-disk", "--from", work / "debian", "-o", work / "debian.raw", "--autologin", timeout=BOOT).ok()
     vm("run", "-d", "--name", "g", *VM, "--disk", work / "debian.raw", timeout=BOOT).ok()
+    # By the agent that build-disk has put in, while the system boots.
+    assert vm("exec", "g", "systemctl", "is-system-running", "--wait", timeout=BOOT).ok().out == "running\n"
+    assert vm("exec", "g", "systemctl", "is-active", "vrun-guest").ok().out == "active\n"
     _wait_for_log(vm, "g", "root@")
-    assert "state: running" in _typed(vm, "g", "echo sta''te: $(systemctl is-system-running --wait) do''ne", "done")
     vm("stop", "g", timeout=BOOT).ok()
     assert vm.state("g")["exitCode"] == 0 and "Power down" in vm("logs", "g").ok().out
     vm("rm", "g").ok()

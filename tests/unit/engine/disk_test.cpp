@@ -47,6 +47,14 @@ TEST(Disk, AllThatDoesNotFitIsSaidAtOnce) {
     EXPECT_NE(fault.find(word), std::string::npos) << fault;
 }
 
+TEST(Disk, HealthIsLookedAtByTheAgentAndHooksAreItsInits) {
+  RunRequest request = on_disk();
+  request.health.cmd = "tcp://:80";
+  EXPECT_EQ(fault_of(request), "");
+  request.post_start = {"true"};
+  EXPECT_NE(fault_of(request).find("--post-start"), std::string::npos);
+}
+
 TEST(Disk, WithNobodyThereItHasATerminal) {
   RunRequest request = on_disk();
   request.disks = {"a.raw:ro", "/b.raw"};

@@ -47,6 +47,17 @@ class Image {
   Fd file{::memfd_create("disk", MFD_CLOEXEC)};
 };
 
+TEST(DiskLayout, an_ext4_file_system_has_a_name) {
+  const Image image;
+  EXPECT_EQ(volume_name(image.file).value_or("?"), "");
+  image.put(1024 + 120, "vrun-agent");
+  EXPECT_EQ(volume_name(image.file).value_or("?"), "");  // of no file system
+  image.ext4(0);
+  EXPECT_EQ(volume_name(image.file).value_or("?"), "vrun-agent");
+  image.put(1024 + 120, "sixteen letters.and more");
+  EXPECT_EQ(volume_name(image.file).value_or("?"), "sixteen letters.");
+}
+
 TEST(DiskLayout, AnEmptyDiskHasNoRoot) {
   EXPECT_EQ(Image().root(), std::nullopt);
 }

@@ -9,6 +9,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/events.hpp"
+#include "engine/machine_cards.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/rootless.hpp"
 #include "engine/rootless_network.hpp"
@@ -241,12 +242,42 @@ Result<void> refuse_rootless(const Guests& guests, const char* what) {
       .hint("pasta and slirp4netns give a guest one way out; run vrun with sudo for networks");
 }
 
-// Its cards are those that it started with.
-Result<void> refuse_running_vm(const RunRequest& request, const char* what) {
-  if (!is_micro_vm(request)) return {};
-  return Error(Code::kUnsupported,
-               std::string(what) + ": a micro-VM that runs cannot get or lose a network card yet")
-      .hint("vrun stop, vrun " + std::string(what) + ", vrun start");
+Result<void> connect_running(const Guests& guests, const Guest& guest, network::Networks& networks,
+                             const network::Join& join) {
+  const bool machine = is_micro_vm(guest.record.request);
+  if (machine) TRY(check_machine_cards(guests, guest, "network connect"));
+  const Fd netns = TRY(netns_of(guests, guest.pid));
+  const network::Endpoint endpoint = TRY(networks.connect(guest.record.name, join, netns));
+  if (!machine) return {};
+  Result<void> plugged = plug_card(guests, guest.record, endpoint, netns);
+  if (!plugged) static_cast<void>(networks.disconnect(guest.record.name, join.network, netns));
+  return plugged;
+}
+
+// The card goes first: a guest that does not let go of it keeps its network.
+Result<void> disconnect_running(const Guests& guests, const Guest& guest, const std::string& name) {
+  const bool machine = is_micro_vm(guest.record.request);
+  const Fd netns = TRY(netns_of(guests, guest.pid));
+  network::Networks networks = TRY(networks_of(guests));
+  if (!machine) return networks.disconnect(guest.record.name, name, netns);
+  TRY(check_machine_cards(guests, guest, "network disconnect"));
+  const std::vector<network::Endpoint> before = TRY(network_of(guests, guest.record)).endpoints;
+  const std::string plain = name == "bridge" ? network::kDefaultNetwork : name;
+  const network::Endpoint* way_out = nullptr;
+  bool was_way_out = false;
+  for (const network::Endpoint& endpoint : before) {
+    const bool leaves = endpoint.network == plain;
+    if (leaves) TRY(unplug_card(guests, guest.record, endpoint));
+    if (!endpoint.internal && way_out == nullptr && !was_way_out) {
+      was_way_out = leaves;
+      if (!leaves) way_out = &endpoint;
+    } else if (!endpoint.internal && way_out == nullptr) {
+      way_out = &endpoint;
+    }
+  }
+  TRY(networks.disconnect(guest.record.name, name, netns));
+  if (!was_way_out || way_out == nullptr) return {};
+  return lead_out(guests, guest.record, *way_out);
 }
 
 }  // namespace
@@ -272,9 +303,7 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
   network::Networks networks = TRY(networks_of(guests));
   TRY(networks.find(join.network));
   if (locked.guest.runs()) {
-    TRY(refuse_running_vm(request, "network connect"));
-    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
-    TRY(networks.connect(record.name, join, netns));
+    TRY(connect_running(guests, locked.guest, networks, join));
   }
   TRY(locked.save());
   note_network(guests, join.network, "connect", &record);
@@ -306,10 +335,7 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
         .hint("take them back first: vrun update --publish-rm");
   }
   if (locked.guest.runs()) {
-    TRY(refuse_running_vm(request, "network disconnect"));
-    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
-    network::Networks networks = TRY(networks_of(guests));
-    TRY(networks.disconnect(record.name, name, netns));
+    TRY(disconnect_running(guests, locked.guest, name));
   }
   TRY(locked.save());
   note_network(guests, name, "disconnect", &record);

@@ -20,6 +20,7 @@
 #include "cgroups/host_view.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
+#include "engine/machine_cards.hpp"
 #include "engine/saved_machine.hpp"
 #include "network/tap.hpp"
 #include "seccomp/seccomp.hpp"
@@ -93,19 +94,6 @@ Result<void> write_sealed(const Fd& file, std::string_view text) {
   TRY(sys::seal(file.get()));
   if (::lseek(file.get(), 0, SEEK_SET) != 0) return Error::system(errno, "rewind a file");
   return {};
-}
-
-vm::GuestCard card_of(const network::Endpoint& endpoint, bool leads_out) {
-  vm::GuestCard card;
-  card.name = endpoint.interface;
-  card.mac = to_text(endpoint.mac);
-  card.addresses.push_back(to_text(endpoint.ipv4) + "/" + std::to_string(endpoint.prefix4));
-  if (endpoint.ipv6)
-    card.addresses.push_back(to_text(*endpoint.ipv6) + "/" + std::to_string(endpoint.prefix6));
-  if (!leads_out) return card;
-  card.gateways.push_back(to_text(endpoint.gateway4));
-  if (endpoint.gateway6) card.gateways.push_back(to_text(*endpoint.gateway6));
-  return card;
 }
 
 Result<void> send_card(const Guests& guests, const network::Endpoint& endpoint, std::size_t number,

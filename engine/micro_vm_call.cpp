@@ -160,6 +160,15 @@ Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
   return call_in(guests, record, "control", json);
 }
 
+Result<std::string> hand_vmm(const Guests& guests, const GuestRecord& record, std::string_view json,
+                             const Fd& file) {
+  const Fd socket = TRY(sys::connect_stream(guests.monitor_dir(record) + "/control"));
+  TRY(sys::send(socket.get(), call_bytes(json), file.get()));
+  Result<std::string> answer = read_answer(socket, kForAnAnswer);
+  if (answer) return answer;
+  return std::move(std::move(answer).error().during("the guest's virtual machine monitor"));
+}
+
 Result<MachineMemory> machine_memory(const Guests& guests, const GuestRecord& record) {
   return memory_call(guests, record, R"({"call":"memory"})");
 }

@@ -26,6 +26,10 @@ Result<std::string> call_agent(const Guests& guests, const GuestRecord& record,
 Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
                              std::string_view json);
 
+// The same to the VMM with a descriptor.
+Result<std::string> hand_vmm(const Guests& guests, const GuestRecord& record, std::string_view json,
+                             const Fd& file);
+
 // The same in parts, for who keeps the connection: what is to be sent, and the answer to it.
 std::string call_bytes(std::string_view json);
 Result<std::string> read_answer(const Fd& socket, std::chrono::milliseconds patience);

@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "network/port_probe.hpp"
 #include "vm/agent/frames.hpp"
+#include "vm/guest/interface.hpp"
 
 namespace vrun::vm {
 namespace {
@@ -127,6 +128,13 @@ Result<std::string> set_clock(const CallRequest& request) {
   return std::string("{}");
 }
 
+Result<std::string> change_network(const CallRequest& request) {
+  if (!request.network) return Error(Code::kInvalid, "kCall: " + request.call + " without network");
+  TRY(request.call == "add-card" ? configure_new(*request.network)
+                                 : make_way_out(*request.network));
+  return std::string("{}");
+}
+
 // In this process, which is the connection's own: it ends when it is too late.
 Result<std::string> probe(const CallRequest& request) {
   const itimerval end{{}, {request.milliseconds / 1000, (request.milliseconds % 1000) * 1000}};
@@ -153,10 +161,12 @@ Result<std::string> answer(const CallRequest& request, const Settings& settings)
   if (request.call == "stats") return stats(settings);
   if (request.call == "processes") return processes(settings);
   if (request.call == "probe") return probe(request);
-  if (request.call != "set-clock" && request.call != "power-off")
+  const bool is_network = request.call == "add-card" || request.call == "way-out";
+  if (!is_network && request.call != "set-clock" && request.call != "power-off")
     return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
-        .hint("info, stats, processes, probe, set-clock, power-off");
+        .hint("info, stats, processes, probe, set-clock, add-card, way-out, power-off");
   if (!booted) return not_booted(request.call);
+  if (is_network) return change_network(request);
   if (request.call == "set-clock") return set_clock(request);
   return std::string("{}");
 }

@@ -56,6 +56,7 @@
 #include "vm/vmm/memory_calls.hpp"
 #include "vm/vmm/net_cards.hpp"
 #include "vm/vmm/options.hpp"
+#include "vm/vmm/plug_calls.hpp"
 #include "vm/vmm/qemu.hpp"
 #include "vm/vmm/snapshot_call.hpp"
 #include "vm/vmm/vsock.hpp"
@@ -120,7 +121,7 @@ Result<void> add_devices(Qemu& qemu, Options& options) {
   return {};
 }
 
-Result<void> add_devices(Machine& machine, Options& options) {
+Result<void> add_devices(Machine& machine, Options& options, Plugs& plugs) {
   for (DiskOption& disk : options.disks) {
     std::unique_ptr<VirtioDevice> block = TRY(make_disk(options, disk));
     TRY(machine.add(std::move(block)));
@@ -132,6 +133,7 @@ Result<void> add_devices(Machine& machine, Options& options) {
   TRY(await_cards(options));
   for (TakenCard& taken : options.taken_cards) {
     std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
+    plugs.know_card(taken.card, *net);
     TRY(machine.add(std::move(net)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
@@ -168,7 +170,8 @@ void add_disk_calls(Options& options, std::map<std::string, Control::Call>& call
 }
 
 // None without --control.
-Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, Balloon& balloon) {
+Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, Balloon& balloon,
+                                            Plugs& plugs) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
   add_memory_calls(
@@ -180,8 +183,9 @@ Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, 
        .reported = [&balloon] { return balloon.reported(); },
        .resize = [&](std::uint64_t b) { return keep_memory(options, b, balloon.resize(b)); }});
   add_disk_calls(options, calls);
-  return Control::create(std::move(options.control), std::move(calls),
-                         snapshot_calls(machine, shape_of(options)));
+  std::map<std::string, Control::FileCall> file_calls = snapshot_calls(machine, shape_of(options));
+  plugs.add_calls(calls, file_calls);
+  return Control::create(std::move(options.control), std::move(calls), std::move(file_calls));
 }
 
 // The same, where QEMU has the balloon. What its guest reported it does not tell.
@@ -235,10 +239,11 @@ Result<std::unique_ptr<Machine>> make_machine(const Options& options,
 // The guest with its serial port as ours.
 Result<End> run(Options& options) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, say));
-  TRY(add_devices(*machine, options));
+  const std::unique_ptr<Plugs> plugs = TRY(Plugs::create(*machine));
+  TRY(add_devices(*machine, options, *plugs));
   TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon, *plugs));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -288,10 +293,11 @@ std::string words_of(const Machine& machine) {
 Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
                          std::function<void(std::string_view)> console) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, std::move(console)));
-  TRY(add_devices(*machine, options));
+  const std::unique_ptr<Plugs> plugs = TRY(Plugs::create(*machine));
+  TRY(add_devices(*machine, options, *plugs));
   Vsock* const vsock = TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon, *plugs));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -339,10 +345,11 @@ Result<End> boot_by_kvm(Options& options, const Fd& signals, ConsoleTail& tail) 
     say(text);
   };
   std::unique_ptr<Machine> machine = TRY(make_machine(options, console));
-  TRY(add_devices(*machine, options));
+  const std::unique_ptr<Plugs> plugs = TRY(Plugs::create(*machine));
+  TRY(add_devices(*machine, options, *plugs));
   TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon, *plugs));
   TRY(load(*machine, options));
   if (options.kept->memory != 0) TRY(balloon->resize(options.kept->memory));
   const Fd ended = TRY(make_event()), held = TRY(make_event());

@@ -18,6 +18,7 @@ struct DiskOption {
   Fd file;
   bool read_only = false;
   DiskLimits limits;
+  std::string name;         // of one that was plugged while the machine ran
   Block* device = nullptr;  // once it is made
 };
 

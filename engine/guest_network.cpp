@@ -242,11 +242,30 @@ Result<void> refuse_rootless(const Guests& guests, const char* what) {
       .hint("pasta and slirp4netns give a guest one way out; run vrun with sudo for networks");
 }
 
+const network::Endpoint* on_network(const network::GuestNetwork& now, const std::string& name) {
+  const std::string plain = name == "bridge" ? network::kDefaultNetwork : name;
+  const auto found = std::find_if(now.endpoints.begin(), now.endpoints.end(),
+                                  [&](const auto& one) { return one.network == plain; });
+  return found == now.endpoints.end() ? nullptr : &*found;
+}
+
+// The card goes first: a machine that does not let go of it keeps its network. What is gone
+// already, by a command that was killed, is no fault.
+Result<void> take_off(const Guests& guests, const Guest& guest, network::Networks& networks,
+                      const std::string& name, const Fd& netns) {
+  const network::GuestNetwork now = TRY(network_of(guests, guest.record));
+  const network::Endpoint* const endpoint = on_network(now, name);
+  if (endpoint == nullptr) return {};
+  if (is_micro_vm(guest.record.request)) TRY(unplug_card(guests, guest.record, *endpoint));
+  return networks.disconnect(guest.record.name, name, netns);
+}
+
 Result<void> connect_running(const Guests& guests, const Guest& guest, network::Networks& networks,
                              const network::Join& join) {
   const bool machine = is_micro_vm(guest.record.request);
   if (machine) TRY(check_machine_cards(guests, guest, "network connect"));
   const Fd netns = TRY(netns_of(guests, guest.pid));
+  TRY(take_off(guests, guest, networks, join.network, netns));  // left by a killed command
   const network::Endpoint endpoint = TRY(networks.connect(guest.record.name, join, netns));
   if (!machine) return {};
   Result<void> plugged = plug_card(guests, guest.record, endpoint, netns);
@@ -254,30 +273,17 @@ Result<void> connect_running(const Guests& guests, const Guest& guest, network::
   return plugged;
 }
 
-// The card goes first: a guest that does not let go of it keeps its network.
 Result<void> disconnect_running(const Guests& guests, const Guest& guest, const std::string& name) {
   const bool machine = is_micro_vm(guest.record.request);
+  if (machine) TRY(check_machine_cards(guests, guest, "network disconnect"));
   const Fd netns = TRY(netns_of(guests, guest.pid));
   network::Networks networks = TRY(networks_of(guests));
-  if (!machine) return networks.disconnect(guest.record.name, name, netns);
-  TRY(check_machine_cards(guests, guest, "network disconnect"));
-  const std::vector<network::Endpoint> before = TRY(network_of(guests, guest.record)).endpoints;
-  const std::string plain = name == "bridge" ? network::kDefaultNetwork : name;
-  const network::Endpoint* way_out = nullptr;
-  bool was_way_out = false;
-  for (const network::Endpoint& endpoint : before) {
-    const bool leaves = endpoint.network == plain;
-    if (leaves) TRY(unplug_card(guests, guest.record, endpoint));
-    if (!endpoint.internal && way_out == nullptr && !was_way_out) {
-      was_way_out = leaves;
-      if (!leaves) way_out = &endpoint;
-    } else if (!endpoint.internal && way_out == nullptr) {
-      way_out = &endpoint;
-    }
-  }
-  TRY(networks.disconnect(guest.record.name, name, netns));
-  if (!was_way_out || way_out == nullptr) return {};
-  return lead_out(guests, guest.record, *way_out);
+  TRY(take_off(guests, guest, networks, name, netns));
+  if (!machine) return {};
+  const network::GuestNetwork left = TRY(network_of(guests, guest.record));
+  for (const network::Endpoint& endpoint : left.endpoints)
+    if (!endpoint.internal) return lead_out(guests, guest.record, endpoint);
+  return {};
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "engine/rootless_network.hpp"
 #include "engine/tenant_policy.hpp"
 #include "network/networks.hpp"
+#include "network/tap.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -266,6 +267,7 @@ Result<void> connect_running(const Guests& guests, const Guest& guest, network::
   if (machine) TRY(check_machine_cards(guests, guest, "network connect"));
   const Fd netns = TRY(netns_of(guests, guest.pid));
   TRY(take_off(guests, guest, networks, join.network, netns));  // left by a killed command
+  if (machine) TRY(network::prepare_for_more(guests.host(), netns.get()));
   const network::Endpoint endpoint = TRY(networks.connect(guest.record.name, join, netns));
   if (!machine) return {};
   Result<void> plugged = plug_card(guests, guest.record, endpoint, netns);

@@ -69,22 +69,42 @@ vm::GuestCard card_of(const network::Endpoint& endpoint, bool leads_out) {
   return card;
 }
 
+Result<void> check_machine_changes(const Guests& guests, const Guest& guest,
+                                   const std::string& what, const std::string& when_stopped) {
+  if (guest.status == GuestStatus::kPaused) {
+    return Error(Code::kState, what + ": guest " + quote(guest.record.name) + " is paused")
+        .hint("vrun unpause " + guest.record.name);
+  }
+  const MachineMemory machine = TRY(machine_memory(guests, guest.record));
+  if (machine.engine == vm::Engine::kKvm) return {};
+  return Error(Code::kUnsupported, what + ": QEMU's machine has the devices of its start")
+      .hint(when_stopped + "; with the engine kvm (vrun doctor) it works while it runs");
+}
+
 Result<void> check_machine_cards(const Guests& guests, const Guest& guest, const char* what) {
   const std::string verb(what);
   const std::string when_stopped = "vrun stop, vrun " + verb + ", vrun start";
-  if (guest.status == GuestStatus::kPaused) {
-    return Error(Code::kState, verb + ": guest " + quote(guest.record.name) + " is paused")
-        .hint("vrun unpause " + guest.record.name);
-  }
   if (is_disk_guest(guest.record.request)) {
     return Error(Code::kUnsupported,
                  verb + ": a system on a disk has the network cards of its start")
         .hint(when_stopped);
   }
-  const MachineMemory machine = TRY(machine_memory(guests, guest.record));
-  if (machine.engine == vm::Engine::kKvm) return {};
-  return Error(Code::kUnsupported, verb + ": QEMU's machine has the network cards of its start")
-      .hint(when_stopped + "; with the engine kvm (vrun doctor) it works while it runs");
+  return check_machine_changes(guests, guest, verb, when_stopped);
+}
+
+Result<void> unplug(const Guests& guests, const GuestRecord& record, std::string_view unplug_call,
+                    std::string_view keep_call, const std::string& device) {
+  const Clock::time_point deadline = Clock::now() + kToLetGo;
+  while (true) {
+    const std::string answer = TRY(call_vmm(guests, record, unplug_call));
+    if (TRY(json::read<Unplugged>(answer, "the answer of vrun-vmm")).gone) return {};
+    if (Clock::now() > deadline) break;
+    TRY(sys::poll({}, kLookMs));
+  }
+  TRY(call_vmm(guests, record, keep_call));
+  return Error(Code::kTimeout,
+               "the guest's kernel does not let go of the " + device + ", and keeps it")
+      .hint("once more when the guest has booted, or while it is stopped");
 }
 
 Result<void> plug_card(const Guests& guests, const GuestRecord& record,
@@ -103,19 +123,9 @@ Result<void> plug_card(const Guests& guests, const GuestRecord& record,
 
 Result<void> unplug_card(const Guests& guests, const GuestRecord& record,
                          const network::Endpoint& endpoint) {
-  const std::string call = call_about("unplug-card", endpoint.mac);
-  const Clock::time_point deadline = Clock::now() + kToLetGo;
-  while (true) {
-    const std::string answer = TRY(call_vmm(guests, record, call));
-    if (TRY(json::read<Unplugged>(answer, "the answer of vrun-vmm")).gone) return {};
-    if (Clock::now() > deadline) break;
-    TRY(sys::poll({}, kLookMs));
-  }
-  const std::string keep = call_about("keep-card", endpoint.mac);
-  TRY(call_vmm(guests, record, keep));
-  return Error(Code::kTimeout, "the guest's kernel does not let go of the network card of " +
-                                   quote(endpoint.network) + "; it keeps it")
-      .hint("vrun stop, vrun network disconnect, vrun start");
+  return unplug(guests, record, call_about("unplug-card", endpoint.mac),
+                call_about("keep-card", endpoint.mac),
+                "network card of " + quote(endpoint.network));
 }
 
 Result<void> lead_out(const Guests& guests, const GuestRecord& record,

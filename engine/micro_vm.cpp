@@ -228,7 +228,8 @@ Result<void> take_disks(const std::vector<DiskWish>& wishes, MicroVm& made) {
 std::vector<vm::HandedDisk> handed_disks(const MachineHost& on, const MicroVm& made) {
   std::vector<vm::HandedDisk> handed;
   for (std::size_t i = 0; i < made.disks.size(); ++i)
-    handed.push_back({made.disks[i].get(), on.disks[i].read_only, on.disk_limits[i]});
+    handed.push_back(
+        {made.disks[i].get(), on.disks[i].read_only, on.disk_limits[i], on.disk_names[i]});
   return handed;
 }
 
@@ -325,6 +326,8 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, c
   MachineHost on{guests.host(), guests.places().data, request.kernel, request.initrd};
   on.disks = TRY(disks_of(request, guest_path));
   on.disk_limits = TRY(limits_of_disks(request));
+  for (const std::string& text : request.disks)
+    on.disk_names.push_back(disk_name(text));
   oci::Spec spec = guest;
   if (!request.kernel_parameters.empty())
     spec.vm.emplace().kernel.emplace().parameters = request.kernel_parameters;

@@ -191,10 +191,11 @@ Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
 }
 
 Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const std::string> names,
                              std::span<const vm::DiskLimits> limits) {
   for (std::size_t i = 0; i < limits.size(); ++i) {
     json::Writer w;
-    w.begin_object().member("call", std::string_view("set-disk")).member("disk", i);
+    w.begin_object().member("call", std::string_view("set-disk")).member("disk", names[i]);
     w.key("limits").begin_object();
     w.member("readBytes", limits[i].read_bytes).member("writeBytes", limits[i].write_bytes);
     w.member("readOperations", limits[i].read_operations);

@@ -48,6 +48,7 @@ Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
 
 // What the disks of a running guest may do from now on.
 Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const std::string> names,
                              std::span<const vm::DiskLimits> limits);
 
 // What the guest uses, as its own kernel counts it; kTimeout within a second where it does not

@@ -80,7 +80,7 @@ std::vector<std::string> guest_options(const Handed& handed) {
   std::vector<std::string> options{file("boot-words", handed.words)};
   for (const HandedDisk& disk : handed.disks)
     options.push_back(file(disk.read_only ? "read-only-disk" : "disk", disk.file) +
-                      limits_text(disk.limits));
+                      (disk.name.empty() ? "" : ",name=" + disk.name) + limits_text(disk.limits));
   return options;
 }
 

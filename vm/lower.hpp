@@ -26,6 +26,7 @@ struct HandedDisk {
   int file = -1;
   bool read_only = false;
   DiskLimits limits = {};
+  std::string name = {};  // by which calls mean it
 };
 
 // Descriptors that vrun-vmm gets, under these numbers.

@@ -137,13 +137,16 @@ Result<int> status_of(pid_t child) {
   }
 }
 
-Result<int> watch(pid_t child, const Fd& signals) {
+Result<int> watch(pid_t child, const Fd& signals, const Fd& news,
+                  const std::function<void()>& take_news) {
   const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   if (!process) return Error::system(errno, "watch the machine");
   while (true) {
-    std::array<pollfd, 2> fds{pollfd{.fd = process.get(), .events = POLLIN, .revents = 0},
-                              pollfd{.fd = signals.get(), .events = POLLIN, .revents = 0}};
+    std::array<pollfd, 3> fds{pollfd{.fd = process.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = signals.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = news.get(), .events = POLLIN, .revents = 0}};
     TRY(sys::poll(fds, -1));
+    if (fds[2].revents != 0) take_news();
     if (fds[0].revents != 0) return status_of(child);
     while (const std::optional<int> signal = next_signal(signals))
       ::syscall(SYS_pidfd_send_signal, process.get(), *signal, nullptr, 0);
@@ -158,7 +161,8 @@ bool is_power_button(int signal) {
          signal == SIGRTMIN + 4;
 }
 
-Result<int> run_boots(const Fd& signals, const std::function<int()>& boot) {
+Result<int> run_boots(const Fd& signals, const Fd& news, const std::function<void()>& take_news,
+                      const std::function<int()>& boot) {
   std::optional<RawTerminal> raw;
   if (::isatty(STDIN_FILENO) == 1) raw.emplace();
   while (true) {
@@ -166,7 +170,7 @@ Result<int> run_boots(const Fd& signals, const std::function<int()>& boot) {
     const pid_t child = ::fork();
     if (child < 0) return Error::system(errno, "start the machine's process");
     if (child == 0) become_boot(boot, self);
-    const int status = TRY(watch(child, signals));
+    const int status = TRY(watch(child, signals, news, take_news));
     if (status != kResetStatus) return status;
   }
 }

@@ -14,7 +14,7 @@ struct CardWish {
 };
 constexpr auto json_fields(const CardWish*) {
   return json::fields(
-      json::field("mac", &CardWish::mac, {.required = true, .max = 0xffff'ffff'ffff}),
+      json::field("mac", &CardWish::mac, {.max = 0xffff'ffff'ffff, .required = true}),
       json::field("mtu", &CardWish::mtu, {.min = 68}));
 }
 
@@ -97,10 +97,10 @@ Result<std::string> Plugs::plug_disk(std::string_view json, Fd file) {
   Block* made = nullptr;
   if (devices_.contains(disk_key(wish.disk)))
     return Error(Code::kExists, "the machine has the disk already");
-  if (tell_.comes) TRY(tell_.comes(wish.disk, wish.read_only, file));
+  std::string serial = "vrun";
+  if (tell_.comes) serial = TRY(tell_.comes(wish.disk, wish.read_only, file));
   Result<void> plugged = plug(disk_key(wish.disk), [&]() -> Result<std::unique_ptr<VirtioDevice>> {
-    std::unique_ptr<Block> block =
-        TRY(Block::create(std::move(file), wish.read_only, "vrun-" + wish.disk));
+    std::unique_ptr<Block> block = TRY(Block::create(std::move(file), wish.read_only, serial));
     made = block.get();
     return std::unique_ptr<VirtioDevice>(std::move(block));
   });

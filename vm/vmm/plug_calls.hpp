@@ -34,10 +34,11 @@ class Plugs {
   void know_card(const NetCard& card, const VirtioDevice& device);
   void know_disk(const std::string& name, const VirtioDevice& device);
 
-  // What else is to be done about a disk that has come or gone, on the control's thread. A fault
-  // of `has_come` is the call's, and the disk does not come.
+  // What else is to be done about a disk that comes or has gone, on the control's thread. comes()
+  // answers its serial; a fault of it is the call's, and the disk does not come.
   struct Tell {
-    std::function<Result<void>(const std::string& name, bool read_only, const Fd& file)> comes;
+    std::function<Result<std::string>(const std::string& name, bool read_only, const Fd& file)>
+        comes;
     std::function<void(const std::string& name, Block& disk)> has_come;
     std::function<void(const std::string& name)> has_gone;
   };

@@ -95,9 +95,9 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
 });
 
 // Flags that name files of the host.
-constexpr std::array<std::string_view, 11> kFileFlags{"env-file",   "output", "input",    "cidfile",
+constexpr std::array<std::string_view, 12> kFileFlags{"env-file",   "output", "input",    "cidfile",
                                                       "label-file", "file",   "authfile", "pidfile",
-                                                      "secret",     "disk",   "initrd"};
+                                                      "secret",     "disk",   "disk-add", "initrd"};
 
 // Of these the caller's vrun sends the texts; root's opens none.
 constexpr std::array<std::string_view, 3> kSentFlags{"env-file", "label-file", "file"};

@@ -4,12 +4,14 @@
 
 #include <unistd.h>
 
+#include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
 #include "cli/verbs_tools.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_update.hpp"
+#include "engine/machine_disks.hpp"
 #include "engine/run.hpp"
 
 namespace vrun::cli {
@@ -35,6 +37,18 @@ engine::RunRequest changes_of(const Arguments& arguments) {
   return changes;
 }
 
+// Absolute, as they are kept.
+Result<std::vector<std::string>> files(const EverydayCall& call, std::string_view flag) {
+  std::vector<std::string> paths = call.arguments.list(flag);
+  const std::string cwd = TRY(sys::read_link(At::cwd(), call.host.proc + "/self/cwd"));
+  for (std::string& path : paths) {
+    const std::size_t colon = std::min(path.find(':'), path.size());
+    if (colon == 0) continue;
+    path = fs::clean(fs::join(cwd, path.substr(0, colon))) + path.substr(colon);
+  }
+  return paths;
+}
+
 }  // namespace
 
 Result<int> everyday_update(const EverydayCall& call) {
@@ -43,6 +57,8 @@ Result<int> everyday_update(const EverydayCall& call) {
   if (!any) return Error(Code::kInvalid, "nothing to change").hint("such as --memory 512m");
   TRY(engine::need_root(call.host));
   const engine::RunRequest changes = changes_of(call.arguments);
+  const std::vector<std::string> disks_add = TRY(files(call, "disk-add"));
+  const std::vector<std::string> disks_rm = TRY(files(call, "disk-rm"));
   return for_each_guest(
       call, [&](const engine::Guests& guests, const engine::GuestRecord& record) -> Result<void> {
         const std::vector<std::string> add = call.arguments.list("publish-add");
@@ -50,6 +66,8 @@ Result<int> everyday_update(const EverydayCall& call) {
         if (!add.empty() || !remove.empty()) {
           TRY(engine::change_ports(guests, record, add, remove));
         }
+        if (!disks_add.empty() || !disks_rm.empty())
+          TRY(engine::change_disks(guests, record, disks_add, disks_rm));
         const std::string both = call.arguments.text("bandwidth");
         const std::string in = call.arguments.text("bandwidth-in");
         const std::string out = call.arguments.text("bandwidth-out");

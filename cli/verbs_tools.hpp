@@ -26,6 +26,9 @@ inline constexpr std::array kTop{
 inline constexpr std::array kUpdate{
     Flag{"publish-add", "", Kind::kList, "PORT", "publish one more port, as run's --publish"},
     Flag{"publish-rm", "", Kind::kList, "PORT", "take a published port back"},
+    Flag{"disk-add", "", Kind::kList, "FILE[:ro]",
+         "one more disk of a guest with --disk, also while it runs"},
+    Flag{"disk-rm", "", Kind::kList, "FILE", "take a disk away, when the guest has let go of it"},
     Flag{"bandwidth", "", Kind::kText, "RATE", "most bits a second, in and out; -1: no limit"},
     Flag{"bandwidth-in", "", Kind::kText, "RATE", "most bits a second in; -1: no limit"},
     Flag{"bandwidth-out", "", Kind::kText, "RATE", "most bits a second out; -1: no limit"},

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/digest.hpp"
 #include "base/fs.hpp"
 #include "base/spawn.hpp"
 #include "base/sys.hpp"
@@ -143,17 +144,6 @@ std::string own_copy(const std::string& guest_path, std::size_t disk) {
   return fs::join(guest_path, "disk-" + std::to_string(disk) + ".raw");
 }
 
-Result<std::size_t> disk_named(const RunRequest& request, const std::string& flag,
-                               const std::string& name) {
-  const std::vector<std::string> files = disk_files(request);
-  for (std::size_t i = 0; i < files.size(); ++i)
-    if (files[i] == name) return i;
-  for (std::size_t i = 0; i < files.size(); ++i)
-    if (!name.starts_with('/') && fs::base_name(files[i]) == fs::base_name(name)) return i;
-  return Error(Code::kInvalid, flag + " " + quote(name) + ": not a disk of the guest")
-      .hint("its disks: " + join(files, ", "));
-}
-
 Result<Fd> open_unlocked(const DiskWish& wish) {
   const Result<struct stat> file = sys::stat(At::cwd(), wish.file);
   if (!file) {
@@ -226,6 +216,21 @@ oci::ImageConfig config_of_disk() {
   oci::ImageConfig config;
   config.cmd = {"/sbin/init"};
   return config;
+}
+
+Result<std::size_t> disk_named(const RunRequest& request, const std::string& flag,
+                               const std::string& name) {
+  const std::vector<std::string> files = disk_files(request);
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (files[i] == name) return i;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (!name.starts_with('/') && fs::base_name(files[i]) == fs::base_name(name)) return i;
+  return Error(Code::kInvalid, flag + " " + quote(name) + ": not a disk of the guest")
+      .hint("its disks: " + join(files, ", "));
+}
+
+std::string disk_name(const std::string& text) {
+  return sha256_hex(text.substr(0, text.find(':'))).substr(0, 12);
 }
 
 Result<DiskWish> parse_disk(const std::string& text) {

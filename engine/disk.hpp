@@ -32,6 +32,11 @@ struct DiskWish {
   bool read_only = false;
   bool qcow2 = false;  // the guest has a copy of its own, made when it is created
 };
+// By which the machine's monitor knows the disk: the same for the same text of --disk.
+std::string disk_name(const std::string& text);
+// The place of the disk in request.disks that FILE means; kInvalid names `flag`.
+Result<std::size_t> disk_named(const RunRequest& request, const std::string& flag,
+                               const std::string& name);
 // kInvalid names the option that makes no sense.
 Result<DiskWish> parse_disk(const std::string& text);
 

@@ -9,11 +9,13 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/events.hpp"
+#include "engine/machine_cards.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/rootless.hpp"
 #include "engine/rootless_network.hpp"
 #include "engine/tenant_policy.hpp"
 #include "network/networks.hpp"
+#include "network/tap.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -244,12 +246,49 @@ Result<void> refuse_rootless(const Guests& guests, const char* what) {
       .hint("pasta and slirp4netns give a guest one way out; run vrun with sudo for networks");
 }
 
-// Its cards are those that it started with.
-Result<void> refuse_running_vm(const RunRequest& request, const char* what) {
-  if (!is_micro_vm(request)) return {};
-  return Error(Code::kUnsupported,
-               std::string(what) + ": a micro-VM that runs cannot get or lose a network card yet")
-      .hint("vrun stop, vrun " + std::string(what) + ", vrun start");
+const network::Endpoint* on_network(const network::GuestNetwork& now, const std::string& name) {
+  const std::string plain = name == "bridge" ? network::kDefaultNetwork : name;
+  const auto found = std::find_if(now.endpoints.begin(), now.endpoints.end(),
+                                  [&](const auto& one) { return one.network == plain; });
+  return found == now.endpoints.end() ? nullptr : &*found;
+}
+
+// The card goes first: a machine that does not let go of it keeps its network. What is gone
+// already, by a command that was killed, is no fault.
+Result<void> take_off(const Guests& guests, const Guest& guest, network::Networks& networks,
+                      const std::string& name, const Fd& netns) {
+  const network::GuestNetwork now = TRY(network_of(guests, guest.record));
+  const network::Endpoint* const endpoint = on_network(now, name);
+  if (endpoint == nullptr) return {};
+  if (is_micro_vm(guest.record.request)) TRY(unplug_card(guests, guest.record, *endpoint));
+  return networks.disconnect(guest.record.name, name, netns);
+}
+
+Result<void> connect_running(const Guests& guests, const Guest& guest, network::Networks& networks,
+                             const network::Join& join) {
+  const bool machine = is_micro_vm(guest.record.request);
+  if (machine) TRY(check_machine_cards(guests, guest, "network connect"));
+  const Fd netns = TRY(netns_of(guests, guest.pid));
+  TRY(take_off(guests, guest, networks, join.network, netns));  // left by a killed command
+  if (machine) TRY(network::prepare_for_more(guests.host(), netns.get()));
+  const network::Endpoint endpoint = TRY(networks.connect(guest.record.name, join, netns));
+  if (!machine) return {};
+  Result<void> plugged = plug_card(guests, guest.record, endpoint, netns);
+  if (!plugged) static_cast<void>(networks.disconnect(guest.record.name, join.network, netns));
+  return plugged;
+}
+
+Result<void> disconnect_running(const Guests& guests, const Guest& guest, const std::string& name) {
+  const bool machine = is_micro_vm(guest.record.request);
+  if (machine) TRY(check_machine_cards(guests, guest, "network disconnect"));
+  const Fd netns = TRY(netns_of(guests, guest.pid));
+  network::Networks networks = TRY(networks_of(guests));
+  TRY(take_off(guests, guest, networks, name, netns));
+  if (!machine) return {};
+  const network::GuestNetwork left = TRY(network_of(guests, guest.record));
+  for (const network::Endpoint& endpoint : left.endpoints)
+    if (!endpoint.internal) return lead_out(guests, guest.record, endpoint);
+  return {};
 }
 
 }  // namespace
@@ -275,9 +314,7 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
   network::Networks networks = TRY(networks_of(guests));
   TRY(networks.find(join.network));
   if (locked.guest.runs()) {
-    TRY(refuse_running_vm(request, "network connect"));
-    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
-    TRY(networks.connect(record.name, join, netns));
+    TRY(connect_running(guests, locked.guest, networks, join));
   }
   TRY(locked.save());
   note_network(guests, join.network, "connect", &record);
@@ -309,10 +346,7 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
         .hint("take them back first: vrun update --publish-rm");
   }
   if (locked.guest.runs()) {
-    TRY(refuse_running_vm(request, "network disconnect"));
-    const Fd netns = TRY(netns_of(guests, locked.guest.pid));
-    network::Networks networks = TRY(networks_of(guests));
-    TRY(networks.disconnect(record.name, name, netns));
+    TRY(disconnect_running(guests, locked.guest, name));
   }
   TRY(locked.save());
   note_network(guests, name, "disconnect", &record);

@@ -112,7 +112,10 @@ Result<void> update_micro_vm(const Guests& guests, const GuestRecord& record, Up
   if (memory) TRY(set_machine_memory(guests, record, change.after.memory));
   if (is_disk_guest(record.request)) {
     const std::vector<vm::DiskLimits> limits = TRY(limits_of_disks(update.request));
-    TRY(set_disk_limits(guests, record, limits));
+    std::vector<std::string> names;
+    for (const std::string& text : update.request.disks)
+      names.push_back(disk_name(text));
+    TRY(set_disk_limits(guests, record, names, limits));
   }
   update.resources.pids_limit.reset();
   update.resources.memory.reset();

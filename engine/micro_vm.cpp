@@ -21,6 +21,7 @@
 #include "cgroups/host_view.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
+#include "engine/machine_cards.hpp"
 #include "engine/saved_machine.hpp"
 #include "network/tap.hpp"
 #include "seccomp/seccomp.hpp"
@@ -94,19 +95,6 @@ Result<void> write_sealed(const Fd& file, std::string_view text) {
   TRY(sys::seal(file.get()));
   if (::lseek(file.get(), 0, SEEK_SET) != 0) return Error::system(errno, "rewind a file");
   return {};
-}
-
-vm::GuestCard card_of(const network::Endpoint& endpoint, bool leads_out) {
-  vm::GuestCard card;
-  card.name = endpoint.interface;
-  card.mac = to_text(endpoint.mac);
-  card.addresses.push_back(to_text(endpoint.ipv4) + "/" + std::to_string(endpoint.prefix4));
-  if (endpoint.ipv6)
-    card.addresses.push_back(to_text(*endpoint.ipv6) + "/" + std::to_string(endpoint.prefix6));
-  if (!leads_out) return card;
-  card.gateways.push_back(to_text(endpoint.gateway4));
-  if (endpoint.gateway6) card.gateways.push_back(to_text(*endpoint.gateway6));
-  return card;
 }
 
 Result<void> send_card(const Guests& guests, const network::Endpoint& endpoint, std::size_t number,
@@ -260,7 +248,8 @@ Result<void> take_disks(const std::vector<DiskWish>& wishes, MicroVm& made) {
 std::vector<vm::HandedDisk> handed_disks(const MachineHost& on, const MicroVm& made) {
   std::vector<vm::HandedDisk> handed;
   for (std::size_t i = 0; i < made.disks.size(); ++i)
-    handed.push_back({made.disks[i].get(), on.disks[i].read_only, on.disk_limits[i]});
+    handed.push_back(
+        {made.disks[i].get(), on.disks[i].read_only, on.disk_limits[i], on.disk_names[i]});
   return handed;
 }
 
@@ -357,6 +346,8 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, c
   MachineHost on{guests.host(), guests.places().data, request.kernel, request.initrd};
   on.disks = TRY(disks_of(request, guest_path));
   on.disk_limits = TRY(limits_of_disks(request));
+  for (const std::string& text : request.disks)
+    on.disk_names.push_back(disk_name(text));
   oci::Spec spec = guest;
   if (!request.kernel_parameters.empty())
     spec.vm.emplace().kernel.emplace().parameters = request.kernel_parameters;

@@ -62,6 +62,7 @@ struct MachineHost {
   std::string initrd = {};
   std::vector<DiskWish> disks = {};
   std::vector<vm::DiskLimits> disk_limits = {};  // of each
+  std::vector<std::string> disk_names = {};
 };
 // `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
 // `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which

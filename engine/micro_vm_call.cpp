@@ -165,6 +165,15 @@ Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
   return call_in(guests, record, "control", json);
 }
 
+Result<std::string> hand_vmm(const Guests& guests, const GuestRecord& record, std::string_view json,
+                             const Fd& file) {
+  const Fd socket = TRY(sys::connect_stream(guests.monitor_dir(record) + "/control"));
+  TRY(sys::send(socket.get(), call_bytes(json), file.get()));
+  Result<std::string> answer = read_answer(socket, kForAnAnswer);
+  if (answer) return answer;
+  return std::move(std::move(answer).error().during("the guest's virtual machine monitor"));
+}
+
 Result<MachineMemory> machine_memory(const Guests& guests, const GuestRecord& record) {
   return memory_call(guests, record, R"({"call":"memory"})");
 }
@@ -187,10 +196,11 @@ Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
 }
 
 Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const std::string> names,
                              std::span<const vm::DiskLimits> limits) {
   for (std::size_t i = 0; i < limits.size(); ++i) {
     json::Writer w;
-    w.begin_object().member("call", std::string_view("set-disk")).member("disk", i);
+    w.begin_object().member("call", std::string_view("set-disk")).member("disk", names[i]);
     w.key("limits").begin_object();
     w.member("readBytes", limits[i].read_bytes).member("writeBytes", limits[i].write_bytes);
     w.member("readOperations", limits[i].read_operations);

@@ -29,6 +29,10 @@ Result<std::string> call_vmm(const Guests& guests, const GuestRecord& record,
 // Whether the agent says anything, within three seconds.
 bool agent_answers(const Guests& guests, const GuestRecord& record);
 
+// The same to the VMM with a descriptor.
+Result<std::string> hand_vmm(const Guests& guests, const GuestRecord& record, std::string_view json,
+                             const Fd& file);
+
 // The same in parts, for who keeps the connection: what is to be sent, and the answer to it.
 std::string call_bytes(std::string_view json);
 Result<std::string> read_answer(const Fd& socket, std::chrono::milliseconds patience);
@@ -47,6 +51,7 @@ Result<void> set_machine_memory(const Guests& guests, const GuestRecord& record,
 
 // What the disks of a running guest may do from now on.
 Result<void> set_disk_limits(const Guests& guests, const GuestRecord& record,
+                             std::span<const std::string> names,
                              std::span<const vm::DiskLimits> limits);
 
 // What the guest uses, as its own kernel counts it; kTimeout within a second where it does not

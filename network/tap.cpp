@@ -43,10 +43,11 @@ Result<Fd> open_tap(const std::string& name) {
   return tap;
 }
 
-// /proc/sys/net is that of the reader's namespace.
-Result<void> silence_ipv6(const Host& host) {
-  const std::string knob = host.proc + "/sys/net/ipv6/conf/all/disable_ipv6";
-  Result<void> off = fs::write_value(At::cwd(), knob, "1");
+// /proc/sys/net is that of the reader's namespace. "all" sets those that are there and "default",
+// which new ones begin with.
+Result<void> disable_ipv6(const Host& host, const std::string& whose, const char* value) {
+  const std::string knob = host.proc + "/sys/net/ipv6/conf/" + whose + "/disable_ipv6";
+  Result<void> off = fs::write_value(At::cwd(), knob, value);
   if (!off && off.error().sys_errno() == ENOENT) return {};  // a kernel without IPv6
   return off;
 }
@@ -63,13 +64,17 @@ Result<Tap> make_tap(const Host& host, int netns, const std::string& interface,
   tap.mac = *wire->mac;
   tap.mtu = wire->mtu;
   tap.fd = TRY(inside_of(netns, [&] { return open_tap(name); }));
-  TRY(inside_of(netns, [&] { return silence_ipv6(host); }));
+  TRY(inside_of(netns, [&] { return disable_ipv6(host, "all", "1"); }));
   const std::optional<Link> made = TRY(links.find(name));
   if (!made) return Error(Code::kState, "tap " + quote(name) + " has gone");
   TRY(links.set_mtu(made->index, tap.mtu));
   TRY(links.join_wires(wire->index, made->index));
   TRY(links.set_up(made->index));
   return tap;
+}
+
+Result<void> prepare_for_more(const Host& host, int netns) {
+  return inside_of(netns, [&] { return disable_ipv6(host, "default", "0"); });
 }
 
 }  // namespace vrun::network

@@ -25,4 +25,8 @@ struct Tap {
 Result<Tap> make_tap(const Host& host, int netns, const std::string& interface,
                      const std::string& name);
 
+// Where there are taps already: the next interface of the namespace can have addresses of IPv6,
+// until a tap is joined with it.
+Result<void> prepare_for_more(const Host& host, int netns);
+
 }  // namespace vrun::network

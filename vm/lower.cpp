@@ -80,7 +80,7 @@ std::vector<std::string> guest_options(const Handed& handed) {
   std::vector<std::string> options{file("boot-words", handed.words)};
   for (const HandedDisk& disk : handed.disks)
     options.push_back(file(disk.read_only ? "read-only-disk" : "disk", disk.file) +
-                      limits_text(disk.limits));
+                      (disk.name.empty() ? "" : ",name=" + disk.name) + limits_text(disk.limits));
   return options;
 }
 
@@ -140,14 +140,17 @@ oci::Mount proc_mount() {
   return proc;
 }
 
+void write(json::Writer& w, const GuestCard& card) {
+  w.begin_object().member("name", card.name).member("mac", card.mac);
+  w.member("addresses", std::span<const std::string>(card.addresses));
+  w.member("gateways", std::span<const std::string>(card.gateways)).end_object();
+}
+
 std::string text_of(std::span<const GuestCard> cards) {
   json::Writer w;
   w.begin_array();
-  for (const GuestCard& card : cards) {
-    w.begin_object().member("name", card.name).member("mac", card.mac);
-    w.member("addresses", std::span<const std::string>(card.addresses));
-    w.member("gateways", std::span<const std::string>(card.gateways)).end_object();
-  }
+  for (const GuestCard& card : cards)
+    write(w, card);
   return w.end_array().take();
 }
 
@@ -266,6 +269,13 @@ std::string guest_document(const oci::Spec& spec, std::span<const GuestCard> car
     guest.linux.resources->pids_limit = spec.linux.resources->pids_limit;
   }
   return "{\"spec\":" + oci::to_json(guest, false) + ",\"networks\":" + text_of(cards) + "}";
+}
+
+std::string card_call(std::string_view call, const GuestCard& card) {
+  json::Writer w;
+  w.begin_object().member("call", call).key("network");
+  write(w, card);
+  return w.end_object().take();
 }
 
 std::string adoption_document(const oci::Spec& spec, std::span<const GuestCard> cards) {

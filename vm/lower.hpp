@@ -26,6 +26,7 @@ struct HandedDisk {
   int file = -1;
   bool read_only = false;
   DiskLimits limits = {};
+  std::string name = {};  // by which calls mean it
 };
 
 // Descriptors that vrun-vmm gets, under these numbers.
@@ -67,6 +68,8 @@ struct GuestCard {
   std::vector<std::string> addresses;  // "10.0.0.2/24"
   std::vector<std::string> gateways;   // of the default routes
 };
+// A call of the agent about one (vm/guest/calls.hpp): "add-card" or "way-out".
+std::string card_call(std::string_view call, const GuestCard& card);
 // What the host has no controller for and the machine holds by itself is left out of the jail's
 // limits: memory and whole processors, of which it has no more, and the processes, which its kernel
 // counts. What is the host's alone (swap beside the memory, a reservation, a part of a processor)

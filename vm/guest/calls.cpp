@@ -15,6 +15,7 @@
 #include "base/text.hpp"
 #include "network/port_probe.hpp"
 #include "vm/agent/frames.hpp"
+#include "vm/guest/interface.hpp"
 
 namespace vrun::vm {
 namespace {
@@ -159,6 +160,13 @@ Result<std::string> set_clock(const CallRequest& request) {
   return std::string("{}");
 }
 
+Result<std::string> change_network(const CallRequest& request) {
+  if (!request.network) return Error(Code::kInvalid, "kCall: " + request.call + " without network");
+  TRY(request.call == "add-card" ? configure_new(*request.network)
+                                 : make_way_out(*request.network));
+  return std::string("{}");
+}
+
 // In this process, which is the connection's own: it ends when it is too late.
 Result<std::string> probe(const CallRequest& request) {
   const itimerval end{{}, {request.milliseconds / 1000, (request.milliseconds % 1000) * 1000}};
@@ -186,12 +194,14 @@ Result<std::string> answer(const CallRequest& request, const Settings& settings)
   if (request.call == "processes") return processes(settings);
   if (request.call == "probe") return probe(request);
   if (request.call == "accounts") return accounts();
-  if (request.call != "set-clock" && request.call != "power-off")
-    return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
-        .hint("info, stats, processes, probe, accounts, set-clock, power-off");
+  const bool is_network = request.call == "add-card" || request.call == "way-out";
   const bool clock = request.call == "set-clock";
-  // The power of a system is its init's.
+  if (!is_network && !clock && request.call != "power-off")
+    return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
+        .hint("info, stats, processes, probe, accounts, set-clock, add-card, way-out, power-off");
+  // The power of a system is its init's, and so is its network.
   if (!booted && !(settings.system && clock)) return not_booted(request.call);
+  if (is_network) return change_network(request);
   if (clock) return set_clock(request);
   return std::string("{}");
 }

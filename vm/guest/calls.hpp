@@ -8,6 +8,8 @@
 //   set-clock     the guest's time of day is {"seconds", "nanoseconds"} since 1970
 //   probe         {"fault"}: what the guest's loopback says at {"http", "port", "path"}, empty: all
 //                 is well; the connection ends without an answer after {"milliseconds"}
+//   add-card      {"network"} as of kRun: a network card that was plugged in is configured
+//   way-out       {"network"}: its gateways lead out from now on
 //   freeze        the guest stands still until the connection ends (vm snapshots)
 //   power-off     answered, then the machine goes off
 #pragma once

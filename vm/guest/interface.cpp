@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/fs.hpp"
+#include "base/sys.hpp"
 #include "base/text.hpp"
 #include "network/address.hpp"
 #include "network/links.hpp"
@@ -138,6 +139,24 @@ Result<void> configure(const NetworkRequest& request) {
         .hint("the kernel needs the module virtio_net");
   TRY(change(found->index, request));
   return give_addresses(links, found->index, request);
+}
+
+Result<void> configure_new(const NetworkRequest& request) {
+  constexpr int kLooks = 160, kLookMs = 50;
+  for (int look = 1;; ++look) {
+    Result<void> done = configure(request);
+    if (done || done.error().code() != Code::kNotFound || look == kLooks) return done;
+    TRY(sys::poll({}, kLookMs));
+  }
+}
+
+Result<void> make_way_out(const NetworkRequest& request) {
+  network::LinkTable links = TRY(network::LinkTable::open());
+  const std::optional<network::Link> link = TRY(links.find(request.name));
+  if (!link) return Error(Code::kNotFound, "the guest has no interface " + quote(request.name));
+  for (const std::string& gateway : request.gateways)
+    TRY(add_gateway(links, link->index, gateway));
+  return {};
 }
 
 Result<void> set_network_knobs(oci::Spec& spec) {

@@ -10,6 +10,10 @@ namespace vrun::vm {
 // Gives the interface of the wanted card its name, MTU, addresses and default routes, and brings it
 // up. kNotFound when there is none.
 Result<void> configure(const NetworkRequest& request);
+// The same for a card that was plugged in a moment ago: waits some seconds until it is there.
+Result<void> configure_new(const NetworkRequest& request);
+// The default routes of an interface that is up, where another one had them.
+Result<void> make_way_out(const NetworkRequest& request);
 // The same for an interface that has its name already, and another card now: what it had is gone.
 Result<void> configure_again(const NetworkRequest& request);
 

@@ -47,7 +47,8 @@ constexpr auto json_fields(const CallRequest*) {
       json::field("nanoseconds", &CallRequest::nanoseconds, {.min = 0, .max = 999999999}),
       json::field("http", &CallRequest::http), json::field("port", &CallRequest::port),
       json::field("path", &CallRequest::path),
-      json::field("milliseconds", &CallRequest::milliseconds, {.min = 1}));
+      json::field("milliseconds", &CallRequest::milliseconds, {.min = 1}),
+      json::field("network", &CallRequest::network));
 }
 
 constexpr auto json_fields(const AdoptedGuest*) {

@@ -51,6 +51,7 @@ struct CallRequest {
   std::uint16_t port = 0;
   std::string path = "/";
   std::int64_t milliseconds = 30000;
+  std::optional<NetworkRequest> network;  // of add-card and way-out
 };
 
 // What a guest that goes on from a snapshot is told.

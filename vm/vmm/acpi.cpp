@@ -7,7 +7,9 @@
 
 #include "vm/vmm/aml.hpp"
 #include "vm/vmm/layout.hpp"
+#include "vm/vmm/pci.hpp"
 #include "vm/vmm/power.hpp"
+#include "vm/vmm/slots.hpp"
 
 namespace vrun::vmm {
 namespace {
@@ -55,6 +57,35 @@ class Table {
   std::string bytes_;
 };
 
+std::string slot_name(unsigned slot) {
+  return {'S', static_cast<char>('0' + slot / 10), static_cast<char>('0' + slot % 10), '_'};
+}
+
+// A slot with _EJ0 is one whose device may come and go (ACPI 6.4, 6.3.3).
+aml::Term slots() {
+  using namespace aml;
+  Term all = port_words("SLTR", Slots::kPort, {"SINS", "SWNT", "SEJT"});
+  for (unsigned slot = 1; slot < PciBus::kSlots; ++slot) {
+    all += device(slot_name(slot),
+                  named("_ADR", number(std::uint64_t{slot} << 16)) + named("_SUN", number(slot)) +
+                      method("_EJ0", 1, store(number(std::uint64_t{1} << slot), path("SEJT"))));
+  }
+  return all;
+}
+
+aml::Term tell_slots() {
+  using namespace aml;
+  constexpr std::uint64_t kDeviceCheck = 1, kEjectRequest = 3;  // ACPI 6.4, 5.6.6
+  Term all = store(path("\\_SB_.PC00.SINS"), local(1)) + store(path("\\_SB_.PC00.SWNT"), local(2));
+  for (unsigned slot = 1; slot < PciBus::kSlots; ++slot) {
+    const std::string name = "\\_SB_.PC00." + slot_name(slot);
+    const Term bit = number(std::uint64_t{1} << slot);
+    all += when(both(local(1), bit), notify(name, kDeviceCheck));
+    all += when(both(local(2), bit), notify(name, kEjectRequest));
+  }
+  return all;
+}
+
 std::string dsdt() {
   using namespace aml;
   const Term bus = device(
@@ -62,7 +93,8 @@ std::string dsdt() {
       named("_HID", eisa_id("PNP0A08")) + named("_CID", eisa_id("PNP0A03")) +
           named("_UID", number(0)) + named("_SEG", number(0)) + named("_BBN", number(0)) +
           named("_CRS", resources({bus_numbers(0, 0),
-                                   memory_window(layout::kPciWindow, layout::kPciWindowSize)})));
+                                   memory_window(layout::kPciWindow, layout::kPciWindowSize)})) +
+          slots());
   const Term board = device(
       "MBRD", named("_HID", eisa_id("PNP0C02")) + named("_UID", number(0)) +
                   named("_CRS", resources({fixed_memory(layout::kEcam, layout::kEcamSize)})));
@@ -75,7 +107,8 @@ std::string dsdt() {
   const Term button = device("PWRB", named("_HID", eisa_id("PNP0C0C")) + named("_UID", number(0)));
   const Term handler = store(path("EVST"), local(0)) +
                        when(both(local(0), number(Power::kButton)), notify("\\_SB_.PWRB", 0x80)) +
-                       when(both(local(0), number(Power::kRescan)), notify("\\_SB_.PC00", 0));
+                       when(both(local(0), number(Power::kRescan)), notify("\\_SB_.PC00", 0)) +
+                       when(both(local(0), number(Power::kSlots)), tell_slots());
   const Term events =
       device("GED_", named("_HID", text("ACPI0013")) + named("_UID", number(0)) +
                          named("_CRS", resources({interrupt(layout::kEventLine)})) +

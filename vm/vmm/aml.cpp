@@ -149,6 +149,15 @@ Term port_byte(std::string_view region, std::string_view field, std::uint16_t po
   return space + op({0x5b, 0x81}) + with_length(path(region) + byte(0x01) + Term(field) + byte(8));
 }
 
+Term port_words(std::string_view region, std::uint16_t port,
+                std::initializer_list<std::string_view> fields) {
+  Term list = path(region) + byte(0x03);  // double word access, no lock
+  for (const std::string_view field : fields)
+    list += Term(field) + byte(32);
+  return op({0x5b, 0x80}) + path(region) + byte(1) + number(port) + number(4 * fields.size()) +
+         op({0x5b, 0x81}) + with_length(list);
+}
+
 Term resources(std::initializer_list<Term> descriptors) {
   Term content;
   for (const Term& descriptor : descriptors)

@@ -29,6 +29,9 @@ Term both(std::string_view a, std::string_view b);  // And(a, b)
 Term equal(std::string_view a, std::string_view b);
 // A region of ports and one byte-wide field in it.
 Term port_byte(std::string_view region, std::string_view field, std::uint16_t port);
+// A region of ports with fields of 32 bits behind each other.
+Term port_words(std::string_view region, std::uint16_t port,
+                std::initializer_list<std::string_view> fields);
 
 // Resource descriptors; resources() makes the buffer of them.
 Term resources(std::initializer_list<Term> descriptors);

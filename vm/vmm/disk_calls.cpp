@@ -6,7 +6,7 @@ namespace vrun::vmm {
 namespace {
 
 struct SetDisk {
-  std::uint64_t disk = 0;
+  std::string disk;
   DiskLimits limits;
 };
 
@@ -30,7 +30,7 @@ constexpr auto json_fields(const SetDisk*) {
 }  // namespace
 
 void add_disk_call(std::map<std::string, Control::Call>& calls,
-                   std::function<Result<void>(std::uint64_t, const DiskLimits&)> set) {
+                   std::function<Result<void>(const std::string&, const DiskLimits&)> set) {
   calls["set-disk"] = [set = std::move(set)](std::string_view json) -> Result<std::string> {
     const SetDisk wish = TRY(json::read<SetDisk>(json, "kCall"));
     TRY(set(wish.disk, wish.limits));

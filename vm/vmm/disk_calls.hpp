@@ -1,6 +1,6 @@
 // The call by which the engine changes what a disk may do while the guest runs.
 //
-//   {"call": "set-disk", "disk": N, "limits": {"readBytes", "writeBytes", "readOperations",
+//   {"call": "set-disk", "disk": NAME, "limits": {"readBytes", "writeBytes", "readOperations",
 //    "writeOperations"}}: a second each; 0 or absent: no limit. Answers {}.
 #pragma once
 
@@ -15,6 +15,6 @@ namespace vrun::vmm {
 
 // `set`: on the control's thread; kInvalid for a disk that is not there.
 void add_disk_call(std::map<std::string, Control::Call>& calls,
-                   std::function<Result<void>(std::uint64_t disk, const DiskLimits&)> set);
+                   std::function<Result<void>(const std::string& disk, const DiskLimits&)> set);
 
 }  // namespace vrun::vmm

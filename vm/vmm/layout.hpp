@@ -40,6 +40,7 @@ inline constexpr std::uint64_t kKvmTss = 0xfffbd000;
 inline constexpr std::uint16_t kSerialPort = 0x3f8;
 inline constexpr std::uint16_t kRtcPort = 0x70;
 inline constexpr std::uint16_t kPowerPort = 0x600;  // see power.hpp
+inline constexpr std::uint16_t kSlotPort = 0x604;   // see slots.hpp
 inline constexpr std::uint16_t kPciPort = 0xcf8;    // configuration: address, and data behind it
 
 // Lines of the IOAPIC.

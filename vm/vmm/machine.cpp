@@ -1,5 +1,6 @@
 #include "vm/vmm/machine.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -77,10 +78,12 @@ Machine::Machine(Vm vm, GuestMemory memory, const MachineShape& shape,
                vm_.set_line(layout::kEventLine, true);
                vm_.set_line(layout::kEventLine, false);
              }),
-      keyboard_([this](End end) { end_with(end); }) {
+      keyboard_([this](End end) { end_with(end); }),
+      slots_([this] { power_.tell(Power::kSlots); }) {
   ports_.add(layout::kSerialPort, 8, serial_);
   ports_.add(layout::kRtcPort, 2, rtc_);
   ports_.add(layout::kPowerPort, Power::kPorts, power_);
+  ports_.add(Slots::kPort, Slots::kPorts, slots_);
   ports_.add(KeyboardReset::kPort, 1, keyboard_);
   pci_.connect(mmio_, ports_);
 }
@@ -96,9 +99,40 @@ Result<void> Machine::add(std::unique_ptr<VirtioDevice> device) {
   };
   std::unique_ptr<VirtioPci> transport =
       TRY(VirtioPci::create(std::move(device), vm_, memory_, complain));
-  TRY(pci_.add(*transport));
-  devices_.push_back(std::move(transport));
+  const unsigned slot = TRY(pci_.add(*transport));
+  devices_.push_back({std::move(transport), slot});
   return {};
+}
+
+Result<void> Machine::plug(std::unique_ptr<VirtioDevice> device) {
+  TRY(add(std::move(device)));
+  changed_ = true;
+  slots_.insert(devices_.back().slot);
+  return {};
+}
+
+std::vector<Machine::Placed>::iterator Machine::find(const VirtioDevice& device) {
+  return std::find_if(devices_.begin(), devices_.end(),
+                      [&](const Placed& one) { return &one.device->device() == &device; });
+}
+
+Result<bool> Machine::unplug(const VirtioDevice& device) {
+  const auto found = find(device);
+  if (found == devices_.end()) return Error(Code::kNotFound, "the machine has no such device");
+  if (!slots_.let_go(found->slot)) {
+    slots_.want(found->slot);
+    return false;
+  }
+  slots_.settle(found->slot);
+  pci_.remove(found->slot);
+  devices_.erase(found);
+  changed_ = true;
+  return true;
+}
+
+void Machine::keep(const VirtioDevice& device) {
+  const auto found = find(device);
+  if (found != devices_.end() && slots_.settle(found->slot)) slots_.insert(found->slot);
 }
 
 Result<void> Machine::load(const Fd& kernel, const std::string& kernel_name, const Fd* initrd,
@@ -162,8 +196,8 @@ Result<void> Machine::pause() {
     kick_all();
     pause_changed_.wait(waiting, [this] { return standing_ == running_; });
   }
-  for (const std::unique_ptr<VirtioPci>& device : devices_)
-    device->finish_requests();
+  for (const Placed& one : devices_)
+    one.device->finish_requests();
   return {};
 }
 
@@ -191,7 +225,7 @@ void Machine::stand_still() {
 
 void Machine::hold_devices(std::size_t next, const std::function<void()>& work) {
   if (next == devices_.size()) return work();
-  devices_[next]->device().worker().run([&] { hold_devices(next + 1, work); });
+  devices_[next].device->device().worker().run([&] { hold_devices(next + 1, work); });
 }
 
 Result<void> Machine::save(StateWriter& to, const Fd& memory) {
@@ -205,6 +239,12 @@ Result<void> Machine::save(StateWriter& to, const Fd& memory) {
 
 Result<void> Machine::save_all(StateWriter& to, const Fd& memory) {
   if (end_ != End::kNone) return Error(Code::kState, "the guest has ended");
+  if (changed_) {
+    return Error(Code::kUnsupported,
+                 "network cards or disks came or went since the machine was started, and a saved "
+                 "one has those of its start")
+        .hint("vrun restart, then the snapshot");
+  }
   to.section("MACH");
   to.put(shape_.processors);
   to.put(shape_.memory);
@@ -217,9 +257,9 @@ Result<void> Machine::save_all(StateWriter& to, const Fd& memory) {
   power_.save(to);
   pci_.save(to);
   to.put(static_cast<std::uint32_t>(devices_.size()));
-  for (const std::unique_ptr<VirtioPci>& device : devices_) {
+  for (const Placed& one : devices_) {
     Result<void> saved;
-    device->device().worker().run([&] { saved = device->save(to); });
+    one.device->device().worker().run([&] { saved = one.device->save(to); });
     TRY(std::move(saved));
   }
   to.section("LAST");
@@ -242,8 +282,8 @@ Result<void> Machine::load(StateReader& from) {
   TRY(pci_.load(from));
   if (TRY(from.get<std::uint32_t>()) != devices_.size())
     return Error(Code::kInvalid, "the saved machine has other devices");
-  for (const std::unique_ptr<VirtioPci>& device : devices_)
-    TRY(device->load(from));
+  for (const Placed& one : devices_)
+    TRY(one.device->load(from));
   TRY(from.section("LAST"));
   if (!from.at_end()) return Error(Code::kInvalid, "the machine's state goes on after its end");
   for (const Vcpu& vcpu : vcpus_)

@@ -24,6 +24,7 @@
 #include "vm/vmm/power.hpp"
 #include "vm/vmm/rtc.hpp"
 #include "vm/vmm/serial.hpp"
+#include "vm/vmm/slots.hpp"
 #include "vm/vmm/state.hpp"
 #include "vm/vmm/virtio_pci.hpp"
 
@@ -49,6 +50,13 @@ class Machine {
   Vm& vm() { return vm_; }
   // Puts a device on the PCI bus; the machine keeps it.
   Result<void> add(std::unique_ptr<VirtioDevice> device);
+  // While it runs, by the thread that pauses it. plug(): the guest is told that there is a device
+  // more. unplug(): the guest is told that it shall let go of the device, each time; true when it
+  // has, and the device is no more. keep(): nothing more is asked of it, and a guest that has
+  // let go finds the device again.
+  Result<void> plug(std::unique_ptr<VirtioDevice> device);
+  Result<bool> unplug(const VirtioDevice& device);
+  void keep(const VirtioDevice& device);
   Serial& serial() { return serial_; }
   Power& power() { return power_; }
 
@@ -91,6 +99,11 @@ class Machine {
   void run_processor(Vcpu& vcpu);
   void kick_all();
   void stand_still();
+  struct Placed {
+    std::unique_ptr<VirtioPci> device;
+    unsigned slot = 0;
+  };
+  std::vector<Placed>::iterator find(const VirtioDevice& device);
   // Calls `work` while every device's worker waits.
   void hold_devices(std::size_t next, const std::function<void()>& work);
   Result<void> save_all(StateWriter& to, const Fd& memory);
@@ -108,8 +121,10 @@ class Machine {
   Rtc rtc_;
   Power power_;
   KeyboardReset keyboard_;
+  Slots slots_;
   PciBus pci_;
-  std::vector<std::unique_ptr<VirtioPci>> devices_;
+  std::vector<Placed> devices_;
+  bool changed_ = false;  // devices came or went while it ran
   std::vector<Vcpu> vcpus_;
   std::vector<std::thread> threads_;
   std::mutex lock_;

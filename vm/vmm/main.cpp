@@ -49,6 +49,7 @@
 #include "vm/vmm/block.hpp"
 #include "vm/vmm/control.hpp"
 #include "vm/vmm/disk_calls.hpp"
+#include "vm/vmm/disk_news.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/fs.hpp"
 #include "vm/vmm/jail.hpp"
@@ -58,6 +59,7 @@
 #include "vm/vmm/memory_calls.hpp"
 #include "vm/vmm/net_cards.hpp"
 #include "vm/vmm/options.hpp"
+#include "vm/vmm/plug_calls.hpp"
 #include "vm/vmm/qemu.hpp"
 #include "vm/vmm/snapshot_call.hpp"
 #include "vm/vmm/vsock.hpp"
@@ -93,6 +95,7 @@ Result<std::unique_ptr<VirtioDevice>> make_share(ShareOption& share) {
 
 Result<std::unique_ptr<VirtioDevice>> make_disk(Options& options, DiskOption& disk) {
   const auto number = static_cast<std::size_t>(&disk - options.disks.data());
+  disk.number = number;
   const std::string serial = "vrun-" + std::to_string(number);
   std::unique_ptr<Block> block = TRY(Block::create(std::move(disk.file), disk.read_only, serial));
   disk.device = block.get();
@@ -122,10 +125,11 @@ Result<void> add_devices(Qemu& qemu, Options& options) {
   return {};
 }
 
-Result<void> add_devices(Machine& machine, Options& options) {
+Result<void> add_devices(Machine& machine, Options& options, Plugs& plugs) {
   for (DiskOption& disk : options.disks) {
     std::unique_ptr<VirtioDevice> block = TRY(make_disk(options, disk));
     TRY(machine.add(std::move(block)));
+    plugs.know_disk(disk.name, *disk.device);
   }
   for (ShareOption& share : options.shares) {
     std::unique_ptr<VirtioDevice> fs = TRY(make_share(share));
@@ -134,6 +138,7 @@ Result<void> add_devices(Machine& machine, Options& options) {
   TRY(await_cards(options));
   for (TakenCard& taken : options.taken_cards) {
     std::unique_ptr<VirtioDevice> net = TRY(Net::create(std::move(taken.tap), taken.card));
+    plugs.know_card(taken.card, *net);
     TRY(machine.add(std::move(net)));
   }
   std::unique_ptr<VirtioDevice> entropy = TRY(Entropy::create());
@@ -160,17 +165,56 @@ Result<void> keep_memory(Options& options, std::uint64_t bytes, Result<void> set
 
 void add_disk_calls(Options& options, std::map<std::string, Control::Call>& calls) {
   if (options.disks.empty()) return;
-  add_disk_call(calls, [&options](std::uint64_t disk, const DiskLimits& limits) -> Result<void> {
-    if (disk >= options.disks.size())
-      return Error(Code::kInvalid, "there is no disk " + std::to_string(disk));
-    options.disks[disk].device->limit(limits);
-    if (options.kept != nullptr) options.kept->disks[disk] = limits;
-    return {};
-  });
+  const auto set = [&options](const std::string& name, const DiskLimits& limits) -> Result<void> {
+    for (std::size_t i = 0; i < options.disks.size(); ++i) {
+      if (options.disks[i].name != name) continue;
+      options.disks[i].device->limit(limits);
+      if (options.kept != nullptr) options.kept->disks[i] = limits;
+      return {};
+    }
+    return Error(Code::kInvalid, "there is no disk " + name);
+  };
+  add_disk_call(calls, set);
+}
+
+// Numbers of serials are as after the next start, as far as none is taken twice.
+std::size_t next_number(const std::vector<DiskOption>& disks) {
+  std::size_t number = disks.size();
+  const auto is_taken = [&](const DiskOption& disk) { return disk.number == number; };
+  while (std::any_of(disks.begin(), disks.end(), is_taken))
+    ++number;
+  return number;
+}
+
+// Disks that come and go are those of the later boots as well.
+Plugs::Tell tell_of_disks(Options& options) {
+  return {
+      .comes = [&](const std::string& name, bool read_only, const Fd& file) -> Result<std::string> {
+        if (options.kept == nullptr)
+          return Error(Code::kUnsupported, "the guest is no system on a disk");
+        if (options.disks.size() >= Kept::kMostDisks)
+          return Error(Code::kState, "a guest has at most 16 disks");
+        TRY(tell_disk_came(options.news, name, read_only, file));
+        options.kept->disks[options.disks.size()] = {};
+        DiskOption disk;
+        disk.read_only = read_only;
+        disk.name = name;
+        disk.number = next_number(options.disks);
+        options.disks.push_back(std::move(disk));
+        return "vrun-" + std::to_string(options.disks.back().number);
+      },
+      .has_come = [&](const std::string&, Block& block) { options.disks.back().device = &block; },
+      .has_gone =
+          [&](const std::string& name) {
+            forget_disk(name, options.disks, options.kept);
+            // A boot that is told nothing has the disk again.
+            static_cast<void>(tell_disk_went(options.news, name));
+          }};
 }
 
 // None without --control.
-Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, Balloon& balloon) {
+Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, Balloon& balloon,
+                                            Plugs& plugs) {
   if (!options.control) return std::unique_ptr<Control>();
   std::map<std::string, Control::Call> calls;
   add_memory_calls(
@@ -182,8 +226,10 @@ Result<std::unique_ptr<Control>> take_calls(Options& options, Machine& machine, 
        .reported = [&balloon] { return balloon.reported(); },
        .resize = [&](std::uint64_t b) { return keep_memory(options, b, balloon.resize(b)); }});
   add_disk_calls(options, calls);
-  return Control::create(std::move(options.control), std::move(calls),
-                         snapshot_calls(machine, shape_of(options)));
+  std::map<std::string, Control::FileCall> file_calls = snapshot_calls(machine, shape_of(options));
+  plugs.tell_of_disks(tell_of_disks(options));
+  plugs.add_calls(calls, file_calls);
+  return Control::create(std::move(options.control), std::move(calls), std::move(file_calls));
 }
 
 // The same, where QEMU has the balloon. What its guest reported it does not tell.
@@ -237,10 +283,11 @@ Result<std::unique_ptr<Machine>> make_machine(const Options& options,
 // The guest with its serial port as ours.
 Result<End> run(Options& options) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, say));
-  TRY(add_devices(*machine, options));
+  const std::unique_ptr<Plugs> plugs = TRY(Plugs::create(*machine));
+  TRY(add_devices(*machine, options, *plugs));
   TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon, *plugs));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -291,10 +338,11 @@ std::string words_of(const Machine& machine) {
 Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
                          std::function<void(std::string_view)> console) {
   std::unique_ptr<Machine> machine = TRY(make_machine(options, std::move(console)));
-  TRY(add_devices(*machine, options));
+  const std::unique_ptr<Plugs> plugs = TRY(Plugs::create(*machine));
+  TRY(add_devices(*machine, options, *plugs));
   Vsock* const vsock = TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon, *plugs));
   TRY(load(*machine, options));
   const Fd ended = TRY(make_event());
   TRY(machine->start(ended));
@@ -344,10 +392,11 @@ Result<End> boot_by_kvm(Options& options, const Fd& signals, ConsoleTail& tail) 
     say(text);
   };
   std::unique_ptr<Machine> machine = TRY(make_machine(options, console));
-  TRY(add_devices(*machine, options));
+  const std::unique_ptr<Plugs> plugs = TRY(Plugs::create(*machine));
+  TRY(add_devices(*machine, options, *plugs));
   TRY(add_vsock(*machine, options));
   Balloon* const balloon = TRY(add_balloon(*machine));
-  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon));
+  const std::unique_ptr<Control> control = TRY(take_calls(options, *machine, *balloon, *plugs));
   TRY(load(*machine, options));
   if (options.kept->memory != 0) TRY(balloon->resize(options.kept->memory));
   const Fd ended = TRY(make_event()), held = TRY(make_event());
@@ -427,7 +476,10 @@ Result<int> run_machine(Options& options) {
   options.command_line += " " + TRY(read_request(options.words));
   TRY(await_cards(options));
   options.kept = TRY(keep(options));
-  return run_boots(signals, [&] { return boot_once(options, signals); });
+  sys::SocketPair pair = TRY(sys::packet_pair());
+  options.news = std::move(pair.theirs);
+  const auto take_news = [&] { static_cast<void>(take_disk_news(pair.mine, options.disks)); };
+  return run_boots(signals, pair.mine, take_news, [&] { return boot_once(options, signals); });
 }
 
 int whole_machine(Options& options) {

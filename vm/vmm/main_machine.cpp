@@ -138,13 +138,16 @@ Result<int> status_of(pid_t child) {
 }
 
 // `off`: becomes true when the machine is asked to go off.
-Result<int> watch(pid_t child, const Fd& signals, bool& off) {
+Result<int> watch(pid_t child, const Fd& signals, const Fd& news,
+                  const std::function<void()>& take_news, bool& off) {
   const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   if (!process) return Error::system(errno, "watch the machine");
   while (true) {
-    std::array<pollfd, 2> fds{pollfd{.fd = process.get(), .events = POLLIN, .revents = 0},
-                              pollfd{.fd = signals.get(), .events = POLLIN, .revents = 0}};
+    std::array<pollfd, 3> fds{pollfd{.fd = process.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = signals.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = news.get(), .events = POLLIN, .revents = 0}};
     TRY(sys::poll(fds, -1));
+    if (fds[2].revents != 0) take_news();
     if (fds[0].revents != 0) return status_of(child);
     while (const std::optional<int> signal = next_signal(signals)) {
       off |= is_power_button(*signal);
@@ -161,7 +164,8 @@ bool is_power_button(int signal) {
          signal == SIGRTMIN + 4;
 }
 
-Result<int> run_boots(const Fd& signals, const std::function<int()>& boot) {
+Result<int> run_boots(const Fd& signals, const Fd& news, const std::function<void()>& take_news,
+                      const std::function<int()>& boot) {
   std::optional<RawTerminal> raw;
   if (::isatty(STDIN_FILENO) == 1) raw.emplace();
   bool off = false;
@@ -170,7 +174,7 @@ Result<int> run_boots(const Fd& signals, const std::function<int()>& boot) {
     const pid_t child = ::fork();
     if (child < 0) return Error::system(errno, "start the machine's process");
     if (child == 0) become_boot(boot, self);
-    const int status = TRY(watch(child, signals, off));
+    const int status = TRY(watch(child, signals, news, take_news, off));
     // Asked to go off while it went down for a reboot: that is off, and the next boot would not
     // know.
     if (status == kResetStatus && off) return 0;

@@ -17,8 +17,10 @@ inline constexpr int kResetStatus = 3;  // of a boot: the guest wants the next o
 
 // Runs `boot` in a child until it answers another status than kResetStatus, and answers that (128 +
 // n: signal n killed it). `signals` (take_signals()) go on to the boot; one that was asked to go off
-// is off (0) when it wants the next boot. There may be no other thread.
-Result<int> run_boots(const Fd& signals, const std::function<int()>& boot);
+// is off (0) when it wants the next boot. `take_news` is called when `news` is readable, and before
+// the next boot. There may be no other thread.
+Result<int> run_boots(const Fd& signals, const Fd& news, const std::function<void()>& take_news,
+                      const std::function<int()>& boot);
 
 // One machine that runs.
 struct MachineConsole {

@@ -33,7 +33,7 @@ Result<Fd> file(std::string_view text, int flags) {
   return Fd(fd);
 }
 
-// FILE[,read-bytes=N][,write-bytes=N][,read-operations=N][,write-operations=N].
+// FILE[,name=TEXT][,read-bytes=N][,write-bytes=N][,read-operations=N][,write-operations=N].
 Result<DiskOption> disk_option(std::string_view value, bool read_only) {
   DiskOption disk;
   disk.read_only = read_only;
@@ -45,6 +45,10 @@ Result<DiskOption> disk_option(std::string_view value, bool read_only) {
     }
     const std::size_t sign = std::min(part.find('='), part.size());
     const std::string_view name = part.substr(0, sign);
+    if (name == "name" && sign != part.size()) {
+      disk.name = part.substr(sign + 1);
+      continue;
+    }
     DiskLimits& limits = disk.limits;
     std::uint64_t* const limit = name == "read-bytes"         ? &limits.read_bytes
                                  : name == "write-bytes"      ? &limits.write_bytes

@@ -17,7 +17,9 @@ namespace vrun::vmm {
 struct DiskOption {
   Fd file;
   bool read_only = false;
-  DiskLimits limits;
+  DiskLimits limits = {};
+  std::string name = {};    // by which the engine knows it
+  std::size_t number = 0;   // of its serial
   Block* device = nullptr;  // once it is made
 };
 
@@ -51,6 +53,7 @@ struct Options {
   Fd restore;  // the state of a machine that goes on (state.hpp), instead of a kernel; its memory
                // is `memory`, mapped privately
   Fd cards;    // socket that network cards come by (vm/agent/cards.hpp)
+  Fd news;     // of a whole machine: each boot tells the next ones of disks that came and went
   Kept* kept = nullptr;                   // of a whole machine
   std::vector<TakenCard> taken_cards;     // those that have come
   std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word

@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint64_t kCommand = 0x04, kStatus = 0x06, kBar0 = 0x10, kCapabilities = 0x34;
 constexpr std::uint8_t kCommandMemory = 2;
 constexpr std::uint64_t kConfigSize = 256, kFunctionSize = 4096;
+constexpr std::uint32_t kMemoryOfSlot = 1 << 20;
 
 class HostBridge : public PciDevice {
  public:
@@ -98,19 +99,30 @@ void PciDevice::place_memory(std::uint32_t address) {
   put_number(std::span(config_).subspan(kBar0, 4), address);
 }
 
-PciBus::PciBus() : bridge_(new HostBridge), next_memory_(layout::kPciWindow) {
-  slots_.push_back(bridge_.get());
+PciBus::PciBus() : bridge_(new HostBridge) {
+  slots_[0] = bridge_.get();
 }
 
-Result<void> PciBus::add(PciDevice& device) {
+// A slot that has just become free is the last to be taken: what the guest still does about its old
+// device does not meet the new one.
+Result<unsigned> PciBus::add(PciDevice& device) {
   const std::lock_guard guard(lock_);
-  if (slots_.size() == 32) return Error(Code::kInvalid, "a machine has 31 devices at most");
-  const auto size = static_cast<std::uint32_t>(device.memory_size());
-  next_memory_ = (next_memory_ + size - 1) & ~(size - 1);
-  device.place_memory(next_memory_);
-  next_memory_ += size;
-  slots_.push_back(&device);
-  return {};
+  for (unsigned i = 1; i < kSlots; ++i) {
+    const unsigned slot = 1 + (last_slot_ + i - 1) % (kSlots - 1);
+    if (slots_[slot] != nullptr) continue;
+    device.place_memory(static_cast<std::uint32_t>(layout::kPciWindow) +
+                        (slot - 1) * kMemoryOfSlot);
+    slots_[slot] = &device;
+    last_slot_ = slot;
+    return slot;
+  }
+  return Error(Code::kInvalid, "a machine has 31 devices at most");
+}
+
+void PciBus::remove(unsigned slot) {
+  const std::unique_lock alone(users_);
+  const std::lock_guard guard(lock_);
+  slots_.at(slot) = nullptr;
 }
 
 void PciBus::connect(Bus& mmio, Bus& ports) {
@@ -134,7 +146,7 @@ Result<void> PciBus::load(StateReader& from) {
 PciDevice* PciBus::device_in(std::uint64_t config_offset) const {
   const std::uint64_t function = config_offset / kFunctionSize;  // slot * 8 + function
   const std::uint64_t slot = function / 8;
-  return function % 8 == 0 && slot < slots_.size() ? slots_[slot] : nullptr;
+  return function % 8 == 0 && slot < kSlots ? slots_[slot] : nullptr;
 }
 
 void PciBus::Config::read(std::uint64_t offset, std::span<std::uint8_t> bytes) {
@@ -174,6 +186,7 @@ void PciBus::Ports::write(std::uint64_t offset, std::span<const std::uint8_t> by
 PciBus::Found PciBus::device_at(std::uint64_t address) {
   const std::lock_guard guard(lock_);
   for (PciDevice* device : slots_) {
+    if (device == nullptr) continue;
     const std::uint64_t at = device->memory_at();
     if (at != 0 && address >= at && address - at < device->memory_size())
       return {device, address - at};
@@ -182,11 +195,13 @@ PciBus::Found PciBus::device_at(std::uint64_t address) {
 }
 
 void PciBus::Window::read(std::uint64_t offset, std::span<std::uint8_t> bytes) {
+  const std::shared_lock inside(bus.users_);
   const Found found = bus.device_at(layout::kPciWindow + offset);
   if (found.device != nullptr) found.device->read_memory(found.offset, bytes);
 }
 
 void PciBus::Window::write(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
+  const std::shared_lock inside(bus.users_);
   const Found found = bus.device_at(layout::kPciWindow + offset);
   if (found.device != nullptr) found.device->write_memory(found.offset, bytes);
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <vector>
 
@@ -63,8 +64,12 @@ class PciDevice {
 class PciBus {
  public:
   PciBus();
-  // In the next free slot, with its memory placed. kInvalid when 31 are taken.
-  Result<void> add(PciDevice& device);
+  static constexpr unsigned kSlots = 32;  // the first is the bridge's
+  // In the next free slot behind the last one that was taken, with its memory placed; answers the
+  // slot. kInvalid when 31 are taken. Any thread, at any time.
+  Result<unsigned> add(PciDevice& device);
+  // When this returns, nobody is in a call of the device.
+  void remove(unsigned slot);
   void connect(Bus& mmio, Bus& ports);
   // Its own registers; those of the devices are theirs.
   void save(StateWriter& to) const;
@@ -102,10 +107,11 @@ class PciBus {
   PciDevice* device_in(std::uint64_t config_offset) const;
   Found device_at(std::uint64_t address);
 
+  std::shared_mutex users_;  // shared by those inside of a device's memory
   std::mutex lock_;
   std::unique_ptr<PciDevice> bridge_;
-  std::vector<PciDevice*> slots_;
-  std::uint32_t next_memory_;
+  std::array<PciDevice*, kSlots> slots_{};
+  unsigned last_slot_ = 0;
   Config config_{*this};
   Ports ports_{*this};
   Window window_{*this};

@@ -29,7 +29,7 @@ class Power : public BusDevice {
   static constexpr std::uint8_t kResetValue = 1;
   static constexpr std::uint8_t kOffType = 5;  // \_S5_
   // Events.
-  static constexpr std::uint8_t kButton = 1, kRescan = 2;
+  static constexpr std::uint8_t kButton = 1, kRescan = 2, kSlots = 4;
 
   // `end`: the guest asked for its end (called by its processor's thread). `raise`: an edge on
   // the event line.

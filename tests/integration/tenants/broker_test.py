@@ -233,7 +233,8 @@ def files_are_never_opened_with_roots_rights(broker, work):
         assert answer["code"] != 0 and ("root would open for you" in answer["error"] or words[0] == "cp"), (words, answer)
     for words in ([*run, "--security-opt", f"seccomp={secret}", "base", "true"], [*run, "--cidfile", work / "id", "base", "true"],
                   [*run, "--isolation", "vm", "--disk", secret], [*run, "--isolation", "vm", "--kernel", secret, "base", "true"],
-                  [*run, "--isolation", "vm", "--disk", secret, "--initrd", secret]):
+                  [*run, "--isolation", "vm", "--disk", secret, "--initrd", secret],
+                  ["update", "--disk-add", secret, "own"]):
         broker(ALICE, "--tenant", broker.a, *words).fails("root would open for you", rc=125)
     assert not (work / "out").exists()
 

@@ -276,6 +276,71 @@ def what_a_manifest_cannot_mean_by_disks_is_said_with_its_line(vrun, work):
     assert "bad.yaml:17:9: guests.c.initrd: with an image" in err
 
 
+def disks_come_and_go_while_it_runs(vm, disk, work):
+    host.need("KVM that runs stock kernels")
+    data, more = work / "data.raw", work / "more.raw"
+    data.write_bytes(b"first words\n".ljust(8 << 20, b"."))
+    more.write_bytes(b"more words\n".ljust(1 << 20, b"."))
+    _boot(vm, disk)
+    vm("update", "--disk-add", data, "g").ok()
+    assert "first words" in _typed(vm, "g", "sleep 1; head -n 1 /dev/vdb", "first words")
+    _typed(vm, "g", "printf 'new words\\n' | dd of=/dev/vdb conv=notrunc,fsync 2>/dev/null; echo writ''ten", "written")
+    assert data.read_bytes().startswith(b"new words\n")
+    assert vm.inspect("g")["request"]["disks"] == [str(disk), str(data)]
+    vm("run", "--rm", *VM, "--disk", disk, "--disk", data).fails("another guest or program uses it", rc=125)
+    # its speed changes as that of others
+    vm("update", "--device-read-bps", f"{data.name}:2m", "g").ok()
+    _typed(vm, "g", "s=$(date +%s); dd if=/dev/vdb of=/dev/null bs=1M count=8 2>/dev/null; t=$(($(date +%s)-s)); [ $t -ge 2 ] && echo slo''w", "slow")
+    # again and again
+    for _ in range(10):
+        vm("update", "--disk-rm", data, "g").ok()
+        assert vm.inspect("g")["request"]["disks"] == [str(disk)]
+        vm("update", "--disk-add", f"{data}:ro", "g").ok()
+    vm("update", "--disk-rm", data, "--disk-add", data, "--disk-add", f"{more}:ro", "g").ok()
+    # the machine's next boot has them, and so has the guest's
+    _typed(vm, "g", "reboot -f", "system up 2")
+    _typed(vm, "g", "head -n 1 /dev/vdb; head -n 1 /dev/vdc", "more words")
+    vm("update", "--disk-rm", data, "g").ok()
+    vm("restart", "-t", "60", "g", timeout=BOOT).ok()
+    _wait_for_log(vm, "g", "system up 3")
+    _typed(vm, "g", "head -n 1 /dev/vdb; ls /dev/vd?", "more words")
+    vm("update", "--disk-rm", disk, "g").fails("boots from it", rc=125)
+    vm("update", "--disk-rm", data, "g").fails("not a disk of the guest", rc=125)
+    vm("update", "--disk-add", more, "g").fails("has it already", rc=125)
+    vm("update", "--disk-add", work / "none.raw", "g").fails("none.raw", rc=125)
+    assert vm.inspect("g")["request"]["disks"] == [str(disk), f"{more}:ro"]
+    vm("rm", "-f", "g").ok()
+
+
+def a_command_that_is_killed_while_a_disk_comes_or_goes_can_be_repeated(vm, disk, work):
+    host.need("KVM that runs stock kernels")
+    data = work / "data.raw"
+    data.write_bytes(b"x" * (1 << 20))
+    _boot(vm, disk)
+    for flag in ("--disk-add", "--disk-rm", "--disk-add", "--disk-rm"):
+        started = subprocess.Popen([vm.program, "update", flag, data, "g"], env=vm.env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.03)
+        started.kill()
+        started.wait(30)
+        repeated = vm("update", flag, data, "g")
+        assert repeated.rc == 0 or "already" in repeated.err or "not a disk of" in repeated.err, repeated.err
+        assert vm.inspect("g")["request"]["disks"] == ([str(disk), str(data)] if flag == "--disk-add" else [str(disk)])
+    vm("rm", "-f", "g").ok()
+
+
+def disks_of_a_guest_that_does_not_run_change_for_its_next_start(vrun, tree, disk, work):
+    host.need("micro-VMs")
+    data = work / "data.raw"
+    data.write_bytes(bytes(1 << 20))
+    vrun("create", "--name", "g", *VM, "--disk", disk).ok()
+    vrun("update", "--disk-add", data, "g").ok()
+    assert vrun.inspect("g")["request"]["disks"] == [str(disk), str(data)]
+    vrun("update", "--disk-rm", data.name, "g").ok()
+    assert vrun.inspect("g")["request"]["disks"] == [str(disk)]
+    vrun("create", "--name", "c", "--network", "none", "base").ok()
+    vrun("update", "--disk-add", data, "c").fails("has an image, and no disks", rc=125)
+
+
 def build_disk_makes_a_system_of_an_image(vm, work):
     path = work / "base.raw"
     assert vm("image", "build-disk", "--from", "base", "-o", path, "--size", "200m").ok().out == f"{path}\n"

@@ -84,9 +84,6 @@ def a_micro_vm_is_on_the_default_network_as_a_container_is(host):
     host.vrun("update", "--publish-rm", "8080:80", "--publish-add", "8081:80", "web").ok()
     assert _fetch(host.outside, f"http://{netlab.HOST4}:8080/page").rc != 0
     assert "hello" in _fetch(host.outside, f"http://{netlab.HOST4}:8081/page").ok().out
-    # what its cards are is settled when it starts
-    host.vrun("network", "create", "more").ok()
-    host.vrun("network", "connect", "more", "web").fails("vrun stop", rc=125)
 
 
 def networks_keep_micro_vms_apart_and_two_cards_join_two_networks(host):
@@ -98,12 +95,76 @@ def networks_keep_micro_vms_apart_and_two_cards_join_two_networks(host):
     assert host.page("two", "first") == host.page("two", "apart") == "hello\n"
     cards = host.inside("two", "ls /sys/class/net; ip route | grep -c default").ok().out.split()
     assert cards == ["eth0", "eth1", "lo", "1"]
-    host.vrun("network", "disconnect", "back", "two").fails("vrun stop", rc=125)
     six = _endpoint(host, "one")["globalIPv6Address"]
     host.inside("two", f"ping -6 -c 1 -W 9 {six}").ok()
     one = _endpoint(host, "one")["ipAddress"]
     assert host.inside("apart", f"ping -c 1 -W 2 {one}").rc != 0
     assert host.page("apart", one) == host.page("apart", "first") == ""
+
+
+def _cards(host, name):
+    return sorted(host.inside(name, "ls /sys/class/net").ok().out.split())
+
+
+def cards_come_and_go_while_it_runs(host):
+    facts.need("KVM that runs stock kernels")
+    host.vrun("network", "create", "front").ok()
+    host.vrun("network", "create", "back").ok()
+    host.start_vm("one", "--network", "front", script=WEB)
+    host.vrun("run", "-d", "--name", "c", "--network", "front", "--network", "back", "base", "sh", "-c", WEB).ok()
+    # the first is the way out, the second is not, and both are as a container's
+    host.vrun("network", "connect", "back:alias=behind", "one").ok()
+    assert _cards(host, "one") == ["eth0", "eth1", "lo"]
+    networks = host.inspect("one")["networkSettings"]["networks"]
+    seen = host.inside("one", "ip addr; ip route").ok().out
+    assert all(f"inet {n['ipAddress']}/" in seen and f"link/ether {n['macAddress']} " in seen for n in networks.values())
+    assert [line.split()[2:5:2] for line in seen.splitlines() if line.startswith("default")] == [[networks["front"]["gateway"], "eth0"]]
+    assert host.page("one", "c") == host.page("c", "one") == host.page("c", "behind") == "hello\n"
+    host.vrun("network", "connect", "back", "one").fails("already", rc=125)
+    # the way out goes, the other one becomes it
+    host.vrun("network", "disconnect", "front", "one").ok()
+    assert _cards(host, "one") == ["eth1", "lo"]
+    assert f"default via {networks['back']['gateway']} dev eth1" in host.inside("one", "ip route").ok().out
+    assert host.page("c", "behind") == "hello\n"
+    # again and again, with traffic on it
+    for round in range(10):
+        host.vrun("network", "connect", "front", "one").ok()
+        assert host.inside("c", "ping -c 1 -W 9 one").rc == 0, round
+        host.vrun("network", "disconnect", "front", "one").ok()
+    assert _cards(host, "one") == ["eth1", "lo"]
+    host.vrun("vm", "snapshot", "one", "s").fails("came or went", "vrun restart", rc=125)
+    # a restart boots with what was plugged
+    host.vrun("network", "connect", "front", "one").ok()
+    host.vrun("restart", "one").ok()
+    host.vrun("exec", "one", "true").ok()
+    assert _cards(host, "one") == ["eth0", "eth1", "lo"]
+
+
+def a_command_that_is_killed_while_a_card_comes_or_goes_can_be_repeated(host):
+    facts.need("KVM that runs stock kernels")
+    host.vrun("network", "create", "more").ok()
+    host.start_vm("one", script=WEB)
+    for verb in ("connect", "disconnect", "connect", "disconnect"):
+        command = [str(Path(runtime.path()).resolve().with_name("vrun")), "network", verb, "more", "one"]
+        started = subprocess.Popen(host.command(*command), env=host.env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.05)
+        started.kill()
+        started.wait(30)
+        repeated = host.vrun("network", verb, "more", "one")
+        assert repeated.rc == 0 or "already" in repeated.err or "is not on network" in repeated.err, repeated.err
+        assert _cards(host, "one") == (["eth0", "eth1", "lo"] if verb == "connect" else ["eth0", "lo"])
+
+
+def cards_stay_where_the_machine_cannot_change_them(host):
+    host.vrun("network", "create", "more").ok()
+    host.start_vm("one", script=WEB)
+    host.vrun("pause", "one").ok()
+    host.vrun("network", "connect", "more", "one").fails("is paused", "vrun unpause", rc=125)
+    host.vrun("unpause", "one").ok()
+    if not facts.has("KVM that runs stock kernels"):
+        host.vrun("network", "connect", "more", "one").fails("QEMU", "vrun stop", rc=125)
+    host.vrun("stop", "-t", "1", "one").ok()
+    host.vrun("network", "connect", "more", "one").ok()
 
 
 def bandwidth_limits_a_micro_vm_and_changes_while_it_runs(host):

@@ -69,6 +69,8 @@ TEST(BrokerRulesTest, files_of_the_host_are_refused_however_they_are_written) {
                           {"import", "/x"},
                           {"run", "--security-opt", "seccomp=/x", "base"},
                           {"run", "-v", "./x:/x", "base"},
+                          {"update", "--disk-add", "/x", "web"},
+                          {"update", "--disk-add=/x", "web"},
                           {"network", "create", "--subnet", "8.8.8.0/24", "x"}})
     EXPECT_FALSE(passes(words)) << ::testing::PrintToString(words);
 }

@@ -47,6 +47,13 @@ TEST(Aml, lengths_count_themselves) {
   EXPECT_EQ(hex(longer).substr(0, 8), "108f3801");
 }
 
+TEST(Aml, ports_have_fields_of_32_bits) {
+  EXPECT_EQ(hex(port_words("ABCD", 0x604, {"EFGH", "IJKL"})),
+            "5b8041424344010b04060a08"
+            "5b8110414243440345464748"
+            "20494a4b4c20");
+}
+
 TEST(Aml, resources_end_with_their_tag) {
   EXPECT_EQ(hex(resources({interrupt(5)})), "110e0a0b8906000301050000007900");
 }

@@ -96,6 +96,20 @@ TEST(Pci, memory_is_seen_where_the_guest_put_it_once_it_is_enabled) {
   EXPECT_EQ(host.card.moves, moves);
 }
 
+TEST(Pci, a_slot_that_became_free_is_the_last_to_be_taken) {
+  Host host;
+  host.set_config(4, 2, 2);
+  host.pci.remove(1);
+  EXPECT_EQ(host.config(0, 4), 0xffffffffu);
+  std::array<std::uint8_t, 4> bytes{};
+  host.bus.read(layout::kPciWindow + 0x20, bytes);
+  EXPECT_EQ(number_of(bytes), 0xffffffffu);
+  std::array<Card, 31> cards;
+  for (unsigned i = 0; i < cards.size(); ++i)
+    EXPECT_EQ(host.pci.add(cards[i]).value_or(0), i == 30 ? 1u : i + 2);
+  EXPECT_FALSE(host.pci.add(host.card).has_value());
+}
+
 TEST(Pci, capabilities_are_a_list) {
   Host host;
   EXPECT_EQ(host.config(6, 2) & 0x10, 0x10u);

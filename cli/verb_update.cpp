@@ -44,7 +44,8 @@ Result<std::vector<std::string>> files(const EverydayCall& call, std::string_vie
   for (std::string& path : paths) {
     const std::size_t colon = std::min(path.find(':'), path.size());
     if (colon == 0) continue;
-    path = fs::clean(fs::join(cwd, path.substr(0, colon))) + path.substr(colon);
+    const std::string file = path.substr(0, colon);
+    path = fs::clean(file.front() == '/' ? file : fs::join(cwd, file)) + path.substr(colon);
   }
   return paths;
 }

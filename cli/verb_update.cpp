@@ -37,14 +37,16 @@ engine::RunRequest changes_of(const Arguments& arguments) {
   return changes;
 }
 
-// Absolute, as they are kept.
-Result<std::vector<std::string>> files(const EverydayCall& call, std::string_view flag) {
+// Absolute, as they are kept. `plain`: last names are names of what the guest has.
+Result<std::vector<std::string>> files(const EverydayCall& call, std::string_view flag,
+                                       bool plain) {
   std::vector<std::string> paths = call.arguments.list(flag);
   const std::string cwd = TRY(sys::read_link(At::cwd(), call.host.proc + "/self/cwd"));
   for (std::string& path : paths) {
     const std::size_t colon = std::min(path.find(':'), path.size());
-    if (colon == 0) continue;
-    path = fs::clean(fs::join(cwd, path.substr(0, colon))) + path.substr(colon);
+    if (colon == 0 || (plain && path.find('/') == path.npos)) continue;
+    const std::string file = path.substr(0, colon);
+    path = fs::clean(file.front() == '/' ? file : fs::join(cwd, file)) + path.substr(colon);
   }
   return paths;
 }
@@ -57,8 +59,8 @@ Result<int> everyday_update(const EverydayCall& call) {
   if (!any) return Error(Code::kInvalid, "nothing to change").hint("such as --memory 512m");
   TRY(engine::need_root(call.host));
   const engine::RunRequest changes = changes_of(call.arguments);
-  const std::vector<std::string> disks_add = TRY(files(call, "disk-add"));
-  const std::vector<std::string> disks_rm = TRY(files(call, "disk-rm"));
+  const std::vector<std::string> disks_add = TRY(files(call, "disk-add", false));
+  const std::vector<std::string> disks_rm = TRY(files(call, "disk-rm", true));
   return for_each_guest(
       call, [&](const engine::Guests& guests, const engine::GuestRecord& record) -> Result<void> {
         const std::vector<std::string> add = call.arguments.list("publish-add");

@@ -1,5 +1,6 @@
 #include "vm/vmm/jail_program.hpp"
 
+#include <cerrno>
 #include <cstddef>
 
 #include <linux/audit.h>
@@ -43,13 +44,14 @@ seccomp::Program program_of(std::span<const Call> calls, std::uint32_t refusal) 
   Nodes nodes;
   const NodeId allow = nodes.add({BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0});
   const NodeId refuse = nodes.add({BPF_RET | BPF_K, refusal, 0, 0});
+  const NodeId missing = nodes.add({BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS, 0, 0});
   Ranges ranges;
   add(ranges, 0, refuse);
   for (std::size_t i = 0; i < calls.size();) {
     const std::uint32_t number = calls[i].number;
     NodeId node = refuse;
     for (; i < calls.size() && calls[i].number == number; ++i)
-      node = asked(calls[i], allow, node, nodes);
+      node = asked(calls[i], calls[i].missing ? missing : allow, node, nodes);
     add(ranges, number, node);
     add(ranges, number + 1, refuse);
   }

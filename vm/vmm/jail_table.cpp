@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/mman.h>
+#include <linux/sched.h>
 #include <sys/syscall.h>
 
 #include "vm/vmm/kvm_requests.hpp"
@@ -171,6 +172,32 @@ constexpr Call kControl[] = {
     request(KVM_KVMCLOCK_CTRL, "the guest's watchdog is told that it stood still"),
 };
 
+// Makes disks and network cards while the machine runs (plug_calls.hpp): descriptors come from the
+// engine, and what a guest wrote is read by the threads that it makes.
+constexpr Call kMaker[] = {
+    // The flags of clone3 lie in memory, so the C library is to use the older one.
+    {.number = SYS_clone3, .why = "threads", .missing = true},
+    {SYS_clone, "the thread of a device", 0, CLONE_THREAD, CLONE_THREAD},
+    {SYS_set_robust_list, "a thread begins"},
+    {SYS_rseq, "a thread begins"},
+    {SYS_prctl, "a thread's name, its jail"},
+    {SYS_capget, "a thread's jail"},
+    {SYS_capset, "a thread's jail"},
+    {SYS_seccomp, "a thread's jail"},
+    {SYS_landlock_create_ruleset, "a thread's jail"},
+    {SYS_landlock_restrict_self, "a thread's jail"},
+    {SYS_epoll_create1, "what a thread waits by"},
+    {SYS_eventfd2, "doorbells, wakes"},
+    {SYS_timerfd_create, "limits"},
+    {SYS_close, "a device that goes"},
+    {SYS_newfstatat, "the size of a disk"},
+    {SYS_fstat, "the same, by newer C libraries"},
+    request(TUNGETIFF, "is it a tap that came?"),
+    request(TUNSETVNETHDRSZ, "the header in front of its frames"),
+    request(KVM_IRQ_LINE, "the guest is told of its new device"),
+    request(KVM_IOEVENTFD, "doorbells go with their devices"),
+};
+
 constexpr Call kConsole[] = {
     {SYS_close, "QEMU's serial port ends"},
     {SYS_clock_gettime, "time of a line, where the vDSO has no clock"},
@@ -223,6 +250,7 @@ constexpr Kind kKinds[] = {
     {.name = "entropy", .calls = kEntropy, .serves_a_queue = true},
     {.name = "balloon", .calls = kBalloon, .serves_a_queue = true},
     {.name = "control", .calls = kControl, .serves_a_queue = true, .signals = true},
+    {.name = "maker", .calls = kMaker, .serves_a_queue = true, .makes_devices = true},
     {.name = "console", .calls = kConsole, .serves_a_queue = true},
 };
 
@@ -265,6 +293,10 @@ std::vector<Call> calls_of(const Kind& kind, Engine engine) {
   std::vector<Call> all;
   join(all, kEveryThread);
   join(all, kind.calls);
+  if (kind.makes_devices) {
+    join(all, kBlock);
+    join(all, kNet);
+  }
   if (kind.serves_a_queue) join(all, kWorker);
   if (kind.serves_a_queue && engine == Engine::kKvm) join(all, kWithKvm);
   if (kind.serves_a_queue && engine == Engine::kQemu) join(all, kWithQemu);

@@ -22,6 +22,7 @@ struct Call {
   const char* why;
   int argument = -1;  // -1: whatever the arguments
   std::uint32_t mask = 0, value = 0;
+  bool missing = false;  // fails with ENOSYS: whoever asks has another way
 };
 
 struct Kind {
@@ -30,7 +31,8 @@ struct Kind {
   bool serves_a_queue = false;     // runs a worker (worker.hpp) and rings the guest
   std::uint32_t capabilities = 0;  // that it keeps, a bit each
   bool opens_files = false;
-  bool signals = false;  // brings processors out of the guest
+  bool signals = false;        // brings processors out of the guest
+  bool makes_devices = false;  // its threads begin with its list, and narrow it to their own
 };
 
 std::span<const Kind> kinds();

@@ -190,6 +190,7 @@ constexpr Call kMaker[] = {
     {SYS_eventfd2, "doorbells, wakes"},
     {SYS_timerfd_create, "limits"},
     {SYS_close, "a device that goes"},
+    {SYS_fcntl, "a tap that does not block"},
     {SYS_newfstatat, "the size of a disk"},
     {SYS_fstat, "the same, by newer C libraries"},
     request(TUNGETIFF, "is it a tap that came?"),

@@ -12,6 +12,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -26,6 +27,7 @@ namespace vrun::vmm::jail {
 namespace {
 
 constexpr int kCannot = 125;
+constexpr int kHeaps = 4;
 constexpr int kBySeccomp = 1;  // SYS_SECCOMP of <asm-generic/siginfo.h>, which glibc does not have
 
 // Written once by begin(), before there are other threads.
@@ -147,6 +149,8 @@ void begin(const Shape& wanted) {
 #endif
   shape = wanted;
   begun = true;
+  // For one more heap the C library would count the processors, from a file.
+  ::mallopt(M_ARENA_MAX, kHeaps);
   install_handler();
   if (shape.engine == Engine::kQemu)
     program_of_qemu = program_of(calls_of_qemu(), SECCOMP_RET_ERRNO | ENOSYS);

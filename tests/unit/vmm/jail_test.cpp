@@ -13,6 +13,7 @@
 #include <linux/audit.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -243,6 +244,33 @@ INSTANTIATE_TEST_SUITE_P(Kinds, JailDeath, testing::ValuesIn(kinds().begin(), ki
                          [](const auto& kind) { return std::string(kind.param.name); });
 
 class Jail : public JailDeath {};
+
+// By the thread that makes devices; each takes memory while all the others are there.
+void make_many_threads() {
+  constexpr int kThreads = 32;
+  begin({});
+  std::thread([] {
+    enter("maker");
+    pthread_barrier_t together;
+    ::pthread_barrier_init(&together, nullptr, kThreads);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&together] {
+        enter("block");
+        const std::string taken(1000, 'x');
+        ::pthread_barrier_wait(&together);
+        if (taken.back() != 'x') std::abort();
+      });
+    }
+    for (std::thread& thread : threads)
+      thread.join();
+  }).join();
+  std::_Exit(0);
+}
+
+TEST_F(Jail, ThreadsMadeLaterAreJailedAndTakeMemory) {
+  EXPECT_EXIT(make_many_threads(), testing::ExitedWithCode(0), "");
+}
 
 TEST_F(Jail, TheReasonIsInTheReport) {
   int ends[2];

@@ -333,6 +333,9 @@ def manifests_are_read_by_the_caller(broker, own):
     for kind, text in (("Guest", vm), ("CronJob", f"{{schedule: '@daily', job: {vm}}}"), ("Group", "{guests: [{name: a, image: base}, {name: b, image: base, isolation: vm, kernel: ./shadow}]}")):
         _written(own / "sys.yaml", text.replace("{", f"{{apiVersion: vrun/v1, kind: {kind}, name: sys, ", 1))
         a("apply", "-f", "sys.yaml").fails("kernel names a file, which root would open for you", rc=125)
+    for field, text in (("disks", "{isolation: vm, disks: [/etc/shadow]}"), ("initrd", "{isolation: vm, image: base, initrd: /etc/shadow}")):
+        _written(own / "sys.yaml", text.replace("{", "{apiVersion: vrun/v1, kind: Guest, name: sys, ", 1))
+        a("apply", "-f", "sys.yaml").fails(f"{field} names a file, which root would open for you", rc=125)
     _written(own / "steal.yaml", "apiVersion: vrun/v1\nkind: Secret\nname: s\nfiles: {key: /etc/shadow}\n")
     assert "permission denied" in a("apply", "-f", "steal.yaml").fails(rc=125).err.lower()
 

@@ -15,12 +15,14 @@
 #include "engine/events.hpp"
 #include "engine/guest_logs.hpp"
 #include "engine/guest_setup.hpp"
+#include "engine/tenant_entry.hpp"
 
 namespace vrun::cli {
 namespace {
 
 struct Wanted {
   std::string since, until, tenant;
+  std::string tenant_created;  // what was before is of another one that had the name
   std::vector<std::pair<std::string, std::string>> filters;
   bool json = false;
 };
@@ -83,7 +85,7 @@ Result<bool> show(std::string_view line, const Wanted& wanted) {
   const std::string time = text_of(event, "time");
   if (time < wanted.since) return true;
   if (!wanted.until.empty() && time > wanted.until) return false;
-  if (text_of(event, "tenant") != wanted.tenant) return true;
+  if (text_of(event, "tenant") != wanted.tenant || time < wanted.tenant_created) return true;
   if (!matches_all(event, wanted)) return true;
   const std::string shown = wanted.json ? std::string(line) : as_text(event);
   TRY(sys::write_all(STDOUT_FILENO, shown + "\n"));
@@ -137,6 +139,8 @@ class Tail {
 Result<Wanted> wanted_of(const EverydayCall& call) {
   Wanted wanted;
   wanted.tenant = call.tenant;
+  if (call.tenant != engine::kDefaultTenant)
+    wanted.tenant_created = TRY(engine::tenant_store(call.places).find(call.tenant)).created;
   const Arguments& arguments = call.arguments;
   if (arguments.has("since")) wanted.since = TRY(engine::parse_log_time(arguments.text("since")));
   if (arguments.has("until")) wanted.until = TRY(engine::parse_log_time(arguments.text("until")));

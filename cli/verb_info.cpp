@@ -50,8 +50,7 @@ std::string helpers_text() {
 std::string micro_vms_text(const engine::HostFacts& facts) {
   const Result<vm::EngineChoice> choice = vm::choose_engine(facts.micro_vms);
   if (!choice) return choice.error().text();
-  const bool runs = choice->engine == vm::Engine::kKvm;
-  return runs ? "kvm: " + choice->reason : "none: " + choice->reason;
+  return std::string(vm::to_text(choice->engine)) + ": " + choice->reason;
 }
 
 Result<int> print(const Rows& rows, Form form) {

@@ -24,17 +24,29 @@ constexpr std::array kTexts{Same{"image", "image"},
                             Same{"stop_signal", "stopSignal"},
                             Same{"stop_grace_period", "stopTimeout"},
                             Same{"platform", "platform"},
+                            Same{"domainname", "domainname"},
                             Same{"restart", "restart"}};
 constexpr std::array kLists{Same{"tmpfs", "tmpfs"},          Same{"devices", "devices"},
                             Same{"extra_hosts", "addHosts"}, Same{"dns", "dns"},
                             Same{"dns_search", "dnsSearch"}, Same{"env_file", "envFiles"},
-                            Same{"group_add", "groupAdd"},   Same{"dns_opt", "dnsOptions"}};
+                            Same{"group_add", "groupAdd"},   Same{"dns_opt", "dnsOptions"},
+                            Same{"expose", "expose"}};
 constexpr std::array kLimits{
-    Same{"mem_limit", "memory"},         Same{"mem_reservation", "memoryReservation"},
-    Same{"memswap_limit", "memorySwap"}, Same{"cpus", "cpus"},
-    Same{"cpuset", "cpusetCpus"},        Same{"pids_limit", "pids", true},
-    Same{"shm_size", "shmSize"}};
-constexpr std::array<std::string_view, 46> kKnown{"image",
+    Same{"mem_limit", "memory"},          Same{"mem_reservation", "memoryReservation"},
+    Same{"memswap_limit", "memorySwap"},  Same{"cpus", "cpus"},
+    Same{"cpuset", "cpusetCpus"},         Same{"pids_limit", "pids", true},
+    Same{"shm_size", "shmSize"},          Same{"oom_score_adj", "oomScoreAdj", true},
+    Same{"cpu_shares", "cpuShares", true}};
+constexpr std::array<std::string_view, 55> kKnown{"image",
+                                                  "domainname",
+                                                  "expose",
+                                                  "oom_score_adj",
+                                                  "cpu_shares",
+                                                  "ulimits",
+                                                  "logging",
+                                                  "pid",
+                                                  "ipc",
+                                                  "userns_mode",
                                                   "working_dir",
                                                   "user",
                                                   "hostname",
@@ -81,6 +93,50 @@ constexpr std::array<std::string_view, 46> kKnown{"image",
                                                   "dns_opt",
                                                   "pull_policy"};
 
+// Compose's variables: "$$" is a dollar, "${NAME:-text}" the text where nobody says more. The value
+// of others is the environment's of whoever calls Compose.
+void interpolate(Node& node, const std::string& path, Notes& notes) {
+  for (Entry& entry : node.entries)
+    interpolate(entry.second, path.empty() ? entry.first.text : path + "." + entry.first.text,
+                notes);
+  for (Node& item : node.items)
+    interpolate(item, path, notes);
+  std::string out;
+  const std::string& text = node.text;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '$') {
+      out += text[i];
+      continue;
+    }
+    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
+    const std::size_t end = next == '{' ? text.find('}', i) : std::string::npos;
+    if (next == '$') {
+      out += text[i++];
+      continue;
+    }
+    const bool is_name =
+        next == '_' || (next >= 'A' && next <= 'Z') || (next >= 'a' && next <= 'z');
+    if (end == std::string::npos) {
+      if (is_name) notes.add(node, path, "a variable of Compose's caller: " + quote(text));
+      out += text[i];
+      continue;
+    }
+    const std::string inside = text.substr(i + 2, end - i - 2);
+    const std::size_t dash = inside.find('-');
+    const std::size_t name_end = std::min(inside.find(':'), dash);
+    if (dash == std::string::npos) {
+      notes.add(node, path, "a variable of Compose's caller: " + quote(text));
+      out += text.substr(i, end - i + 1);
+    } else {
+      notes.add(node, path,
+                "variable " + quote(inside.substr(0, name_end)) + ": its default is taken");
+      out += inside.substr(dash + 1);
+    }
+    i = end;
+  }
+  node.text = out;
+}
+
 class Compose {
  public:
   Compose(const Node& root, Notes& notes) : root_(root), notes_(notes) {}
@@ -105,8 +161,8 @@ class Compose {
     if (networks == nullptr) return;
     for (const auto& [name, network] : networks->entries) {
       if (name.text == "default") continue;
-      static constexpr std::array<std::string_view, 4> kKeys{"internal", "driver", "enable_ipv6",
-                                                             "labels"};
+      static constexpr std::array<std::string_view, 5> kKeys{"internal", "driver", "enable_ipv6",
+                                                             "labels", "ipam"};
       const std::string path = "networks." + name.text;
       notes_.unknown(network, path, kKeys);
       const std::string driver = network.text_of("driver");
@@ -114,9 +170,22 @@ class Compose {
         notes_.add(*network.find("driver"), path + ".driver", "only bridges are there");
       Node body = map_node();
       put_plain(body, "internal", network.text_of("internal"));
+      put_list(body, "subnets", subnets(network));
       put_pairs(body, "labels", network.find("labels"));
       out_ += document("Network", name.text, body);
     }
+  }
+
+  static std::vector<std::string> subnets(const Node& network) {
+    std::vector<std::string> texts;
+    const Node* ipam = network.find("ipam");
+    const Node* configs = ipam == nullptr ? nullptr : ipam->find("config");
+    if (configs == nullptr) return texts;
+    for (const Node& config : configs->items) {
+      if (std::string subnet = config.text_of("subnet"); !subnet.empty())
+        texts.push_back(std::move(subnet));
+    }
+    return texts;
   }
 
   void named(const char* key, const char* kind) {
@@ -184,12 +253,13 @@ class Compose {
     environment(service, body, path);
     put_pairs(body, "labels", service.find("labels"));
     limits(service, body, path);
+    logging(service, body, path);
     security(service, body);
     ports(service, body, path);
-    volumes(service, body, path);
-    uses(service, body, "secrets");
-    uses(service, body, "configs");
-    network(service, body, path);
+    volumes(service, body);
+    uses(service, body, "secrets", path);
+    uses(service, body, "configs", path);
+    network(name, service, body, path);
     depends(service, body);
     health(service, body, path);
     if (service.find("pull_policy") != nullptr) {
@@ -206,11 +276,18 @@ class Compose {
   void environment(const Node& service, Node& body, const std::string& path) {
     const Node* from = service.find("environment");
     if (from == nullptr) return;
-    put_pairs(body, "env", from);
-    for (const Node& item : from->items) {
-      if (item.text.find('=') == std::string::npos)
-        notes_.add(item, path + ".environment." + item.text, "its value comes from the caller");
-    }
+    Node said = *from;
+    const auto is_callers = [&](const Node& key, bool is) {
+      if (is) notes_.add(key, path + ".environment." + key.text, "its value comes from the caller");
+      return is;
+    };
+    std::erase_if(said.items, [&](const Node& item) {
+      return is_callers(item, item.text.find('=') == std::string::npos);
+    });
+    std::erase_if(said.entries, [&](const Entry& entry) {
+      return is_callers(entry.first, entry.second.is_null());
+    });
+    put_pairs(body, "env", &said);
   }
 
   void limits(const Node& service, Node& body, const std::string& path) {
@@ -236,7 +313,37 @@ class Compose {
       if (least != nullptr && limits.find("memoryReservation") == nullptr)
         put_text(limits, "memoryReservation", least->text_of("memory"));
     }
+    put_list(limits, "ulimits", ulimits(service));
     put(body, "limits", std::move(limits));
+  }
+
+  static std::vector<std::string> ulimits(const Node& service) {
+    std::vector<std::string> texts;
+    const Node* from = service.find("ulimits");
+    if (from == nullptr) return texts;
+    for (const auto& [name, limit] : from->entries) {
+      texts.push_back(
+          name.text + "=" +
+          (limit.is_scalar() ? limit.text : limit.text_of("soft") + ":" + limit.text_of("hard")));
+    }
+    return texts;
+  }
+
+  void logging(const Node& service, Node& body, const std::string& path) {
+    const Node* from = service.find("logging");
+    if (from == nullptr) return;
+    const std::string driver = from->text_of("driver");
+    const bool known = driver.empty() || driver == "json-file" || driver == "local" ||
+                       driver == "k8s-file" || driver == "none";
+    if (!known)
+      return notes_.add(*from, path + ".logging", "driver " + quote(driver) + " is not here");
+    put_text(body, "logDriver", driver);
+    put_pairs(body, "logOptions", from->find("options"));
+  }
+
+  // host, or service:NAME.
+  static std::string shared(const std::string& text) {
+    return text.starts_with("service:") ? "container:" + text.substr(8) : text;
   }
 
   static void security(const Node& service, Node& body) {
@@ -246,6 +353,9 @@ class Compose {
     put_list(security, "capDrop", words_of(service.find("cap_drop")));
     put_list(security, "options", words_of(service.find("security_opt")));
     put_pairs(security, "sysctls", service.find("sysctls"));
+    put_text(security, "pid", shared(service.text_of("pid")));
+    put_text(security, "ipc", shared(service.text_of("ipc")));
+    put_text(security, "userns", service.text_of("userns_mode"));
     put(body, "security", std::move(security));
   }
 
@@ -268,27 +378,36 @@ class Compose {
       const std::string protocol = port.text_of("protocol");
       texts.push_back(text + (protocol.empty() ? "" : "/" + protocol));
     }
+    if (parse_u64(body.text_of("replicas")).value_or(1) > 1) {
+      for (std::string& text : texts)
+        leave_port_open(*ports, path, text);
+    }
     put_list(body, "ports", texts);
   }
 
-  void volumes(const Node& service, Node& body, const std::string& path) {
+  void leave_port_open(const Node& at, const std::string& path, std::string& text) {
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string::npos) return;
+    notes_.add(
+        at, path + ".ports",
+        quote(text) + ": replicas share no port of the host; each has one that vrun chooses");
+    text.erase(0, colon + 1);
+  }
+
+  static void volumes(const Node& service, Node& body) {
     const Node* volumes = service.find("volumes");
     if (volumes == nullptr) return;
     std::vector<std::string> texts, tmpfs;
     for (const Node& volume : volumes->items) {
       if (volume.is_scalar()) {
-        if (volume.text.find(':') != std::string::npos) {
-          texts.push_back(volume.text);
-        } else {
-          notes_.add(volume, path + ".volumes", "a volume without a name");
-        }
+        texts.push_back(volume.text);
         continue;
       }
       const std::string source = volume.text_of("source"), target = volume.text_of("target");
       if (volume.text_of("type") == "tmpfs") {
         tmpfs.push_back(target);
       } else if (source.empty()) {
-        notes_.add(volume, path + ".volumes", "a volume without a name");
+        texts.push_back(target);
       } else {
         texts.push_back(source + ":" + target +
                         (volume.text_of("read_only") == "true" ? ":ro" : ""));
@@ -298,39 +417,68 @@ class Compose {
     if (body.find("tmpfs") == nullptr) put_list(body, "tmpfs", tmpfs);
   }
 
-  static void uses(const Node& service, Node& body, const char* key) {
+  // A Secret is a directory here, with a file of its name. One alone lies where Compose has it.
+  void uses(const Node& service, Node& body, const char* key, const std::string& path) {
     const Node* uses = service.find(key);
     if (uses == nullptr) return;
+    const bool is_usual_place = std::string_view(key) == "secrets" && uses->items.size() == 1;
     Node list;
     list.kind = Node::Kind::kList;
     for (const Node& use : uses->items) {
       Node one = map_node();
-      put_text(one, "name", use.is_scalar() ? use.text : use.text_of("source"));
+      const std::string name = use.is_scalar() ? use.text : use.text_of("source");
+      const std::string target = use.is_scalar() ? "" : use.text_of("target");
+      put_text(one, "name", name);
+      if (is_usual_place && target.empty()) {
+        put_text(one, "target", "/run/secrets");
+      } else {
+        notes_.add(use, path + "." + key,
+                   "its file is /run/" + std::string(key) + "/" + name + "/" + name + " here" +
+                       (target.empty() ? "" : ", not " + quote(target)));
+      }
       list.items.push_back(std::move(one));
     }
     put(body, key, std::move(list));
   }
 
-  void network(const Node& service, Node& body, const std::string& path) {
+  void network(const std::string& service_name, const Node& service, Node& body,
+               const std::string& path) {
     const std::string mode = service.text_of("network_mode");
-    if (mode.starts_with("service:")) {
-      put_text(body, "network", "container:" + mode.substr(8));
-    } else {
-      put_text(body, "network", mode);
-    }
+    put_text(body, "network", shared(mode));
+    if (!mode.empty()) return;
+    std::vector<std::string> names, aliases;
+    // Guests of several replicas are called NAME-1 and so on.
+    if (body.find("replicas") != nullptr) aliases.push_back(service_name);
     const Node* networks = service.find("networks");
-    if (networks == nullptr || !mode.empty()) return;
-    std::vector<std::string> names =
-        networks->is_map() ? std::vector<std::string>() : words_of(networks);
-    for (const auto& [name, more] : networks->entries) {
-      names.push_back(name.text);
-      if (names.size() == 1) put_list(body, "networkAliases", words_of(more.find("aliases")));
+    if (networks != nullptr && !networks->is_map()) names = words_of(networks);
+    if (networks != nullptr) {
+      for (const auto& [name, more] : networks->entries) {
+        static constexpr std::array<std::string_view, 3> kKeys{"aliases", "ipv4_address",
+                                                               "ipv6_address"};
+        notes_.unknown(more, path + ".networks." + name.text, kKeys);
+        names.push_back(joined(name.text, more, names.empty(), body));
+        for (const std::string& alias : words_of(more.find("aliases")))
+          aliases.push_back(alias);
+      }
     }
+    put_list(body, "networkAliases", aliases);
     if (names.empty()) return;
     put_text(body, "network", names[0]);
-    if (names.size() > 1)
-      notes_.add(*networks, path + ".networks",
-                 "a guest begins on one network: `vrun network connect`");
+    put_list(body, "networks", {names.begin() + 1, names.end()});
+  }
+
+  // The network, with the addresses that the guest has there.
+  static std::string joined(const std::string& name, const Node& more, bool first, Node& body) {
+    const std::string ip = more.text_of("ipv4_address"), ip6 = more.text_of("ipv6_address");
+    if (first) {
+      put_text(body, "ip", ip);
+      put_text(body, "ip6", ip6);
+      return name;
+    }
+    std::string text = name;
+    if (!ip.empty()) text += ":ip=" + ip;
+    if (!ip6.empty()) text += (ip.empty() ? ":ip6=" : ",ip6=") + ip6;
+    return text;
   }
 
   static void depends(const Node& service, Node& body) {
@@ -349,9 +497,16 @@ class Compose {
     put(body, "dependsOn", std::move(map));
   }
 
+  static void without_check(Node& body) {
+    Node probes = map_node();
+    put_plain(probes, "ofImage", "false");
+    put(body, "probes", std::move(probes));
+  }
+
   void health(const Node& service, Node& body, const std::string& path) {
     const Node* check = service.find("healthcheck");
-    if (check == nullptr || check->text_of("disable") == "true") return;
+    if (check == nullptr) return;
+    if (check->text_of("disable") == "true") return without_check(body);
     static constexpr std::array<std::string_view, 6> kKeys{"test",         "interval", "timeout",
                                                            "start_period", "retries",  "disable"};
     notes_.unknown(*check, path + ".healthcheck", kKeys);
@@ -363,7 +518,7 @@ class Compose {
       std::vector<std::string> words = words_of(test);
       const std::string kind = words.front();
       words.erase(words.begin());
-      if (kind == "NONE" || words.empty()) return;
+      if (kind == "NONE" || words.empty()) return without_check(body);
       exec = kind == "CMD-SHELL" ? std::vector<std::string>{"/bin/sh", "-c", words.front()} : words;
     }
     Node probe = map_node(), probes = map_node();
@@ -384,7 +539,9 @@ class Compose {
 }  // namespace
 
 std::string convert_compose(const Node& root, Notes notes) {
-  return Compose(root, notes).run();
+  Node said = root;
+  interpolate(said, "", notes);
+  return Compose(said, notes).run();
 }
 
 }  // namespace vrun::manifest

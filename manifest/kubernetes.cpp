@@ -404,8 +404,13 @@ class Kubernetes {
       notes_.unknown(from, path_ + "." + which + "Probe", kKeys);
       Node probe = map_node();
       put_list(probe, "exec", words_of_list(below(from, "exec").find("command")));
-      address(below(from, "httpGet"), "http", probe);
-      address(below(from, "tcpSocket"), "tcp", probe);
+      address(container, below(from, "httpGet"), "http", probe);
+      address(container, below(from, "tcpSocket"), "tcp", probe);
+      if (probe.entries.empty()) {
+        notes_.add(from, path_ + "." + which + "Probe",
+                   "has no way that is here (exec, http, tcp)");
+        continue;
+      }
       // Kubernetes' defaults are others: a check begins at once, every 10 s, and has 1 s.
       put_seconds(probe, "interval", or_else(from.text_of("periodSeconds"), "10"));
       put_seconds(probe, "timeout", or_else(from.text_of("timeoutSeconds"), "1"));
@@ -418,14 +423,22 @@ class Kubernetes {
     put(body, "probes", std::move(probes));
   }
 
-  void address(const Node& from, const char* way, Node& probe) {
+  void address(const Node& container, const Node& from, const char* way, Node& probe) {
     if (from.is_null()) return;
     Node place = map_node();
-    const std::string port = from.text_of("port");
-    if (!parse_u64(port)) notes_.add(from, path_, "a port by name");
+    const std::string port = number_of_port(container, from.text_of("port"));
+    if (!parse_u64(port))
+      return notes_.add(from, path_, "the container has no port called " + quote(port));
     put_plain(place, "port", port);
     put_text(place, "path", from.text_of("path"));
     put(probe, way, std::move(place));
+  }
+
+  static std::string number_of_port(const Node& container, const std::string& port) {
+    for (const Node& one : below(container, "ports").items) {
+      if (!port.empty() && one.text_of("name") == port) return one.text_of("containerPort");
+    }
+    return port;
   }
 
   static std::string or_else(const std::string& text, const char* fallback) {

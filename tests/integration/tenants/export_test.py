@@ -64,6 +64,10 @@ def nothing_of_a_removed_tenant_is_left_to_the_next_of_its_name(vrun):
     vrun("tenant", "rm", "--force", vrun.acme).ok()
     left = [str(p) for top in (vrun.data, vrun.run_dir) for p in top.rglob(f"*{vrun.acme}*")]
     assert left == []
+    vrun("tenant", "create", vrun.acme).ok()
+    vrun(*t, "volume", "create", "own").ok()
+    told = vrun(*t, "events", "--since", "1h", "--until", "0s").ok().out
+    assert "own" in told and "mine" not in told and len(told.splitlines()) == 1, told
 
 
 def everything_is_told_exactly(vrun):

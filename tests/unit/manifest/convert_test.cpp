@@ -8,6 +8,8 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
+using testing::UnorderedElementsAre;
 
 Converted convert_text(const std::string& text) {
   const std::vector<Source> sources{{"f", text}};
@@ -16,14 +18,14 @@ Converted convert_text(const std::string& text) {
 
 TEST(Convert, a_compose_service_becomes_a_guest) {
   const Converted made = convert_text(
-      "services:\n  web:\n    image: base\n    command: sh -c \"sleep 1\"\n    ports: ['80:80']\n"
+      "services:\n  web:\n    image: base\n    command: sh -c \"sleep 1\"\n    ports: ['80']\n"
       "    deploy: {replicas: 2, resources: {limits: {cpus: '0.5'}}}\n");
   EXPECT_TRUE(made.faults.empty());
   EXPECT_TRUE(made.notes.empty());
   EXPECT_EQ(made.text,
             "---\napiVersion: vrun/v1\nkind: Guest\nname: \"web\"\nimage: \"base\"\nargs:\n"
             "  - \"sh\"\n  - \"-c\"\n  - \"sleep 1\"\nreplicas: 2\nlimits:\n  cpus: \"0.5\"\n"
-            "ports:\n  - \"80:80\"\n");
+            "ports:\n  - \"80\"\nnetworkAliases:\n  - \"web\"\n");
 }
 
 TEST(Convert, what_compose_says_and_we_cannot_is_a_note) {
@@ -33,6 +35,73 @@ TEST(Convert, what_compose_says_and_we_cannot_is_a_note) {
       made.notes,
       ElementsAre("f:2:22: services.web.build: has no counterpart",
                   "f:2:46: services.web.environment.HOME: its value comes from the caller"));
+}
+
+TEST(Convert, what_compose_says_of_networks_and_replicas_is_carried_over) {
+  const Converted made = convert_text(
+      "services:\n  web:\n    image: base\n    deploy: {replicas: 2}\n    ports: ['8080:80']\n"
+      "    networks: [front, back]\n  db:\n    image: base\n    networks:\n"
+      "      back: {ipv4_address: 10.9.0.5, aliases: [store]}\n"
+      "networks:\n  front: {}\n  back: {ipam: {config: [{subnet: 10.9.0.0/24}]}}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(made.text, HasSubstr("networkAliases:\n  - \"web\"\n"));
+  EXPECT_THAT(made.text, HasSubstr("network: \"front\"\nnetworks:\n  - \"back\"\n"));
+  EXPECT_THAT(made.text, HasSubstr("ports:\n  - \"80\"\n"));
+  EXPECT_THAT(made.text, HasSubstr("ip: \"10.9.0.5\""));
+  EXPECT_THAT(made.text, HasSubstr("- \"store\""));
+  EXPECT_THAT(made.text, HasSubstr("subnets:\n  - \"10.9.0.0/24\""));
+  EXPECT_THAT(made.notes, ElementsAre(HasSubstr("'8080:80': replicas share no port")));
+}
+
+TEST(Convert, what_compose_says_of_limits_logs_and_namespaces_is_carried_over) {
+  const Converted made = convert_text(
+      "services:\n  db:\n    image: base\n  web:\n    image: base\n    ulimits: {nofile: {soft: "
+      "10, "
+      "hard: 20}, nproc: 5}\n    logging: {driver: local, options: {max-size: 1m}}\n"
+      "    pid: service:db\n    userns_mode: host\n    oom_score_adj: 7\n    cpu_shares: 512\n"
+      "    domainname: d\n    expose: ['80']\n    healthcheck: {disable: true}\n"
+      "    volumes: [/data]\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_TRUE(made.notes.empty());
+  for (const char* text :
+       {"- \"nofile=10:20\"", "- \"nproc=5\"", "logDriver: \"local\"", "max-size: \"1m\"",
+        "pid: \"container:db\"", "userns: \"host\"", "oomScoreAdj: 7", "cpuShares: 512",
+        "domainname: \"d\"", "- \"80\"", "ofImage: false", "- \"/data\""})
+    EXPECT_THAT(made.text, HasSubstr(text));
+}
+
+TEST(Convert, variables_and_secrets_of_compose_are_told) {
+  const Converted made = convert_text(
+      "services:\n  web:\n    image: base\n    secrets: [pw]\n    environment:\n"
+      "      A: ${A:-one}\n      B: $$HOME\n      C: ${C}\n      D:\n"
+      "    configs: [{source: site, target: /etc/site.conf}]\n"
+      "secrets: {pw: {content: x}}\nconfigs: {site: {content: y}}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(made.text, HasSubstr("A: \"one\""));
+  EXPECT_THAT(made.text, HasSubstr("B: \"$HOME\""));
+  EXPECT_THAT(made.text, HasSubstr("target: \"/run/secrets\""));
+  EXPECT_THAT(made.text, Not(HasSubstr("D:")));
+  EXPECT_THAT(made.notes,
+              UnorderedElementsAre(HasSubstr("'A': its default is taken"),
+                                   HasSubstr("a variable of Compose's caller: '${C}'"),
+                                   HasSubstr("environment.D: its value comes from the caller"),
+                                   HasSubstr("/run/configs/site/site here, not '/etc/site.conf'")));
+}
+
+TEST(Convert, a_probe_of_kubernetes_finds_its_port_by_name) {
+  const Converted made = convert_text(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n"
+      "    image: base\n    ports: [{name: http, containerPort: 8080}]\n"
+      "    readinessProbe: {httpGet: {port: http}}\n    livenessProbe: {grpc: {port: 9}}\n"
+      "    startupProbe: {tcpSocket: {port: other}}\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(made.text, HasSubstr("port: 8080"));
+  EXPECT_THAT(made.text, Not(HasSubstr("liveness")));
+  EXPECT_THAT(made.notes,
+              UnorderedElementsAre(HasSubstr("livenessProbe.grpc: has no counterpart"),
+                                   HasSubstr("livenessProbe: has no way"),
+                                   HasSubstr("the container has no port called 'other'"),
+                                   HasSubstr("startupProbe: has no way")));
 }
 
 TEST(Convert, kubernetes_objects_become_guests_groups_and_secrets) {

@@ -8,6 +8,7 @@
 #include "base/helper.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "cli/helper_turn.hpp"
 #include "cli/verbs_registry.hpp"
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
@@ -106,7 +107,8 @@ Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
     Result<void> handed = hand_over_password(call.arguments.text("password"));
     if (!handed) return during(std::move(handed).error());
   }
-  return during(images::become_transfer(verb, *request, *helper, call.host));
+  return wait_for_helper(
+      [&] { return during(images::become_transfer(verb, *request, *helper, call.host)); });
 }
 
 }  // namespace vrun::cli

@@ -486,6 +486,7 @@ def the_audit_log_says_who_asked_for_what(broker):
     vrun = broker.vrun
     broker(ALICE, "--tenant", broker.a, "run", "--rm", *NONE, "-e", "PASSWORD=hunter2", "base", "sh", "-c", "exit 4")
     broker(ALICE, "--tenant", broker.a, "info").fails(rc=125)
+    vrun("--tenant", broker.a, "load", "-i", "/dev/null").fails(rc=125)
     vrun("--tenant", broker.a, "create", *NONE, "--name", "r", "base", env={"SUDO_UID": "1"}).ok()
     log = vrun.data / "tenants" / broker.a / "audit.log"
     text = log.read_text()
@@ -497,6 +498,7 @@ def the_audit_log_says_who_asked_for_what(broker):
     refused = next(e for e in lines if "refused" in e)
     assert refused["user"] == "nobody" and "not for admins" in refused["refused"]
     assert next(e for e in lines if e["verb"] == "create")["user"] == "daemon"
+    assert next(e for e in lines if e["verb"] == "load")["code"] == 125
     assert any(e["verb"] == "tenant create" and e["by"] == "root" for e in lines)
     broker(EVE, "--tenant", broker.a, "ps").fails(rc=125)
     assert "bin" not in [json.loads(line)["user"] for line in log.read_text().splitlines()]

@@ -56,7 +56,7 @@ Result<int> save_images(const EverydayCall& call) {
     return Error(Code::kInvalid, "an archive is not for a terminal")
         .hint("write it to a file with --output, or into a pipe");
   }
-  return wait_for_helper([&] { return become_helper("save", request, call); });
+  return wait_for_helper("save", [&] { return become_helper("save", request, call); });
 }
 
 Result<int> load_images(const EverydayCall& call) {
@@ -67,7 +67,7 @@ Result<int> load_images(const EverydayCall& call) {
     return Error(Code::kInvalid, "no archive to read").hint("name it with --input, or pipe it in");
   }
   request.image_limit = TRY(engine::image_limit(call.places, call.tenant, call.host));
-  return wait_for_helper([&] { return become_helper("load", request, call); });
+  return wait_for_helper("load", [&] { return become_helper("load", request, call); });
 }
 
 Result<int> import_image(const EverydayCall& call) {
@@ -78,7 +78,7 @@ Result<int> import_image(const EverydayCall& call) {
   request.changes = call.arguments.list("change");
   request.message = call.arguments.text("message");
   request.image_limit = TRY(engine::image_limit(call.places, call.tenant, call.host));
-  return wait_for_helper([&] { return become_helper("import-root", request, call); });
+  return wait_for_helper("import", [&] { return become_helper("import-root", request, call); });
 }
 
 Result<int> check_store(const EverydayCall& call) {
@@ -86,7 +86,7 @@ Result<int> check_store(const EverydayCall& call) {
   request.repair = call.arguments.on("repair");
   request.quick = call.arguments.on("quick");
   request.json = TRY(wants_json(call.arguments, "table"));
-  return wait_for_helper([&] { return become_helper("fsck", request, call); });
+  return wait_for_helper("image fsck", [&] { return become_helper("fsck", request, call); });
 }
 
 }  // namespace vrun::cli

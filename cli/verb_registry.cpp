@@ -108,7 +108,7 @@ Result<int> everyday_registry(std::string_view verb, const EverydayCall& call) {
     if (!handed) return during(std::move(handed).error());
   }
   return wait_for_helper(
-      [&] { return during(images::become_transfer(verb, *request, *helper, call.host)); });
+      verb, [&] { return during(images::become_transfer(verb, *request, *helper, call.host)); });
 }
 
 }  // namespace vrun::cli

@@ -50,7 +50,8 @@ struct MachineSize {
   bool operator==(const MachineSize&) const = default;
 };
 inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20U;
-inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20U;
+// With less a stock kernel of Debian 12 does not unpack its initramfs.
+inline constexpr std::uint64_t kLeastMemory = std::uint64_t{80} << 20U;
 
 // From the limits of the specification: its memory limit (kDefaultMemory without one) in whole
 // MiB, its cpu quota in whole processors (1 without one); vm.hwConfig comes before. kInvalid for

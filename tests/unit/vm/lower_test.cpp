@@ -75,7 +75,7 @@ TEST(Lower, the_vmm_has_its_proc_whatever_the_specification_has) {
 }
 
 TEST(Lower, too_little_memory_and_too_many_processors_are_said) {
-  EXPECT_EQ(size_of(with_limits(32 << 20, 1000)).error().hint(), "--memory 64m or more");
+  EXPECT_EQ(size_of(with_limits(32 << 20, 1000)).error().hint(), "--memory 80m or more");
   EXPECT_FALSE(size_of(with_limits(1 << 30, 25'500'000)).has_value());
 }
 

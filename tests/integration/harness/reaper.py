@@ -15,6 +15,8 @@ from harness import leaks  # noqa: E402
 def main(command):
     leaks.become_subreaper()
     os.environ["VRUN_TEST_REAPER"] = str(os.getpid())
+    for s in (signal.SIGINT, signal.SIGQUIT):  # a shell's background job has them ignored
+        signal.signal(s, signal.SIG_DFL)
     child = os.spawnvp(os.P_NOWAIT, command[0], command)
 
     def pass_on(number, _):

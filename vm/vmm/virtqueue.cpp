@@ -150,9 +150,7 @@ bool Virtqueue::needs_interrupt() {
   std::atomic_thread_fence(std::memory_order_seq_cst);  // our index before the driver's wish
   if (!setup_.event_index) {
     const std::uint16_t flags = memory_.read<std::uint16_t>(setup_.available).value_or(0);
-    const bool pushed = !signalled_ || next_used_ != signalled_used_;
-    signalled_used_ = next_used_;
-    signalled_ = true;
+    const bool pushed = std::exchange(signalled_used_, next_used_) != next_used_;
     return pushed && (flags & kNoInterrupt) == 0;
   }
   const std::uint16_t wanted = memory_.read<std::uint16_t>(used_event()).value_or(0);

@@ -106,7 +106,6 @@ class Virtqueue {
   const GuestMemory& memory_;
   QueueSetup setup_;
   std::uint16_t next_available_ = 0, next_used_ = 0, signalled_used_ = 0;
-  bool signalled_ = false;
   std::string fault_;
 };
 

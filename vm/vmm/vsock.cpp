@@ -112,6 +112,12 @@ Result<Fd> Vsock::connect() {
   return mine;
 }
 
+std::size_t Vsock::waiting() {
+  std::size_t count = 0;
+  worker().run([&] { count = waiting_.size(); });
+  return count;
+}
+
 void Vsock::begin(Fd socket) {
   if (streams_.size() >= kMostStreams) return;  // callers see it closed
   while (streams_.contains(next_port_) || next_port_ < (1u << 30))
@@ -151,10 +157,8 @@ void Vsock::take(const virtio_vsock_hdr& header, const Chain& chain) {
   const bool ours = header.type == kStream && header.dst_cid == kHostCid &&
                     header.src_port == port_ && found != streams_.end();
   if (!ours) {
-    // A guest that floods us with these only loses its own answers.
-    if (header.op != VIRTIO_VSOCK_OP_RST && waiting_.size() < kMostWaiting)
-      waiting_.push_back(
-          {.port = header.dst_port, .peer_port = header.src_port, .op = VIRTIO_VSOCK_OP_RST});
+    if (header.op != VIRTIO_VSOCK_OP_RST)
+      tell({.port = header.dst_port, .peer_port = header.src_port, .op = VIRTIO_VSOCK_OP_RST});
     return;
   }
   Stream& stream = found->second;
@@ -174,9 +178,7 @@ void Vsock::take(const virtio_vsock_hdr& header, const Chain& chain) {
     case VIRTIO_VSOCK_OP_RW:
       return take_content(stream, header, chain);
     case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
-      waiting_.push_back(
-          {.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
-      return;
+      return tell({.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
     case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
       return watch(stream);
     default:
@@ -212,8 +214,7 @@ void Vsock::write_out(Stream& stream) {
   }
   // Half of the room is new: tell the guest before it stops for want of credit.
   if (stream.received - stream.told >= kBuffer / 2)
-    waiting_.push_back(
-        {.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
+    tell({.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
   watch(stream);
 }
 
@@ -323,8 +324,11 @@ void Vsock::drop(std::uint32_t port, bool tell_guest) {
   if (found == streams_.end()) return;
   worker().forget(found->second.socket.get());
   streams_.erase(found);
-  if (tell_guest && waiting_.size() < kMostWaiting)
-    waiting_.push_back({.port = port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_RST});
+  if (tell_guest) tell({.port = port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_RST});
+}
+
+void Vsock::tell(const Control& control) {
+  if (waiting_.size() < kMostWaiting) waiting_.push_back(control);
 }
 
 void Vsock::interrupt_if_needed() {

@@ -31,6 +31,8 @@ class Vsock : public VirtioDevice {
   // A stream from inside the VMM: the end that a client of the listener would have. Any thread. It
   // waits for the guest's driver; the guest's refusal is its end of file.
   Result<Fd> connect();
+  // Packets without content that the guest has not taken yet. Any thread.
+  std::size_t waiting();
 
   std::uint16_t type() const override { return 19; }
   std::vector<std::uint16_t> queue_sizes() const override { return {256, 256, 16}; }
@@ -78,6 +80,8 @@ class Vsock : public VirtioDevice {
   virtio_vsock_hdr header_for(const Control& control) const;
   void watch(const Stream& stream);
   void drop(std::uint32_t port, bool tell_guest);
+  // A guest that asks for more than it takes loses its own answers.
+  void tell(const Control& control);
   void interrupt_if_needed();
 
   Fd listener_;

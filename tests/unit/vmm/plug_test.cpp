@@ -6,13 +6,13 @@
 #include <string>
 #include <thread>
 
-#include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/sys.hpp"
+#include "tests/unit/vmm/tiny_kernel.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/layout.hpp"
 #include "vm/vmm/machine.hpp"
@@ -70,7 +70,7 @@ TEST(Slots, forget_what_is_wanted_no_more) {
   EXPECT_EQ(guest.read(4), 0U);
 }
 
-constexpr std::uint64_t kMemory = 32 << 20, kEntry = 16 << 20;
+constexpr std::uint64_t kMemory = 32 << 20;
 
 // Ejects whatever it is asked for.
 constexpr unsigned char kObedient[] = {
@@ -83,31 +83,6 @@ constexpr unsigned char kObedient[] = {
     0xeb, 0xf0,              // jmp to the beginning
 };
 constexpr unsigned char kDeaf[] = {0xf3, 0x90, 0xeb, 0xfc};  // pause, for ever
-
-Fd kernel(std::span<const unsigned char> code) {
-  std::string bytes(layout::kPage, '\0');
-  Elf64_Ehdr header{};
-  Elf64_Phdr part{};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_type = ET_EXEC;
-  header.e_machine = EM_X86_64;
-  header.e_entry = kEntry;
-  header.e_phoff = sizeof header;
-  header.e_phentsize = sizeof part;
-  header.e_phnum = 1;
-  part.p_type = PT_LOAD;
-  part.p_offset = layout::kPage;
-  part.p_paddr = kEntry;
-  part.p_filesz = part.p_memsz = code.size();
-  std::memcpy(bytes.data(), &header, sizeof header);
-  std::memcpy(bytes.data() + sizeof header, &part, sizeof part);
-  bytes.append(reinterpret_cast<const char*>(code.data()), code.size());
-  Fd fd = *sys::memfd("test-kernel");
-  EXPECT_TRUE(sys::write_all(fd.get(), bytes).has_value());
-  return fd;
-}
 
 class Plugging : public ::testing::Test {
  protected:
@@ -123,7 +98,7 @@ class Plugging : public ::testing::Test {
         Machine::create(kvm_, Fd(), {.processors = 1, .memory = kMemory}, [](std::string_view) {});
     ASSERT_TRUE(made.has_value()) << made.error().text();
     machine_ = *std::move(made);
-    const Fd file = kernel(code);
+    const Fd file = tiny_kernel(code);
     Result<void> loaded = machine_->load(file, "test", nullptr, "", "");
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
     ended_ = Fd(::eventfd(0, EFD_CLOEXEC));

@@ -8,7 +8,6 @@
 #include <string>
 #include <thread>
 
-#include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
@@ -18,6 +17,7 @@
 #include "base/digest.hpp"
 #include "base/fs.hpp"
 #include "base/sys.hpp"
+#include "tests/unit/vmm/tiny_kernel.hpp"
 #include "vm/vmm/balloon.hpp"
 #include "vm/vmm/entropy.hpp"
 #include "vm/vmm/layout.hpp"
@@ -31,7 +31,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kMib = 1 << 20, kMemory = 32 * kMib, kEntry = 16 * kMib;
+constexpr std::uint64_t kMib = 1 << 20, kMemory = 32 * kMib;
 constexpr std::uint64_t kCounter = 2 * kMib;
 
 // Counts in a register and in memory, and says the lowest byte of each number on the serial port.
@@ -46,28 +46,7 @@ constexpr unsigned char kCounting[] = {
 };
 
 Fd kernel() {
-  std::string bytes(layout::kPage, '\0');
-  Elf64_Ehdr header{};
-  Elf64_Phdr part{};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_type = ET_EXEC;
-  header.e_machine = EM_X86_64;
-  header.e_entry = kEntry;
-  header.e_phoff = sizeof header;
-  header.e_phentsize = sizeof part;
-  header.e_phnum = 1;
-  part.p_type = PT_LOAD;
-  part.p_offset = layout::kPage;
-  part.p_paddr = kEntry;
-  part.p_filesz = part.p_memsz = sizeof kCounting;
-  std::memcpy(bytes.data(), &header, sizeof header);
-  std::memcpy(bytes.data() + sizeof header, &part, sizeof part);
-  bytes.append(reinterpret_cast<const char*>(kCounting), sizeof kCounting);
-  Fd fd = *sys::memfd("test-kernel");
-  EXPECT_TRUE(sys::write_all(fd.get(), bytes).has_value());
-  return fd;
+  return tiny_kernel(kCounting);
 }
 
 // What a machine said.

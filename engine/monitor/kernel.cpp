@@ -36,10 +36,16 @@ Ending ending_of(int pidfd) {
   }
   // It is init's child now, and the kernel tells once init has reaped it: at once with systemd,
   // after a second or two with an init that looks now and then.
+  bool gone = false;
   for (int look = 0; look < 120; ++look) {
     PidfdInfo asked{};
     asked.mask = kPidfdInfoExit;
-    if (::ioctl(pidfd, kPidfdGetInfo, &asked) != 0) break;
+    if (::ioctl(pidfd, kPidfdGetInfo, &asked) != 0) {
+      // ESRCH: or it was reaped while the kernel looked, which knows it the next time.
+      if (errno != ESRCH || gone) break;
+      gone = true;
+      continue;
+    }
     if ((asked.mask & kPidfdInfoExit) != 0) return {true, asked.exit_code & 0xff7f};
     const timespec pause{0, look < 20 ? 2000000 : 50000000};
     ::nanosleep(&pause, nullptr);

@@ -35,9 +35,9 @@ class Both:
     def sh(self, script, *flags, **more):
         return self.run("--rm", *flags, "base", "sh", "-c", script, **more)
 
-    def detached(self, name, script, *flags):
-        """A guest that goes on, and has said `up`."""
-        self.run("-d", "--name", name, *flags, "base", "sh", "-c", f"echo up; {script}").ok()
+    def detached(self, name, script, *flags, first="true"):
+        """A guest that goes on, and has said `up` after `first`."""
+        self.run("-d", "--name", name, *flags, "base", "sh", "-c", f"{first}; echo up; {script}").ok()
         self.wait_for_log(name, "up")
 
     def terminal(self, *words):
@@ -216,7 +216,7 @@ def a_signal_to_the_foreground_reaches_the_guest(both):
 # ---- signals, ends, further lives ----
 
 def kill_and_stop_do_what_they_say(both):
-    both.detached("k", "trap 'echo usr' USR1; trap 'echo asked; exit 7' TERM; " + LOOP)
+    both.detached("k", LOOP, first="trap 'echo usr' USR1; trap 'echo asked; exit 7' TERM")
     both("kill", "-s", "USR1", "k").ok()
     both.wait_for_log("k", "usr")
     both("stop", "-t", "30", "k").ok()
@@ -231,7 +231,7 @@ def kill_and_stop_do_what_they_say(both):
 
 
 def who_does_not_hear_is_killed_when_the_time_is_over(both):
-    both.detached("deaf", "trap '' TERM; " + LOOP)
+    both.detached("deaf", LOOP, first="trap '' TERM")
     begin = time.monotonic()
     both("stop", "-t", "2", "deaf").ok()
     assert 2 <= time.monotonic() - begin

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <string>
 
-#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
@@ -34,9 +33,10 @@ constexpr std::array<NamedValue, 7> kFlags{
      {"SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN},
      {"SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX}}};
 
-constexpr std::array<NamedValue, 3> kClasses{{{"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
-                                              {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
-                                              {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE}}};
+// ioprio_set(2). Not by linux/ioprio.h, which is no C++ since Debian's 6.1.192.
+constexpr std::int32_t kIoClassShift = 13, kIoLevels = 8;
+constexpr std::array<NamedValue, 3> kClasses{
+    {{"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}}};
 
 // set_mempolicy(2); WEIGHTED_INTERLEAVE came with Linux 6.9 and is not in Debian 12's headers.
 constexpr std::array<NamedValue, 7> kModes{{{"MPOL_DEFAULT", 0},
@@ -168,9 +168,9 @@ steps::IoPriorityArgs check_io_priority(const oci::IoPriority& priority, std::st
   if (!io_class)
     faults.add(below(where, "class"),
                unknown_name(kClasses, priority.io_class, "an I/O priority class"));
-  if (priority.priority < 0 || priority.priority >= IOPRIO_NR_LEVELS)
+  if (priority.priority < 0 || priority.priority >= kIoLevels)
     faults.add(below(where, "priority"), std::to_string(priority.priority) + " is not in 0..7");
-  return {static_cast<std::int32_t>((io_class.value_or(0) << IOPRIO_CLASS_SHIFT) |
+  return {static_cast<std::int32_t>((io_class.value_or(0) << kIoClassShift) |
                                     (static_cast<std::uint32_t>(priority.priority) & 7U))};
 }
 

@@ -246,19 +246,8 @@ int FsServer::forget_many(Request& request) {
   return 0;
 }
 
-// What the guest has open has facts even when its name is gone.
-int FsServer::file_of(const Request& request, bool has_handle, HandleId handle) {
-  const int file = share_.node(request.header.nodeid);
-  return file < 0 && has_handle ? share_.handle(handle) : file;
-}
-
 int FsServer::get_attributes(Request& request) {
-  fuse_getattr_in asked{};
-  const bool has_handle = request.argument(asked) && (asked.getattr_flags & FUSE_GETATTR_FH) != 0;
-  return answer_attributes(request, file_of(request, has_handle, asked.fh));
-}
-
-int FsServer::answer_attributes(Request& request, int file) {
+  const int file = share_.node(request.header.nodeid);
   if (file < 0) return -ESTALE;
   struct stat facts {};
   if (::fstatat(file, "", &facts, AT_EMPTY_PATH) != 0) return -errno;
@@ -271,7 +260,7 @@ int FsServer::answer_attributes(Request& request, int file) {
 int FsServer::set_attributes(Request& request) {
   fuse_setattr_in asked;
   if (!request.argument(asked)) return -EINVAL;
-  const int file = file_of(request, (asked.valid & FATTR_FH) != 0, asked.fh);
+  const int file = share_.node(request.header.nodeid);
   if (file < 0) return -ESTALE;
   const std::string link = std::to_string(file);
   if ((asked.valid & (FATTR_UID | FATTR_GID)) != 0) {
@@ -284,7 +273,7 @@ int FsServer::set_attributes(Request& request) {
       ::fchmodat(share_.links(), link.c_str(), asked.mode & 07777, 0) != 0)
     return -errno;
   if ((asked.valid & FATTR_SIZE) != 0) {
-    const Fd opened(share_.open_file(file, O_WRONLY));
+    const Fd opened(share_.open_node(request.header.nodeid, O_WRONLY));
     if (!opened) return opened.get();
     if (::ftruncate(opened.get(), static_cast<off_t>(asked.size)) != 0) return -errno;
   }
@@ -296,7 +285,7 @@ int FsServer::set_attributes(Request& request) {
                 (asked.valid & FATTR_MTIME_NOW) != 0)};
     if (::utimensat(share_.links(), link.c_str(), times, 0) != 0) return -errno;
   }
-  return answer_attributes(request, file);
+  return get_attributes(request);
 }
 
 int FsServer::read_link(Request& request) {
@@ -436,7 +425,7 @@ int FsServer::open(Request& request) {
   const int opened = share_.open_node(request.header.nodeid, flags & kOpenFlags);
   if (opened < 0) return opened;
   fuse_open_out out{};
-  out.fh = share_.keep(Fd(opened));
+  out.fh = share_.keep(Fd(opened), request.header.nodeid);
   const int result = request.answer_value(out);
   if (result != 0) share_.drop(out.fh);
   return result;
@@ -488,7 +477,7 @@ int FsServer::create(Request& request) {
     fuse_open_out open{};
   } out;
   put_entry(found, out.entry);
-  out.open.fh = share_.keep(std::move(made));
+  out.open.fh = share_.keep(std::move(made), found.node);
   const int result = request.answer_value(out);
   if (result == 0) return 0;
   share_.drop(out.open.fh);

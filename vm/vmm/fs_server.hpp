@@ -84,8 +84,6 @@ class FsServer {
 
   void put_entry(const Share::Found& found, fuse_entry_out& out) const;
   fuse_attr attributes_of(const struct stat& facts) const;
-  int file_of(const Request& request, bool has_handle, HandleId handle);
-  int answer_attributes(Request& request, int file);
   int answer_entry(Request& request, NodeId directory, const char* name);
   // Gives a new file to the caller, as its directory's set-group-id bit says; that takes away the
   // set-id bits, which come from `mode` again.

@@ -112,7 +112,7 @@ void Share::give_way_back(Node& node, NodeId id, NodeId directory, const char* n
 }
 
 void Share::use(Node& node, NodeId id) {
-  if (node.parent == 0 || !node.file) return;
+  if (node.parent == 0 || node.opened > 0 || !node.file) return;
   if (node.is_held) return held_.splice(held_.begin(), held_, node.place);
   node.place = held_.insert(held_.begin(), id);
   node.is_held = true;
@@ -189,10 +189,7 @@ int Share::node(NodeId id) {
 
 int Share::open_node(NodeId id, int flags) {
   const int file = node(id);
-  return file < 0 ? -ESTALE : open_file(file, flags);
-}
-
-int Share::open_file(int file, int flags) const {
+  if (file < 0) return -ESTALE;
   struct stat facts {};
   if (::fstat(file, &facts) != 0) return -errno;
   if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)) return -EINVAL;
@@ -201,8 +198,12 @@ int Share::open_file(int file, int flags) const {
   return opened < 0 ? -errno : opened;
 }
 
-HandleId Share::keep(Fd file) {
-  handles_.emplace(next_handle_, std::move(file));
+HandleId Share::keep(Fd file, NodeId node) {
+  if (const auto known = nodes_.find(node); known != nodes_.end()) {
+    ++known->second.opened;
+    let_go(known->second);
+  }
+  handles_.emplace(next_handle_, Handle{std::move(file), node});
   return next_handle_++;
 }
 
@@ -214,7 +215,7 @@ HandleId Share::keep_directory(Fd directory) {
 int Share::handle(HandleId id) const {
   if (const DirectoryStream* stream = directory(id)) return stream->fd();
   const auto found = handles_.find(id);
-  return found == handles_.end() ? -1 : found->second.get();
+  return found == handles_.end() ? -1 : found->second.file.get();
 }
 
 DirectoryStream* Share::directory(HandleId id) const {
@@ -223,8 +224,13 @@ DirectoryStream* Share::directory(HandleId id) const {
 }
 
 void Share::drop(HandleId id) {
-  handles_.erase(id);
   directories_.erase(id);
+  const auto found = handles_.find(id);
+  if (found == handles_.end()) return;
+  const auto known = nodes_.find(found->second.node);
+  handles_.erase(found);
+  if (known == nodes_.end() || --known->second.opened > 0) return;
+  use(known->second, known->first);
 }
 
 std::uint64_t Share::inode_of(const struct stat& facts) const {

@@ -57,7 +57,6 @@ class Share {
   // Opens a node's regular file or directory; negative errno otherwise. Never blocks: what is
   // neither is refused.
   int open_node(NodeId id, int flags);
-  int open_file(int file, int flags) const;  // the same of a descriptor
   // Around each removal and renaming: the file of that name is about to lose it, so that it has to
   // be held from now on; the file that has it now is found by it.
   void will_lose_name(NodeId directory, const char* name);
@@ -67,7 +66,8 @@ class Share {
   std::string link_name(NodeId id) { return std::to_string(node(id)); }
   int links() const { return links_.get(); }
 
-  HandleId keep(Fd file);
+  // `node`: of which it is; as long as that is open it is held.
+  HandleId keep(Fd file, NodeId node = 0);
   HandleId keep_directory(Fd directory);
   int handle(HandleId id) const;                  // of a file or directory; -1: there is none
   DirectoryStream* directory(HandleId id) const;  // null: there is none
@@ -100,6 +100,7 @@ class Share {
     std::string name;
     std::list<NodeId>::iterator place;  // in held_
     bool is_held = false;               // and may be put away
+    std::uint64_t opened = 0;           // handles
   };
   bool is_closed(NodeId directory) const;
   int directory_of(const Node& node) const;
@@ -128,7 +129,11 @@ class Share {
   std::map<Key, NodeId> known_;  // so that hard links are one node
   std::list<NodeId> held_;       // files that may be put away, the latest used first
   std::size_t most_held_;
-  std::map<HandleId, Fd> handles_;
+  struct Handle {
+    Fd file;
+    NodeId node = 0;
+  };
+  std::map<HandleId, Handle> handles_;
   std::map<HandleId, std::unique_ptr<DirectoryStream>> directories_;
   NodeId next_node_ = kRootNode + 1;
   HandleId next_handle_ = 1;

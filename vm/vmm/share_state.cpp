@@ -129,10 +129,11 @@ Result<void> Share::save(StateWriter& to) const {
     to.put_text(path.value_or(""));
   }
   to.put(static_cast<std::uint32_t>(handles_.size()));
-  for (const auto& [id, file] : handles_) {
+  for (const auto& [id, handle] : handles_) {
+    const int file = handle.file.get();
     to.put(id);
-    to.put(static_cast<std::int32_t>(::fcntl(file.get(), F_GETFL) & kHandleFlags));
-    to.put_text(TRY(paths.of_handle(file.get())));
+    to.put(static_cast<std::int32_t>(::fcntl(file, F_GETFL) & kHandleFlags));
+    to.put_text(TRY(paths.of_handle(file)));
   }
   to.put(static_cast<std::uint32_t>(directories_.size()));
   for (const auto& [id, stream] : directories_) {
@@ -247,7 +248,8 @@ Result<void> Share::load_handle(StateReader& from, bool read_only) {
   TRY(take_handle(id));
   if (read_only && (flags & O_ACCMODE) != O_RDONLY)
     return lost(path, "open for writing in a share that is read-only");
-  handles_.emplace(id, TRY(open_again(path, flags)));
+  Fd file = TRY(open_again(path, flags));
+  handles_.emplace(id, Handle{std::move(file)});
   return {};
 }
 

@@ -75,6 +75,20 @@ TEST_F(ManyFiles, a_renamed_one_is_found_by_its_new_name_and_a_removed_one_stays
   EXPECT_EQ(share->look_up(kRootNode, "moved").node, node[0]);
 }
 
+TEST_F(ManyFiles, one_that_is_open_is_held_until_it_is_closed) {
+  const HandleId open = share->keep(Fd(share->open_node(node[0], O_RDONLY)), node[0]);
+  std::filesystem::remove(top + "/0");  // by somebody else
+  const auto use_others = [&] {
+    for (int i = 1; i < kFiles; ++i)
+      EXPECT_GE(share->node(node[i]), 0);
+  };
+  use_others();
+  EXPECT_EQ(content(node[0]), "0");
+  share->drop(open);
+  use_others();
+  EXPECT_EQ(share->node(node[0]), -1);
+}
+
 TEST_F(ManyFiles, one_that_another_has_replaced_is_gone_and_the_new_one_is_another) {
   put("new", "new");
   std::filesystem::rename(top + "/new", top + "/0");

@@ -134,7 +134,7 @@ void set_more(const Arguments& arguments, engine::RunRequest& request) {
 
 }  // namespace
 
-engine::RunRequest to_request(const Arguments& arguments) {
+Result<engine::RunRequest> to_request(const Arguments& arguments) {
   engine::RunRequest request;
   request.image = arguments.word(0);
   for (std::size_t i = 1; i < arguments.words().size(); ++i)
@@ -155,7 +155,14 @@ engine::RunRequest to_request(const Arguments& arguments) {
   set_rights(arguments, request);
   set_more(arguments, request);
   request.isolation = arguments.text("isolation");
-  if (arguments.on("system")) request.isolation = "system";
+  if (arguments.on("system")) {
+    if (arguments.has("isolation") && request.isolation != "system") {
+      return Error(Code::kInvalid, "--system and --isolation " + request.isolation +
+                                       ": a guest is the one or the other")
+          .hint("a whole system with a kernel of its own: --isolation vm --disk FILE");
+    }
+    request.isolation = "system";
+  }
   request.disks = arguments.list("disk");
   request.kernel = arguments.text("kernel");
   request.initrd = arguments.text("initrd");
@@ -169,12 +176,14 @@ engine::RunRequest to_request(const Arguments& arguments) {
 Result<int> everyday_run(const EverydayCall& call) {
   const std::string keys = TRY(engine::parse_detach_keys(call.arguments.text("detach-keys")));
   const engine::Guests guests = TRY(guests_of(call));
-  return engine::run_guest(to_request(call.arguments), guests, keys);
+  const engine::RunRequest request = TRY(to_request(call.arguments));
+  return engine::run_guest(request, guests, keys);
 }
 
 Result<int> everyday_plan(const EverydayCall& call) {
   const engine::Guests guests = TRY(guests_of(call));
-  return print_text(TRY(engine::plan_guest(to_request(call.arguments), guests)));
+  const engine::RunRequest request = TRY(to_request(call.arguments));
+  return print_text(TRY(engine::plan_guest(request, guests)));
 }
 
 }  // namespace vrun::cli

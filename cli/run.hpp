@@ -19,6 +19,6 @@ struct EverydayCall {
 Result<int> everyday_run(const EverydayCall& call);
 Result<int> everyday_plan(const EverydayCall& call);
 
-engine::RunRequest to_request(const Arguments& arguments);
+Result<engine::RunRequest> to_request(const Arguments& arguments);
 
 }  // namespace vrun::cli

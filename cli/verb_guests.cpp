@@ -40,7 +40,7 @@ Result<void> echo(const GuestRecord& record) {
 Result<int> create(const EverydayCall& call) {
   const Guests guests = TRY(guests_of(call));
   TRY(engine::need_root(call.host));
-  engine::RunRequest request = to_request(call.arguments);
+  engine::RunRequest request = TRY(to_request(call.arguments));
   request.detach = true;  // no terminal of ours is meant
   engine::CreatedGuest created = TRY(engine::create_guest(guests, std::move(request)));
   const GuestRecord record = TRY(engine::keep_guest(std::move(created)));

@@ -226,7 +226,9 @@ Result<std::size_t> disk_named(const RunRequest& request, const std::string& fla
   for (std::size_t i = 0; i < files.size(); ++i)
     if (!name.starts_with('/') && fs::base_name(files[i]) == fs::base_name(name)) return i;
   return Error(Code::kInvalid, flag + " " + quote(name) + ": not a disk of the guest")
-      .hint("its disks: " + join(files, ", "));
+      .hint(files.empty() ? "it has none: a micro-VM with an image has no disk whose speed could "
+                            "be limited"
+                          : "its disks: " + join(files, ", "));
 }
 
 std::string disk_name(const std::string& text) {
@@ -291,8 +293,8 @@ Result<void> check_disks(const RunRequest& request) {
 
 void settle_disks(RunRequest& request, const std::string& cwd) {
   for (std::string* path : {&request.kernel, &request.initrd}) {
-    const bool relative = path->find('/') != std::string::npos && !path->starts_with('/');
-    if (relative || (path == &request.initrd && !path->empty()))
+    if (path->empty() || path->starts_with('/')) continue;
+    if (path == &request.initrd || path->find('/') != std::string::npos)
       *path = fs::clean(fs::join(cwd, *path));
   }
   for (std::string& disk : request.disks) {

@@ -49,6 +49,14 @@ struct Refusal {
 };
 using R = RunRequest;
 
+// What the host's kernel would have to enforce upon processes that it does not see.
+bool asks_for_a_host_profile(const RunRequest& request) {
+  return std::any_of(request.security_opts.begin(), request.security_opts.end(),
+                     [](const std::string& option) {
+                       return option.starts_with("apparmor=") && option != "apparmor=unconfined";
+                     });
+}
+
 constexpr std::string_view kOwnKernel = "the guest has a kernel of its own";
 constexpr std::string_view kNotYet = "not built yet for micro-VMs";
 constexpr const char* kReport = "vm-end";
@@ -71,6 +79,10 @@ constexpr std::array kRefusals{
             kOwnKernel},
     Refusal{"--init", [](const R& r) { return r.init; },
             "the guest's first process reaps and hands on signals by itself"},
+    Refusal{"--view", [](const R& r) { return !r.view.empty(); },
+            "the guest's kernel shows its own memory and processors, which are its limits"},
+    Refusal{"--security-opt apparmor", asks_for_a_host_profile,
+            "the profiles of the host's kernel do not reach into the guest"},
     Refusal{"--cpuset-mems", [](const R& r) { return !r.cpuset_mems.empty(); }, kNotYet},
     Refusal{"--platform",
             [](const R& r) { return !r.platform.empty() && r.platform != "linux/amd64"; },

@@ -248,7 +248,7 @@ int FsServer::forget_many(Request& request) {
 
 int FsServer::get_attributes(Request& request) {
   const int file = share_.node(request.header.nodeid);
-  if (file < 0) return -ENOENT;
+  if (file < 0) return -ESTALE;
   struct stat facts {};
   if (::fstatat(file, "", &facts, AT_EMPTY_PATH) != 0) return -errno;
   fuse_attr_out out{};
@@ -261,8 +261,8 @@ int FsServer::set_attributes(Request& request) {
   fuse_setattr_in asked;
   if (!request.argument(asked)) return -EINVAL;
   const int file = share_.node(request.header.nodeid);
-  if (file < 0) return -ENOENT;
-  const std::string link = share_.link_name(request.header.nodeid);
+  if (file < 0) return -ESTALE;
+  const std::string link = std::to_string(file);
   if ((asked.valid & (FATTR_UID | FATTR_GID)) != 0) {
     const uid_t uid = (asked.valid & FATTR_UID) != 0 ? asked.uid : static_cast<uid_t>(-1);
     const gid_t gid = (asked.valid & FATTR_GID) != 0 ? asked.gid : static_cast<gid_t>(-1);
@@ -290,22 +290,27 @@ int FsServer::set_attributes(Request& request) {
 
 int FsServer::read_link(Request& request) {
   const int file = share_.node(request.header.nodeid);
-  if (file < 0) return -ENOENT;
+  if (file < 0) return -ESTALE;
   std::array<char, PATH_MAX> text;
   const ssize_t size = ::readlinkat(file, "", text.data(), text.size());
   if (size < 0) return -errno;
   return request.answer(std::as_bytes(std::span(text).first(static_cast<std::size_t>(size))));
 }
 
-int FsServer::give(Request& request, int directory, const char* name, bool keep_mode_bits,
-                   std::uint32_t mode) {
+int FsServer::give(Request& request, int directory, int file, std::uint32_t mode) {
   struct stat parent {};
   if (::fstat(directory, &parent) != 0) return -errno;
   const gid_t gid = (parent.st_mode & S_ISGID) != 0 ? static_cast<gid_t>(-1) : request.header.gid;
-  if (::fchownat(directory, name, request.header.uid, gid, AT_SYMLINK_NOFOLLOW) != 0) return -errno;
-  if (keep_mode_bits && (mode & (S_ISUID | S_ISGID)) != 0)
-    return outcome(::fchmodat(directory, name, mode & 07777, 0));
-  return 0;
+  if (::fchownat(file, "", request.header.uid, gid, AT_EMPTY_PATH) != 0) return -errno;
+  if ((mode & (S_ISUID | S_ISGID)) == 0) return 0;
+  return outcome(::fchmodat(share_.links(), std::to_string(file).c_str(), mode & 07777, 0));
+}
+
+int FsServer::give_named(Request& request, int directory, const char* name, std::uint32_t mode) {
+  // Others may write the directory, too: a link that took the name meanwhile is not followed.
+  const Fd made(::openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!made) return -errno;
+  return give(request, directory, made.get(), mode);
 }
 
 int FsServer::make_node(Request& request) {
@@ -316,7 +321,7 @@ int FsServer::make_node(Request& request) {
   if (directory < 0) return -ENOENT;
   if (name[0].find('/') != std::string::npos) return -EINVAL;
   if (::mknodat(directory, name[0].c_str(), asked.mode, asked.rdev) != 0) return -errno;
-  if (const int given = give(request, directory, name[0].c_str(), true, asked.mode); given != 0)
+  if (const int given = give_named(request, directory, name[0].c_str(), asked.mode); given != 0)
     return given;
   return answer_entry(request, request.header.nodeid, name[0].c_str());
 }
@@ -329,7 +334,7 @@ int FsServer::make_directory(Request& request) {
   if (directory < 0) return -ENOENT;
   if (name[0].find('/') != std::string::npos) return -EINVAL;
   if (::mkdirat(directory, name[0].c_str(), asked.mode & 07777) != 0) return -errno;
-  if (const int given = give(request, directory, name[0].c_str(), false, asked.mode); given != 0)
+  if (const int given = give_named(request, directory, name[0].c_str(), 0); given != 0)
     return given;
   return answer_entry(request, request.header.nodeid, name[0].c_str());
 }
@@ -341,7 +346,7 @@ int FsServer::make_symlink(Request& request) {
   if (directory < 0) return -ENOENT;
   if (names[0].find('/') != std::string::npos) return -EINVAL;
   if (::symlinkat(names[1].c_str(), directory, names[0].c_str()) != 0) return -errno;
-  if (const int given = give(request, directory, names[0].c_str(), false, 0); given != 0)
+  if (const int given = give_named(request, directory, names[0].c_str(), 0); given != 0)
     return given;
   return answer_entry(request, request.header.nodeid, names[0].c_str());
 }
@@ -351,7 +356,8 @@ int FsServer::make_link(Request& request) {
   std::array<std::string, 1> name;
   if (!request.argument(asked) || !request.names(sizeof asked, name)) return -EINVAL;
   const int directory = share_.node(request.header.nodeid);
-  if (directory < 0 || share_.node(asked.oldnodeid) < 0) return -ENOENT;
+  if (directory < 0) return -ENOENT;
+  if (share_.node(asked.oldnodeid) < 0) return -ESTALE;
   if (name[0].find('/') != std::string::npos) return -EINVAL;
   // AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH outside; the link in /proc does not.
   if (::linkat(share_.links(), share_.link_name(asked.oldnodeid).c_str(), directory,
@@ -365,7 +371,10 @@ int FsServer::unlink(Request& request) {
   if (!request.names(0, name) || name[0].find('/') != std::string::npos) return -EINVAL;
   const int directory = share_.node(request.header.nodeid);
   if (directory < 0) return -ENOENT;
-  return outcome(::unlinkat(directory, name[0].c_str(), 0));
+  share_.will_lose_name(request.header.nodeid, name[0].c_str());
+  const int result = outcome(::unlinkat(directory, name[0].c_str(), 0));
+  if (result != 0) share_.has_name(request.header.nodeid, name[0].c_str());
+  return result;
 }
 
 int FsServer::remove_directory(Request& request) {
@@ -386,7 +395,13 @@ int FsServer::rename_with(Request& request, NodeId to, unsigned flags, std::size
     if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
       return -EINVAL;
   }
-  return outcome(::renameat2(from, names[0].c_str(), target, names[1].c_str(), flags));
+  share_.will_lose_name(request.header.nodeid, names[0].c_str());
+  share_.will_lose_name(to, names[1].c_str());
+  const int result = outcome(::renameat2(from, names[0].c_str(), target, names[1].c_str(), flags));
+  // Also where nothing was renamed, or each for the other.
+  share_.has_name(request.header.nodeid, names[0].c_str());
+  share_.has_name(to, names[1].c_str());
+  return result;
 }
 
 int FsServer::rename(Request& request) {
@@ -410,7 +425,7 @@ int FsServer::open(Request& request) {
   const int opened = share_.open_node(request.header.nodeid, flags & kOpenFlags);
   if (opened < 0) return opened;
   fuse_open_out out{};
-  out.fh = share_.keep(Fd(opened));
+  out.fh = share_.keep(Fd(opened), request.header.nodeid);
   const int result = request.answer_value(out);
   if (result != 0) share_.drop(out.fh);
   return result;
@@ -443,7 +458,7 @@ int FsServer::create(Request& request) {
   const bool is_new = static_cast<bool>(made);
   if (!is_new && (errno != EEXIST || (asked.flags & O_EXCL) != 0)) return -errno;
   if (is_new) {
-    if (const int given = give(request, directory, name[0].c_str(), true, asked.mode); given != 0)
+    if (const int given = give(request, directory, made.get(), asked.mode); given != 0)
       return given;
   }
   const Share::Found found = share_.look_up(request.header.nodeid, name[0].c_str());
@@ -462,7 +477,7 @@ int FsServer::create(Request& request) {
     fuse_open_out open{};
   } out;
   put_entry(found, out.entry);
-  out.open.fh = share_.keep(std::move(made));
+  out.open.fh = share_.keep(std::move(made), found.node);
   const int result = request.answer_value(out);
   if (result == 0) return 0;
   share_.drop(out.open.fh);
@@ -617,7 +632,7 @@ int FsServer::set_attribute(Request& request) {
     std::uint32_t size, flags;
   } asked;
   if (!request.argument(asked)) return -EINVAL;
-  if (share_.node(request.header.nodeid) < 0) return -ENOENT;
+  if (share_.node(request.header.nodeid) < 0) return -ESTALE;
   const std::string bytes = request.rest(sizeof asked, kMostAttribute + 256);
   const std::size_t end = bytes.find('\0');
   if (end == bytes.npos || bytes.size() - end - 1 < asked.size) return -EINVAL;
@@ -629,7 +644,7 @@ int FsServer::get_attribute(Request& request) {
   fuse_getxattr_in asked;
   std::array<std::string, 1> name;
   if (!request.argument(asked) || !request.names(sizeof asked, name)) return -EINVAL;
-  if (share_.node(request.header.nodeid) < 0) return -ENOENT;
+  if (share_.node(request.header.nodeid) < 0) return -ESTALE;
   std::string value(std::min<std::size_t>(asked.size, kMostAttribute), '\0');
   const ssize_t size = ::getxattr(share_.link_name(request.header.nodeid).c_str(), name[0].c_str(),
                                   value.data(), value.size());
@@ -643,7 +658,7 @@ int FsServer::get_attribute(Request& request) {
 int FsServer::list_attributes(Request& request) {
   fuse_getxattr_in asked;
   if (!request.argument(asked)) return -EINVAL;
-  if (share_.node(request.header.nodeid) < 0) return -ENOENT;
+  if (share_.node(request.header.nodeid) < 0) return -ESTALE;
   std::string names(std::min<std::size_t>(asked.size, kMostAttribute), '\0');
   const ssize_t size =
       ::listxattr(share_.link_name(request.header.nodeid).c_str(), names.data(), names.size());
@@ -657,7 +672,7 @@ int FsServer::list_attributes(Request& request) {
 int FsServer::remove_attribute(Request& request) {
   std::array<std::string, 1> name;
   if (!request.names(0, name)) return -EINVAL;
-  if (share_.node(request.header.nodeid) < 0) return -ENOENT;
+  if (share_.node(request.header.nodeid) < 0) return -ESTALE;
   return outcome(::removexattr(share_.link_name(request.header.nodeid).c_str(), name[0].c_str()));
 }
 

@@ -85,9 +85,10 @@ class FsServer {
   void put_entry(const Share::Found& found, fuse_entry_out& out) const;
   fuse_attr attributes_of(const struct stat& facts) const;
   int answer_entry(Request& request, NodeId directory, const char* name);
-  // Gives a new file to the caller, as its directory's set-group-id bit says.
-  int give(Request& request, int directory, const char* name, bool keep_mode_bits,
-           std::uint32_t mode);
+  // Gives a new file to the caller, as its directory's set-group-id bit says; that takes away the
+  // set-id bits, which come from `mode` again.
+  int give(Request& request, int directory, int file, std::uint32_t mode);
+  int give_named(Request& request, int directory, const char* name, std::uint32_t mode);
   int list(Request& request, bool with_attributes);
   int rename_with(Request& request, NodeId to, unsigned flags, std::size_t names_at);
 

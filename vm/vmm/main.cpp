@@ -39,6 +39,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/sys.hpp"
@@ -536,7 +537,16 @@ int main_process(Options& options) {
   return ended->status;
 }
 
+// As many files as the one who started us lets us have: each that the guest has open is one.
+void may_open_many() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main_with(std::span<const char* const> arguments) {
+  may_open_many();
   Result<Options> options = parse_options(arguments);
   if (!options) return complain(options.error());
   ::pthread_setname_np(::pthread_self(), "vrun-vmm");  // not the number of the file that it was

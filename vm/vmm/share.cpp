@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -40,7 +41,17 @@ int Share::look_at(int file, struct stat& facts, std::uint64_t& mount) {
   return ::fstatat(file, "", &facts, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 ? errno : 0;
 }
 
-Share::Share(Fd root, Fd links) : root_(std::move(root)), links_(std::move(links)) {
+std::size_t Share::most_to_hold() {
+  constexpr rlim_t kMost = 4096;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return kMost / 16;
+  return std::min(kMost, files.rlim_cur / 4);
+}
+
+Share::Share(Fd root, Fd links, std::size_t most_held)
+    : root_(std::move(root)),
+      links_(std::move(links)),
+      most_held_(std::max<std::size_t>(most_held, 4)) {
   struct stat facts {};
   if (::fstat(root_.get(), &facts) == 0) root_device_ = facts.st_dev;
   root_is_kernels_ = is_kernels(root_.get());
@@ -57,15 +68,94 @@ Share::Found Share::look_up(NodeId directory, const char* name) {
   std::uint64_t mount = 0;
   if (found.error = look_at(file.get(), found.facts, mount); found.error != 0) return found;
   const Key key(found.facts.st_dev, found.facts.st_ino, mount);
-  const auto [known, is_new] = known_.try_emplace(key, next_node_);
-  if (is_new) {
-    ++next_node_;
-    const bool kernels = is_kernels(file.get());
-    nodes_.emplace(known->second, Node{std::move(file), kernels, 0, key});
+  auto [known, is_new] = known_.try_emplace(key, next_node_);
+  if (!is_new) {
+    // Its number may have been given to another file since it was put away.
+    const Node& before = nodes_[known->second];
+    const bool same_name = before.parent == directory && before.name == name;
+    is_new = !before.file && !same_name && !open_by_name(before);
+    if (is_new) known->second = next_node_;
   }
-  ++nodes_[known->second].looked_up;
+  if (is_new) {
+    nodes_[next_node_].is_kernels = is_kernels(file.get());
+    nodes_[next_node_++].key = key;
+  }
   found.node = known->second;
+  Node& node = nodes_[found.node];
+  if (!node.file) node.file = std::move(file);
+  ++node.looked_up;
+  if (!S_ISDIR(found.facts.st_mode)) give_way_back(node, found.node, directory, name);
   return found;
+}
+
+int Share::directory_of(const Node& node) const {
+  if (node.parent == kRootNode) return root_.get();
+  const auto parent = nodes_.find(node.parent);
+  return parent == nodes_.end() ? -1 : parent->second.file.get();
+}
+
+Fd Share::open_by_name(const Node& node) const {
+  const int parent = directory_of(node);
+  if (parent < 0) return {};
+  Fd file(::openat(parent, node.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat facts {};
+  std::uint64_t mount = 0;
+  if (!file || look_at(file.get(), facts, mount) != 0) return {};
+  if (Key(facts.st_dev, facts.st_ino, mount) != node.key) return {};
+  return file;
+}
+
+void Share::give_way_back(Node& node, NodeId id, NodeId directory, const char* name) {
+  node.parent = directory;
+  node.name = name;
+  use(node, id);
+}
+
+void Share::use(Node& node, NodeId id) {
+  if (node.parent == 0 || node.opened > 0 || !node.file) return;
+  if (node.is_held) return held_.splice(held_.begin(), held_, node.place);
+  node.place = held_.insert(held_.begin(), id);
+  node.is_held = true;
+  if (held_.size() <= most_held_) return;
+  Node& oldest = nodes_[held_.back()];
+  let_go(oldest);
+  oldest.file.reset();
+}
+
+void Share::let_go(Node& node) {
+  if (std::exchange(node.is_held, false)) held_.erase(node.place);
+}
+
+Share::Node* Share::known_by(NodeId directory, const char* name, Fd& file, NodeId& id) {
+  const int parent = node(directory);
+  if (parent < 0 || !is_name(name)) return nullptr;
+  file = Fd(::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat facts {};
+  std::uint64_t mount = 0;
+  if (!file || look_at(file.get(), facts, mount) != 0 || S_ISDIR(facts.st_mode)) return nullptr;
+  const auto known = known_.find(Key(facts.st_dev, facts.st_ino, mount));
+  if (known == known_.end()) return nullptr;
+  id = known->second;
+  return &nodes_[id];
+}
+
+void Share::will_lose_name(NodeId directory, const char* name) {
+  Fd file;
+  NodeId id = 0;
+  Node* const node = known_by(directory, name, file, id);
+  if (node == nullptr || node->parent != directory || node->name != name) return;
+  if (!node->file) node->file = std::move(file);
+  let_go(*node);
+  node->parent = 0;
+}
+
+void Share::has_name(NodeId directory, const char* name) {
+  Fd file;
+  NodeId id = 0;
+  Node* const node = known_by(directory, name, file, id);
+  if (node == nullptr) return;
+  if (!node->file) node->file = std::move(file);
+  give_way_back(*node, id, directory, name);
 }
 
 bool Share::is_closed(NodeId directory) const {
@@ -83,18 +173,23 @@ void Share::forget(NodeId id, std::uint64_t count) {
   // Two may have been found again under one key (load()).
   if (const auto known = known_.find(node.key); known != known_.end() && known->second == id)
     known_.erase(known);
+  let_go(node);
   nodes_.erase(found);
 }
 
-int Share::node(NodeId id) const {
+int Share::node(NodeId id) {
   if (id == kRootNode) return root_.get();
   const auto found = nodes_.find(id);
-  return found == nodes_.end() ? -1 : found->second.file.get();
+  if (found == nodes_.end()) return -1;
+  Node& node = found->second;
+  if (!node.file) node.file = open_by_name(node);
+  use(node, id);
+  return node.file.get();
 }
 
-int Share::open_node(NodeId id, int flags) const {
+int Share::open_node(NodeId id, int flags) {
   const int file = node(id);
-  if (file < 0) return -ENOENT;
+  if (file < 0) return -ESTALE;
   struct stat facts {};
   if (::fstat(file, &facts) != 0) return -errno;
   if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)) return -EINVAL;
@@ -103,8 +198,12 @@ int Share::open_node(NodeId id, int flags) const {
   return opened < 0 ? -errno : opened;
 }
 
-HandleId Share::keep(Fd file) {
-  handles_.emplace(next_handle_, std::move(file));
+HandleId Share::keep(Fd file, NodeId node) {
+  if (const auto known = nodes_.find(node); known != nodes_.end()) {
+    ++known->second.opened;
+    let_go(known->second);
+  }
+  handles_.emplace(next_handle_, Handle{std::move(file), node});
   return next_handle_++;
 }
 
@@ -116,7 +215,7 @@ HandleId Share::keep_directory(Fd directory) {
 int Share::handle(HandleId id) const {
   if (const DirectoryStream* stream = directory(id)) return stream->fd();
   const auto found = handles_.find(id);
-  return found == handles_.end() ? -1 : found->second.get();
+  return found == handles_.end() ? -1 : found->second.file.get();
 }
 
 DirectoryStream* Share::directory(HandleId id) const {
@@ -125,8 +224,13 @@ DirectoryStream* Share::directory(HandleId id) const {
 }
 
 void Share::drop(HandleId id) {
-  handles_.erase(id);
   directories_.erase(id);
+  const auto found = handles_.find(id);
+  if (found == handles_.end()) return;
+  const auto known = nodes_.find(found->second.node);
+  handles_.erase(found);
+  if (known == nodes_.end() || --known->second.opened > 0) return;
+  use(known->second, known->first);
 }
 
 std::uint64_t Share::inode_of(const struct stat& facts) const {
@@ -137,6 +241,7 @@ std::uint64_t Share::inode_of(const struct stat& facts) const {
 void Share::clear() {
   nodes_.clear();
   known_.clear();
+  held_.clear();
   handles_.clear();
   directories_.clear();
 }

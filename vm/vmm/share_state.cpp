@@ -114,10 +114,12 @@ Result<void> Share::save(StateWriter& to) const {
   for (const auto& [id, node] : nodes_) {
     std::optional<std::string> path;
     struct stat facts {};
-    // One that was gone when its machine was restored has no file, and stays gone.
-    if (node.file) {
-      path = TRY(paths.of(node.file.get(), text));
-      if (::fstatat(node.file.get(), "", &facts, AT_EMPTY_PATH) != 0)
+    // One that is put away is found again for a moment. One that is gone has no file, and stays so.
+    const Fd again = node.file ? Fd() : open_by_name(node);
+    const int file = node.file ? node.file.get() : again.get();
+    if (file >= 0) {
+      path = TRY(paths.of(file, text));
+      if (::fstatat(file, "", &facts, AT_EMPTY_PATH) != 0)
         return Error::system(errno, "look at a shared file");
     }
     to.put(id);
@@ -127,10 +129,11 @@ Result<void> Share::save(StateWriter& to) const {
     to.put_text(path.value_or(""));
   }
   to.put(static_cast<std::uint32_t>(handles_.size()));
-  for (const auto& [id, file] : handles_) {
+  for (const auto& [id, handle] : handles_) {
+    const int file = handle.file.get();
     to.put(id);
-    to.put(static_cast<std::int32_t>(::fcntl(file.get(), F_GETFL) & kHandleFlags));
-    to.put_text(TRY(paths.of_handle(file.get())));
+    to.put(static_cast<std::int32_t>(::fcntl(file, F_GETFL) & kHandleFlags));
+    to.put_text(TRY(paths.of_handle(file)));
   }
   to.put(static_cast<std::uint32_t>(directories_.size()));
   for (const auto& [id, stream] : directories_) {
@@ -160,6 +163,7 @@ Result<void> Share::load(StateReader& from, bool read_only) {
 
 Result<void> Share::load_nodes(StateReader& from) {
   Closed closed(root_.get());
+  std::map<std::string, NodeId> paths;  // two may have been given one, and one is enough
   for (auto count = TRY(from.get<std::uint32_t>()); count > 0; --count) {
     const auto id = TRY(from.get<NodeId>());
     const auto looked_up = TRY(from.get<std::uint64_t>());
@@ -173,13 +177,33 @@ Result<void> Share::load_nodes(StateReader& from) {
     // What has no name any more, or is another thing in this tree, answers ENOENT from now on.
     const bool found = is_there && find_again(path, type, node);
     if (found && closed.holds(path)) return lost(path, "which is the host kernel's own");
-    if (found)
+    if (found) {
       known_.try_emplace(node.key, id);
-    else
-      node.file.reset();
+      paths.try_emplace(path, id);
+    }
+    // Not all at a time: most are never used again.
+    if (!found || type != S_IFDIR) node.file.reset();
     nodes_.emplace(id, std::move(node));
   }
+  find_ways_back(paths);
   return {};
+}
+
+void Share::find_ways_back(const std::map<std::string, NodeId>& paths) {
+  for (const auto& [path, id] : paths) {
+    Node& node = nodes_[id];
+    if (node.file) continue;  // a directory
+    const std::size_t slash = path.rfind('/');
+    const auto parent = slash == path.npos ? paths.end() : paths.find(path.substr(0, slash));
+    if (slash == path.npos) {
+      node.parent = kRootNode;
+    } else if (parent != paths.end()) {
+      node.parent = parent->second;
+    } else {
+      node.file = open_below(root_.get(), path);
+    }
+    node.name = slash == path.npos ? path : path.substr(slash + 1);
+  }
 }
 
 bool Share::find_again(const std::string& path, std::uint32_t type, Node& node) const {
@@ -224,7 +248,8 @@ Result<void> Share::load_handle(StateReader& from, bool read_only) {
   TRY(take_handle(id));
   if (read_only && (flags & O_ACCMODE) != O_RDONLY)
     return lost(path, "open for writing in a share that is read-only");
-  handles_.emplace(id, TRY(open_again(path, flags)));
+  Fd file = TRY(open_again(path, flags));
+  handles_.emplace(id, Handle{std::move(file)});
   return {};
 }
 

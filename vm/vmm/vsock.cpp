@@ -112,12 +112,6 @@ Result<Fd> Vsock::connect() {
   return mine;
 }
 
-std::size_t Vsock::waiting() {
-  std::size_t count = 0;
-  worker().run([&] { count = waiting_.size(); });
-  return count;
-}
-
 void Vsock::begin(Fd socket) {
   if (streams_.size() >= kMostStreams) return;  // callers see it closed
   while (streams_.contains(next_port_) || next_port_ < (1u << 30))
@@ -178,7 +172,7 @@ void Vsock::take(const virtio_vsock_hdr& header, const Chain& chain) {
     case VIRTIO_VSOCK_OP_RW:
       return take_content(stream, header, chain);
     case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
-      return tell({.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
+      return tell_room(stream);
     case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
       return watch(stream);
     default:
@@ -213,9 +207,15 @@ void Vsock::write_out(Stream& stream) {
     ::shutdown(stream.socket.get(), SHUT_WR);
   }
   // Half of the room is new: tell the guest before it stops for want of credit.
-  if (stream.received - stream.told >= kBuffer / 2)
-    tell({.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
+  if (stream.received - stream.told >= kBuffer / 2) tell_room(stream);
   watch(stream);
+}
+
+// One word at a time: it says how much there is when it goes.
+void Vsock::tell_room(Stream& stream) {
+  if (std::exchange(stream.tells_room, true)) return;
+  waiting_.push_back(
+      {.port = stream.port, .peer_port = port_, .op = VIRTIO_VSOCK_OP_CREDIT_UPDATE});
 }
 
 void Vsock::watch(const Stream& stream) {
@@ -260,8 +260,10 @@ void Vsock::feed_guest() {
     const virtio_vsock_hdr header = header_for(control);
     write_value(chain.writable, 0, header);
     rx_->push(chain.head, sizeof header);
-    if (const auto found = streams_.find(control.port); found != streams_.end())
+    if (const auto found = streams_.find(control.port); found != streams_.end()) {
       found->second.told = header.fwd_cnt;
+      if (control.op == VIRTIO_VSOCK_OP_CREDIT_UPDATE) found->second.tells_room = false;
+    }
   }
   std::vector<std::uint32_t> ports;
   for (const auto& [port, stream] : streams_) {

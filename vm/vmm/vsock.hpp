@@ -31,8 +31,6 @@ class Vsock : public VirtioDevice {
   // A stream from inside the VMM: the end that a client of the listener would have. Any thread. It
   // waits for the guest's driver; the guest's refusal is its end of file.
   Result<Fd> connect();
-  // Packets without content that the guest has not taken yet. Any thread.
-  std::size_t waiting();
 
   std::uint16_t type() const override { return 19; }
   std::vector<std::uint16_t> queue_sizes() const override { return {256, 256, 16}; }
@@ -55,6 +53,7 @@ class Vsock : public VirtioDevice {
     std::string to_host;         // not taken by the socket yet
     std::uint32_t received = 0;  // bytes of the guest that the socket took (fwd_cnt)
     std::uint32_t told = 0;      // the value of it that the guest knows
+    bool tells_room = false;     // a word with that value waits
     std::uint32_t sent = 0;      // bytes for the guest
     std::uint32_t peer_room = 0, peer_taken = 0;
     std::uint32_t credit() const { return peer_room - (sent - peer_taken); }
@@ -73,6 +72,7 @@ class Vsock : public VirtioDevice {
   void take(const virtio_vsock_hdr& header, const Chain& chain);
   void take_content(Stream& stream, const virtio_vsock_hdr& header, const Chain& chain);
   void write_out(Stream& stream);
+  void tell_room(Stream& stream);
   void socket_ready(std::uint32_t port, std::uint32_t events);
   // Sends what waits: control packets first, then content of sockets that have some.
   void feed_guest();
@@ -88,8 +88,8 @@ class Vsock : public VirtioDevice {
   std::uint32_t port_;
   std::uint32_t next_port_ = 1 << 30;
   std::map<std::uint32_t, Stream> streams_;
-  std::deque<Control> waiting_;
-  std::vector<Fd> early_;  // until there is a driver
+  std::deque<Control> waiting_;  // bounded: whatever the guest says adds no more than kMostWaiting
+  std::vector<Fd> early_;        // until there is a driver
   std::unique_ptr<Virtqueue> rx_, tx_;
   DriverLink* driver_ = nullptr;
 };

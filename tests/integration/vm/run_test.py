@@ -28,6 +28,9 @@ def vm(vrun):
 def what_a_micro_vm_cannot_have_is_refused_at_once(vrun):
     vrun("run", "--rm", *VM, "--privileged", "--init", "base", "true").fails("--isolation vm with", "--privileged", "--init", rc=125)
     vrun("run", "--rm", "--isolation", "vm", "--network", "host", "base", "true").fails("--network host", rc=125)
+    vrun("run", "--rm", *VM, "--view", "limits", "base", "true").fails("--view", "its limits", rc=125)
+    vrun("run", "--rm", *VM, "--security-opt", "apparmor=mine", "base", "true").fails("--security-opt apparmor", rc=125)
+    vrun("run", "--rm", *VM, "--system", "base", "true").fails("--system and --isolation vm", "--disk", rc=125)
     assert vrun("ps", "-a", "-q").ok().out == ""
 
 

@@ -98,7 +98,7 @@ TEST(EverydayRun, every_flag_reaches_the_request) {
                     "--name=inner"};
   const Result<Arguments> arguments = parse(run_flags(), false, words);
   ASSERT_TRUE(arguments) << arguments.error().text();
-  const engine::RunRequest request = to_request(*arguments);
+  const engine::RunRequest request = *to_request(*arguments);
   EXPECT_EQ(request.name, "n");
   EXPECT_EQ(request.hostname, "h");
   EXPECT_EQ(request.tty, true);
@@ -127,14 +127,19 @@ TEST(EverydayRun, every_flag_reaches_the_request) {
 
 TEST(EverydayRun, system_is_an_isolation) {
   const Words words{"--system", "--start-after=db", "base"};
-  const engine::RunRequest request = to_request(*parse(run_flags(), false, words));
+  const engine::RunRequest request = *to_request(*parse(run_flags(), false, words));
   EXPECT_EQ(request.isolation, "system");
   EXPECT_THAT(request.start_after, ElementsAre("db"));
+  const Words both{"--system", "--isolation=vm", "base"};
+  const auto refused = to_request(*parse(run_flags(), false, both));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kInvalid);
+  EXPECT_TRUE(to_request(*parse(run_flags(), false, Words{"--system", "--isolation=system", "b"})));
 }
 
 TEST(EverydayRun, what_is_not_given_stays_open) {
   const Words words{"base"};
-  const engine::RunRequest request = to_request(*parse(run_flags(), false, words));
+  const engine::RunRequest request = *to_request(*parse(run_flags(), false, words));
   EXPECT_FALSE(request.tty);
   EXPECT_FALSE(request.interactive);
   EXPECT_FALSE(request.entrypoint);

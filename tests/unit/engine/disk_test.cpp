@@ -65,6 +65,8 @@ TEST(Disk, WithNobodyThereItHasATerminal) {
   EXPECT_EQ(request.disks, (std::vector<std::string>{"/home/me/a.raw:ro", "/b.raw"}));
   EXPECT_EQ(request.kernel, "/home/me/vmlinux");
   EXPECT_EQ(request.initrd, "/home/me/initrd");
+  settle_disks(request, "/home/me");
+  EXPECT_EQ(request.initrd, "/home/me/initrd") << "what is settled stays";
   EXPECT_EQ(request.tty, true);
   EXPECT_EQ(request.interactive, true);
   RunRequest named = on_disk();

@@ -16,9 +16,9 @@
 namespace vrun::vmm {
 namespace {
 
-Share share_of(const std::string& path) {
+Share share_of(const std::string& path, std::size_t most_held = Share::most_to_hold()) {
   return Share(*sys::open(At::cwd(), path, O_PATH | O_DIRECTORY),
-               *sys::open_dir(At::cwd(), "/proc/self/fd"));
+               *sys::open_dir(At::cwd(), "/proc/self/fd"), most_held);
 }
 
 void put(const std::string& path, std::string_view text) {
@@ -80,6 +80,26 @@ TEST_F(ShareState, nodes_and_open_files_keep_their_numbers_in_a_copy) {
   EXPECT_GT(next, file);
   other.forget(file, 2);
   EXPECT_EQ(other.node(file), -1);
+}
+
+TEST_F(ShareState, files_that_are_put_away_are_saved_and_loaded_as_the_others) {
+  Share share = share_of(top + "/a", 4);
+  const NodeId dir = share.look_up(kRootNode, "dir").node;
+  const NodeId file = share.look_up(dir, "file").node;
+  for (const char* name : {"1", "2", "3", "4", "5"}) {
+    put(top + "/a/" + name, name);
+    share.look_up(kRootNode, name);
+  }
+  copy();
+  const std::string state = saved(share);
+  Share other = share_of(top + "/b", 4);
+  StateReader reader(state);
+  ASSERT_TRUE(other.load(reader, false).has_value());
+  EXPECT_EQ(other.nodes(), 7u);
+  EXPECT_EQ(other.held(), 0u);
+  const Fd opened(other.open_node(file, O_RDONLY));
+  EXPECT_EQ(content(opened.get()), "content");
+  EXPECT_EQ(other.look_up(dir, "file").node, file);
 }
 
 TEST_F(ShareState, a_renamed_file_is_found_by_its_new_name) {

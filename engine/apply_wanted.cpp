@@ -448,8 +448,10 @@ class Maker {
       return fault("guests", "is empty");
     if (inits.kind() == json::Kind::kArray) {
       for (const Value& init : inits.elements()) {
+        const std::string place = nth("init", inits, init);
         WantedGuest guest = member_of(object, init, network_member(spec, false), earlier);
-        check(nth("init", inits, init), guest);
+        guest.request.labels.push_back(std::string(kMemberLabel) + "=" + place);
+        check(place + ".", guest);
         guest.is_job = true;
         earlier = {{guest.name, Condition::kCompleted}};
         wanted_.guests.push_back(std::move(guest));
@@ -461,8 +463,10 @@ class Maker {
       const bool leads = &member == members.elements().data();
       std::vector<json::Member> more = network_member(spec, true);
       if (!leads) more = {{Value::text("network"), Value::text(shared_text)}};
+      const std::string place = nth("guests", members, member);
       WantedGuest guest = member_of(object, member, more, earlier);
-      check(nth("guests", members, member), guest);
+      guest.request.labels.push_back(std::string(kMemberLabel) + "=" + place);
+      check(place + ".", guest);
       if (!leads) {
         guest.after.push_back({first, Condition::kStarted});
         if (guest.request.ipc.empty()) guest.request.ipc = shared_text;
@@ -472,7 +476,7 @@ class Maker {
   }
 
   static std::string nth(const std::string& list, const Value& all, const Value& one) {
-    return list + "[" + std::to_string(&one - all.elements().data()) + "].";
+    return list + "[" + std::to_string(&one - all.elements().data()) + "]";
   }
 
   // What the group says for a guest that has a network; ports belong to the first of those that

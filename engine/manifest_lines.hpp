@@ -59,4 +59,25 @@ class Lines {
   std::string indent_, out_;
 };
 
+// The first lines of an object.
+inline Lines document(const char* kind, const std::string& name) {
+  Lines lines;
+  lines.block("---\n");
+  lines.raw("apiVersion", "vrun/v1");
+  lines.raw("kind", kind);
+  lines.text("name", name);
+  return lines;
+}
+
+// Each value of Lines is on one line, so this is all that it takes to put a map into another.
+inline std::string indented(const std::string& text, const std::string& by) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at) + 1;
+    out += by + text.substr(at, end - at);
+    at = end;
+  }
+  return out;
+}
+
 }  // namespace vrun::engine

@@ -441,6 +441,9 @@ def who_takes_too_much_memory_is_told_so(both):
     state = both.state("big")
     assert state["oomKilled"] and state["signal"] == 9 and "its limit is 96m" in state["reason"], state
     both.remove("big")
+    for flags in (["--rm"], ["--rm", "-t"]):  # its record is gone with it
+        done = both.run(*flags, "--memory", "96m", "base", "tail", "/dev/zero")
+        assert done.rc == 137 and "its limit is 96m" in done.err and "--memory" in done.err, (flags, done)
 
 
 def processes_are_limited(both):

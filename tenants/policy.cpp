@@ -273,12 +273,10 @@ class Check {
       return most != 0 && (asked <= 0 || static_cast<std::uint64_t>(asked) > most);
     };
     if (over(memory, policy_.guest_memory))
-      refuse("limits per guest",
-             "--memory has to be given, at most " + most("guest-memory") + " (limits.memory)",
+      refuse("limits per guest", "--memory has to be given, at most " + most("guest-memory"),
              "--guest-memory SIZE");
     if (over(limits.pids_limit.value_or(-1), policy_.guest_pids))
-      refuse("limits per guest",
-             "--pids-limit has to be given, at most " + most("guest-pids") + " (limits.pids)",
+      refuse("limits per guest", "--pids-limit has to be given, at most " + most("guest-pids"),
              "--guest-pids NUMBER");
     std::int64_t milli = -1;
     if (limits.cpu && limits.cpu->quota.value_or(-1) > 0) {
@@ -286,8 +284,7 @@ class Check {
       milli = *limits.cpu->quota * 1000 / std::max<std::int64_t>(period, 1);
     }
     if (over(milli, policy_.guest_cpu_milli))
-      refuse("limits per guest",
-             "--cpus has to be given, at most " + most("guest-cpus") + " (limits.cpus)",
+      refuse("limits per guest", "--cpus has to be given, at most " + most("guest-cpus"),
              "--guest-cpus NUMBER");
   }
 

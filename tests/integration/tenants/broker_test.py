@@ -98,6 +98,8 @@ def a_stranger_learns_nothing(broker):
 
 def without_a_broker_the_error_says_what_is_missing(broker):
     broker(ALICE, "--tenant", broker.a, "ps", env={"VRUN_BROKER": "/nonexistent/socket"}).fails("tenants need root or vrun-broker", rc=125)
+    long = "/tmp/" + "x" * 120
+    broker(ALICE, "--tenant", broker.a, "ps", env={"VRUN_BROKER": long}).fails(f"VRUN_BROKER: the name of the socket '{long}' is longer than 80 bytes", rc=125)
 
 
 def admins_are_dismissed_at_once(broker):

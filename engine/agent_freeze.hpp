@@ -22,6 +22,7 @@ class AgentFreeze {
   ~AgentFreeze() { end(); }
 
   void end();
+  explicit operator bool() const { return static_cast<bool>(agent_); }
 
  private:
   explicit AgentFreeze(Fd agent) : agent_(std::move(agent)) {}

@@ -55,7 +55,7 @@ Result<Standstill> Standstill::begin(const Guests& guests, const Guest& guest) {
   const bool goes_on =
       !paused && guests.host().nested() && paused.error().code() == Code::kUnsupported;
   if (goes_on) {
-    log::warning("the guest goes on meanwhile: " + paused.error().text());
+    if (!still.programs_) log::warning("the guest goes on meanwhile: " + paused.error().text());
     paused = {};
   }
   if (!paused) return std::move(paused).error();

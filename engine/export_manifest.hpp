@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "base/text.hpp"
 #include "engine/guests.hpp"
 #include "engine/manifest_lines.hpp"
 
@@ -14,10 +15,11 @@ struct ExportedManifest {
   std::string text;                // YAML, whose values are written as JSON
   std::vector<std::string> notes;  // what it cannot say
 
-  // Each is a comment of the text, too: who gets the file may not see what the command said.
+  // Each is a comment of the text, too: who gets the file may not see what the command said. It is
+  // one line whatever is in it: labels are the guests' owners', and root may apply the file.
   void note(const std::string& what) {
     notes.push_back(what);
-    text += "# not carried over: " + what + "\n";
+    text += "# not carried over: " + printable(what) + "\n";
   }
 };
 

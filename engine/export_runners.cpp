@@ -11,7 +11,7 @@
 namespace vrun::engine {
 namespace {
 
-constexpr std::string_view kJoins = "container:", kDepends = "dependsOn.", kUpdate = "update.";
+constexpr std::string_view kJoins = "container:", kDepends = "dependsOn.";
 
 // One object of the manifest.
 struct Unit {
@@ -219,7 +219,8 @@ class Exporter {
       (i < unit.inits ? inits : guests) += member_of(unit, *unit.records[i], leader);
     if (!inits.empty()) lines.block("init:\n" + inits);
     lines.block("guests:\n" + guests);
-    note_joins(leader);
+    for (const GuestRecord* record : unit.records)
+      note_joins(*record);
     made_.text += lines.take();
   }
 
@@ -282,11 +283,9 @@ class Exporter {
   static Lines update_of(const GuestRecord& record) {
     Lines lines("  ");
     for (const auto& [path, value] : flat(record.label(kAppliedLabel))) {
-      if (path == "update.timeout") {
-        lines.text("timeout", value);
-      } else if (path.starts_with(kUpdate)) {
-        lines.raw(path.substr(kUpdate.size()), value);
-      }
+      if (path == "update.timeout") lines.text("timeout", value);
+      if (path == "update.maxUnavailable") lines.number("maxUnavailable", value);
+      if (path == "update.rollback" && value == "false") lines.raw("rollback", value);
     }
     return lines;
   }

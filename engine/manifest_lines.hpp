@@ -25,8 +25,10 @@ class Lines {
   void text(std::string_view key, const std::string& value) {
     if (!value.empty()) raw(key, quoted(value));
   }
+  // What is none is written as text: no value begins another line.
   void number(std::string_view key, const std::string& value) {
-    if (!value.empty()) raw(key, value);
+    const bool is_one = value.find_first_not_of("0123456789.-") == std::string::npos;
+    if (!value.empty()) raw(key, is_one ? value : quoted(value));
   }
   void on(std::string_view key, bool value) {
     if (value) raw(key, "true");

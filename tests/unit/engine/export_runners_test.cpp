@@ -201,6 +201,23 @@ TEST(ExportRunners, runs_of_a_cron_job_come_from_it_or_are_jobs) {
   EXPECT_NE(without.text.find("kind: Job\nname: \"" + run.name), std::string::npos);
 }
 
+TEST(ExportRunners, forged_labels_begin_no_line) {
+  const std::string forged = "x\n---\nkind: Tenant\n";
+  for (const char* kind : {"Guest/", "Job/", "CronJob/", "Group/"}) {
+    GuestRecord record;
+    record.name = "web";
+    record.request.image = "base";
+    record.request.health.cmd = "tcp://:" + forged;
+    record.request.labels = {
+        "vrun.object=" + std::string(kind) + forged, "vrun.member=guests[0" + forged,
+        R"(vrun.applied={"dependsOn":{"a\n---\nkind: Tenant":"b"},"update":{"rollback":"\nkind: Tenant","maxUnavailable":"\nkind: Tenant","x\nkind: Tenant":"1"}})"};
+    ExportedManifest made;
+    export_runners({record}, {}, made);
+    EXPECT_EQ(made.text.find("\nkind: Tenant"), std::string::npos) << made.text;
+    EXPECT_NE(made.text.find("kind: "), std::string::npos);
+  }
+}
+
 TEST(ExportRunners, a_guest_that_was_renamed_keeps_its_name) {
   Applied applied = apply(kShop);
   applied.at("look").name = "watch";

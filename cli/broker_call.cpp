@@ -20,9 +20,14 @@ namespace {
 Result<Fd> connect(const Host& host) {
   std::string path(host.variable("VRUN_BROKER"));
   if (path.empty()) path = tenants::kBrokerSocket;
+  // sun_path has 108 bytes, of which the way to the directory takes some (unix(7)).
+  constexpr std::size_t kMostName = 80;
+  const std::string name(fs::base_name(path));
+  if (name.size() > kMostName)
+    return Error(Code::kInvalid, "VRUN_BROKER: the name of the socket " + quote(path) +
+                                     " is longer than " + std::to_string(kMostName) + " bytes");
   Result<Fd> dir = sys::open_dir(At::cwd(), std::string(fs::dir_name(path)));
-  Result<Fd> socket =
-      dir ? sys::connect_packets(*dir, std::string(fs::base_name(path))) : std::move(dir);
+  Result<Fd> socket = dir ? sys::connect_packets(*dir, name) : std::move(dir);
   if (socket) return socket;
   return std::move(socket)
       .error()

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 #include <map>
 #include <set>
 #include <string>
@@ -36,6 +37,7 @@
 #include "tenants/audit.hpp"
 #include "tenants/broker_wire.hpp"
 #include "tenants/caller_files.hpp"
+#include "tenants/refusal_limit.hpp"
 #include "tenants/store.hpp"
 
 namespace vrun::cli {
@@ -55,6 +57,7 @@ struct Setting {
   std::string vrun;      // the program beside ours
   std::string data_dir;  // of root's own environment
   std::string run_dir;
+  tenants::RefusalLimit* refusals = nullptr;  // the server's
 };
 
 // ---- one call ----
@@ -78,17 +81,21 @@ Result<void> check_right(const BrokerRequest& request, const Peer& peer, const S
 
 void note_refusal(const BrokerRequest& request, const Peer& peer, const Setting& setting,
                   const Error& error) {
+  constexpr std::uint32_t kUsual = 20;
+  // What strangers ask for does not fill a tenant's log, nor the disk.
+  const bool known = check_right(request, peer, setting).has_value();
+  const auto number = known ? std::optional(1U) : setting.refusals->next(peer.uid, ::time(nullptr));
+  if (!number) return;
   tenants::AuditEntry entry;
   entry.uid = peer.uid.value;
   entry.user = tenants::user_name(tenants::Accounts::of_host(), peer.uid);
   entry.by = "broker";
-  // What strangers ask for does not fill a tenant's log.
-  const bool known = check_right(request, peer, setting).has_value();
   entry.tenant = known ? request.tenant : "";
   entry.verb = request.words.empty() ? "" : request.words[0];
   entry.words = tenants::without_secrets(request.words);
   entry.code = 125;
   entry.refusal = error.text();
+  if (*number > kUsual) entry.refusal += " (refusal " + std::to_string(*number) + " of this hour)";
   static_cast<void>(tenants::note(setting.data_dir + "/tenants", entry));
 }
 
@@ -199,23 +206,28 @@ Result<std::vector<std::string>> names_of_files(const std::vector<Fd>& fds) {
   return names;
 }
 
+Result<void> check_call(const BrokerRequest& request, const std::vector<Fd>& fds, const Peer& peer,
+                        const Setting& setting) {
+  TRY(check_right(request, peer, setting));
+  if (fds.size() != 3 && fds.size() != 4)
+    return Error(Code::kInvalid, "request: without its three descriptors");
+  const std::vector<std::string> sent = TRY(names_of_files(fds));
+  TRY(check_brokered(request.tenant, request.words, sent));
+  return {};
+}
+
 Result<int> serve(int socket, const Peer& peer, const Setting& setting) {
   // A caller who says nothing must not keep the process for ever.
   const timeval patience{.tv_sec = 5, .tv_usec = 0};
   ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const tenants::Packet packet = TRY(tenants::receive_packet(socket));
-  const BrokerRequest request = TRY(tenants::parse_request(packet.bytes));
-  if (packet.fds.size() != 3 && packet.fds.size() != 4)
-    return Error(Code::kInvalid, "request: without its three descriptors");
-  const std::vector<std::string> sent = TRY(names_of_files(packet.fds));
-  Result<void> right = check_right(request, peer, setting);
-  if (right) {
-    const Result<BrokeredCall> call = check_brokered(request.tenant, request.words, sent);
-    if (!call) right = Error(call.error().code(), call.error().text()).hint(call.error().hint());
-  }
-  if (!right) {
-    note_refusal(request, peer, setting, right.error());
-    return std::move(right).error();
+  Result<BrokerRequest> parsed = tenants::parse_request(packet.bytes);
+  const BrokerRequest request = parsed ? *std::move(parsed) : BrokerRequest();
+  Result<void> good = parsed ? check_call(request, packet.fds, peer, setting)
+                             : Result<void>(std::move(parsed).error());
+  if (!good) {
+    note_refusal(request, peer, setting, good.error());
+    return std::move(good).error();
   }
   return run_vrun(request, packet.fds, peer, setting, socket);
 }
@@ -368,6 +380,8 @@ Result<void> broker(const std::vector<std::string>& words) {
   const Host host = Host::current();
   Setting setting = TRY(find_setting(host));
   Fd listener = TRY(listener_of(words, host));
+  tenants::RefusalLimit refusals = TRY(tenants::RefusalLimit::create());
+  setting.refusals = &refusals;
   ::signal(SIGPIPE, SIG_IGN);
   return Server(std::move(listener), std::move(setting)).run();
 }

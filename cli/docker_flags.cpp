@@ -33,6 +33,7 @@ constexpr std::array kInstead{
     Pair{"health-start-interval", "--health-interval is the same from the start on"},
     Pair{"attach", "a guest in the foreground shows both streams: use 2>/dev/null or >/dev/null"},
     Pair{"disable-content-trust", "vrun checks digests, not signatures, of images"},
+    Pair{"manifest", "a manifest is made so by `vrun apply -f FILE`"},
     Pair{"pod", "--network container:GUEST shares a network namespace"},
 };
 

@@ -61,6 +61,8 @@ std::string_view hint_for_verb(std::string_view name) {
       Known{"search", "vrun does not search registries; `vrun pull NAME` fetches by name"},
       Known{"compose",
             "`vrun convert -f compose.yaml | vrun apply -f -` runs what a Compose file says"},
+      Known{"up", "`vrun apply -f FILE` makes what a manifest describes"},
+      Known{"down", "`vrun delete -f FILE` deletes what a manifest made"},
       Known{"swarm", "vrun runs guests on one host"},
       Known{"service", "vrun runs guests on one host; run --restart keeps one alive"},
       Known{"context", "vrun runs guests on this host; $VRUN_DATA_DIR says where they are kept"},
@@ -100,7 +102,11 @@ Result<void> check_count(const EverydayVerb& verb, const Arguments& arguments) {
   if (verb.least == verb.most && verb.most > 0) what = "needs " + count(verb.least) + ", got ";
   Error error(Code::kInvalid, what + std::to_string(words));
   // A file is what people give it.
-  const char* more = verb.name.view() == "load" ? "; the file is named by --input" : "";
+  std::string more;
+  if (verb.name.view() == "load") more = "; the file is named by --input";
+  if (is_manifest_verb(verb.name.view()))
+    more = "; files are named by -f: vrun " + std::string(verb.name.view()) + " -f " +
+           std::string(arguments.words()[0]);
   return std::move(error).hint("usage: " + everyday_usage(verb) + more);
 }
 

@@ -123,6 +123,17 @@ Result<void> check_brokered_objects(const std::vector<manifest::WireObject>& obj
   return {};
 }
 
+// Without root there is one tenant, which nobody makes.
+Result<void> check_rootless_objects(const std::vector<manifest::WireObject>& objects) {
+  for (const manifest::WireObject& object : objects) {
+    if (object.kind != "Tenant") continue;
+    return Error(Code::kDenied, printable(object.place) + ": Tenant " + object.name +
+                                    ": tenants are made and changed by root")
+        .hint("root applies it: sudo vrun apply ...; without a Tenant, its guests are your own");
+  }
+  return {};
+}
+
 // What one command works on: the texts, read once, and the tenant that they are for.
 struct Subject {
   std::string manifest;
@@ -156,6 +167,7 @@ Result<Subject> open_subject(const EverydayCall& call, const std::string& name) 
   request.settings = call.arguments.list("set");
   const manifest::WireAnswer objects = TRY(engine::ask_manifest("objects", request, call.host));
   if (engine::is_brokered(call.host)) TRY(check_brokered_objects(objects.objects));
+  if (call.host.nested() && !name.empty()) TRY(check_rootless_objects(objects.objects));
   auto own = TRY(engine::find_tenant(name, objects.objects));
   const std::string tenant = name.empty() ? call.tenant : TRY(tenant_for(call, name, own));
   const bool is_new = own && !tenants::Store(call.places.data).find(tenant);

@@ -110,17 +110,18 @@ inline constexpr std::array kTenantVerbs{
                  .flag_set = EverydayFlags::kTenantShow,
                  .least = 1,
                  .most = kManyTenants},
-    EverydayVerb{.name = "tenant export",
-                 .arguments = "NAME",
-                 .summary = "write a manifest of a tenant and all that is in it",
-                 .text = "Budget, policy, admins, networks, volumes, secrets, configs and guests; "
-                         "`vrun apply` makes the same tenant of it on another host. What secrets "
-                         "and configs hold is not in it: it names the files that they are to be "
-                         "read from. `vrun guest export` carries what lies in a guest and its "
-                         "volumes.",
-                 .flag_set = EverydayFlags::kTenantExport,
-                 .least = 1,
-                 .most = 1},
+    EverydayVerb{
+        .name = "tenant export",
+        .arguments = "NAME",
+        .summary = "write a manifest of a tenant and all that is in it",
+        .text = "Budget, policy, admins, networks, volumes, secrets, configs, guests and "
+                "CronJobs; `vrun apply` makes the same tenant of it on another host. What secrets "
+                "and configs hold is not in it: it names the files that they are to be "
+                "read from. `vrun guest export` carries what lies in a guest and its "
+                "volumes.",
+        .flag_set = EverydayFlags::kTenantExport,
+        .least = 1,
+        .most = 1},
     EverydayVerb{.name = "tenant ls",
                  .arguments = "",
                  .summary = "list tenants",

@@ -151,7 +151,8 @@ inline constexpr std::array kToolVerbs{
     EverydayVerb{.name = "export",
                  .arguments = "GUEST...",
                  .summary = "write all files of a guest as a tar archive",
-                 .text = "Volumes and what else is mounted in the guest are left out.",
+                 .text = "Volumes and what else is mounted in the guest are left out. With "
+                         "--manifest: what guests and CronJobs are, for `vrun apply`.",
                  .flag_set = EverydayFlags::kExport,
                  .least = 0,
                  .most = static_cast<std::size_t>(-1)},

@@ -12,6 +12,8 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/apply_steps.hpp"
+#include "engine/field_words.hpp"
+#include "engine/flag_words.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -45,7 +47,7 @@ class Crew {
     }
     if (faults_.empty()) return {};
     Error error(first_, join(faults_, "\n"));
-    return hint_.empty() ? std::move(error) : std::move(error).hint(hint_);
+    return std::move(std::move(error).hint(hint()));
   }
 
  private:
@@ -162,7 +164,7 @@ class Crew {
     if (done && waits)
       done = wait_until_up(guests_, wanted_.guests[work.step->index], options_.timeout_ms);
     if (!done) {
-      const Error& error = done.error();
+      const Error error = as_fields(as_flags(std::move(done).error()));
       static_cast<void>(
           sys::write_all(report.get(), std::to_string(static_cast<int>(error.code())) + "\n" +
                                            error.hint() + "\n" + error.text()));
@@ -206,7 +208,10 @@ class Crew {
   void fail(Work& work, const Error& error) {
     work.state = Work::State::kFailed;
     if (faults_.empty()) first_ = error.code();
-    if (hint_.empty()) hint_ = error.hint();
+    const bool is_new = std::none_of(hints_.begin(), hints_.end(),
+                                     [&](const Hint& one) { return one.words == error.hint(); });
+    if (is_new && !error.hint().empty() && hints_.size() < kMostHints)
+      hints_.push_back({work.step->name, error.hint()});
     faults_.push_back(work.step->kind + " " + work.step->name + ": " + error.text());
   }
 
@@ -216,8 +221,22 @@ class Crew {
   const std::function<void(const std::string&)>& said_;
   std::vector<Work> works_;
   std::size_t running_ = 0;
+  // Of several it is said whose they are.
+  std::string hint() const {
+    std::string all;
+    for (const Hint& one : hints_) {
+      const bool named = hints_.size() == 1 || one.words.ends_with(" " + one.name);
+      all += (all.empty() ? "" : "; ") + (named ? "" : one.name + ": ") + one.words;
+    }
+    return all;
+  }
+
+  struct Hint {
+    std::string name, words;
+  };
+  static constexpr std::size_t kMostHints = 4;
+  std::vector<Hint> hints_;
   std::vector<std::string> faults_;
-  std::string hint_;
   Code first_ = Code::kInternal;
 };
 

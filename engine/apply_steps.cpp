@@ -40,15 +40,19 @@ class Deadline {
   Clock::time_point end_;
 };
 
-Error too_long(const std::string& what, std::int64_t timeout_ms, const std::string& why = "") {
-  return Error(Code::kTimeout, what + " within " + std::to_string(timeout_ms / 1000) + " s" + why);
+Error too_long(const std::string& guest, const std::string& what, std::int64_t timeout_ms,
+               const std::string& why = "") {
+  return std::move(Error(Code::kTimeout, "guest " + guest + " " + what + " within " +
+                                             std::to_string(timeout_ms / 1000) + " s" + why)
+                       .hint("vrun logs " + guest));
 }
 
 Result<Guest> find_running(const Guests& guests, const std::string& name) {
   Guest guest = TRY(guests.find(name));
   if (guest.runs()) return guest;
   const std::string why = guest.record.last.reason;
-  return Error(Code::kState, "guest " + name + " does not run" + (why.empty() ? "" : ": " + why));
+  return Error(Code::kState, "guest " + name + " does not run" + (why.empty() ? "" : ": " + why))
+      .hint("vrun logs " + name);
 }
 
 bool is_between_lives(const Guest& guest) {
@@ -62,7 +66,8 @@ Result<bool> is_well(const Guest& guest) {
     if (probe.state == "unhealthy" && probe.probe != Probe::kReadiness) {
       const std::string why = probe.reason.empty() ? "" : ": " + probe.reason;
       return Error(Code::kState, "guest " + guest.record.name +
-                                     " is unhealthy: " + std::string(name_of(probe.probe)) + why);
+                                     " is unhealthy: " + std::string(name_of(probe.probe)) + why)
+          .hint("vrun logs " + guest.record.name);
     }
     return false;
   }
@@ -88,7 +93,7 @@ Result<void> wait_completed(const Guests& guests, const std::string& name,
     }
     Deadline::pause(50);
   }
-  return too_long(name + " did not end", timeout_ms);
+  return too_long(name, "did not end", timeout_ms);
 }
 
 // Its postStart command is part of its start.
@@ -107,7 +112,7 @@ Result<void> wait_started(const Guests& guests, const std::string& name, std::in
     if (guest && guest->runs() && has_begun(*guest)) return {};
     Deadline::pause(50);
   }
-  return too_long(name + " did not start", timeout_ms);
+  return too_long(name, "did not start", timeout_ms);
 }
 
 Result<void> wait_for(const Guests& guests, const Wanted& wanted, const Dependency& dependency,
@@ -312,8 +317,7 @@ Result<void> act_on_network(const Guests& guests, const Wanted& wanted, const Pl
   wish.name = object.name;
   for (const auto& [path, value] : flat(object.spec)) {
     const auto bad = [&, p = path, v = value] {
-      return Error(Code::kInvalid,
-                   "Network " + object.name + ": " + p + ": " + quote(v) + " is no address");
+      return Error(Code::kInvalid, p + ": " + quote(v) + " is no address");
     };
     if (path.starts_with("subnets[")) {
       const auto v4 = network::parse_subnet4(value);
@@ -427,7 +431,7 @@ Result<void> wait_until_up(const Guests& guests, const WantedGuest& wanted,
     }
     Deadline::pause(50);
   }
-  return too_long("guest " + wanted.name + " did not come up", timeout_ms, pending);
+  return too_long(wanted.name, "did not come up", timeout_ms, pending);
 }
 
 Result<void> carry_out_step(const Guests& guests, const Wanted& wanted, const PlanStep& step,

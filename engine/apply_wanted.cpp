@@ -8,7 +8,9 @@
 #include "engine/policies.hpp"
 #include "engine/request_faults.hpp"
 #include "engine/rights.hpp"
+#include "manifest/schedule.hpp"
 #include "manifest/table.hpp"
+#include "network/address.hpp"
 #include "network/wishes.hpp"
 
 namespace vrun::engine {
@@ -111,7 +113,7 @@ class Maker {
     object_ = &object;
     const Value& spec = document->root();
     if (object.kind == "Tenant") return;  // apply_tenant.hpp
-    if (object.kind == "Network") return wanted_.networks.push_back(plain(object));
+    if (object.kind == "Network") return add_network(object, spec);
     if (object.kind == "Volume") return wanted_.volumes.push_back(plain(object));
     if (object.kind == "Secret") return wanted_.secrets.push_back(plain(object));
     if (object.kind == "Config") return wanted_.configs.push_back(plain(object));
@@ -181,6 +183,21 @@ class Maker {
               quote(texts[i]) + ": guest " + other->guest + " has that port of the host");
       }
     }
+  }
+
+  void add_network(const manifest::WireObject& object, const Value& spec) {
+    const std::vector<std::string> subnets = list_at(spec, "subnets");
+    for (std::size_t i = 0; i < subnets.size(); ++i) {
+      if (!network::parse_subnet4(subnets[i]) && !network::parse_subnet6(subnets[i]))
+        fault("subnets[" + std::to_string(i) + "]",
+              quote(subnets[i]) + " is no subnet such as 10.7.0.0/24");
+    }
+    const std::vector<std::string> gateways = list_at(spec, "gateways");
+    for (std::size_t i = 0; i < gateways.size(); ++i) {
+      if (!network::parse_ipv4(gateways[i]) && !network::parse_ipv6(gateways[i]))
+        fault("gateways[" + std::to_string(i) + "]", quote(gateways[i]) + " is no address");
+    }
+    wanted_.networks.push_back(plain(object));
   }
 
   // The host's port of replicas is to be chosen.
@@ -435,7 +452,9 @@ class Maker {
     const std::string retries = text_at(job, "retries");
     if (!retries.empty() && retries != "0") cron.request.restart = "on-failure:" + retries;
     if (!run.after.empty()) fault("job.dependsOn", "a run waits for nobody but the clock");
-    if (const Result<void> good = check_cron(cron); !good) fault("", good.error().text());
+    // The reader has looked at the schedule.
+    if (const Result<void> good = check_cron(cron); !good)
+      fault(manifest::parse_schedule(cron.schedule) ? "timeZone" : "schedule", good.error().text());
     check("job.", run);
     wanted_.cron_jobs.push_back(std::move(cron));
   }
@@ -448,8 +467,10 @@ class Maker {
       return fault("guests", "is empty");
     if (inits.kind() == json::Kind::kArray) {
       for (const Value& init : inits.elements()) {
+        const std::string place = nth("init", inits, init);
         WantedGuest guest = member_of(object, init, network_member(spec, false), earlier);
-        check(nth("init", inits, init), guest);
+        guest.request.labels.push_back(std::string(kMemberLabel) + "=" + place);
+        check(place + ".", guest);
         guest.is_job = true;
         earlier = {{guest.name, Condition::kCompleted}};
         wanted_.guests.push_back(std::move(guest));
@@ -461,8 +482,10 @@ class Maker {
       const bool leads = &member == members.elements().data();
       std::vector<json::Member> more = network_member(spec, true);
       if (!leads) more = {{Value::text("network"), Value::text(shared_text)}};
+      const std::string place = nth("guests", members, member);
       WantedGuest guest = member_of(object, member, more, earlier);
-      check(nth("guests", members, member), guest);
+      guest.request.labels.push_back(std::string(kMemberLabel) + "=" + place);
+      check(place + ".", guest);
       if (!leads) {
         guest.after.push_back({first, Condition::kStarted});
         if (guest.request.ipc.empty()) guest.request.ipc = shared_text;
@@ -472,7 +495,7 @@ class Maker {
   }
 
   static std::string nth(const std::string& list, const Value& all, const Value& one) {
-    return list + "[" + std::to_string(&one - all.elements().data()) + "].";
+    return list + "[" + std::to_string(&one - all.elements().data()) + "]";
   }
 
   // What the group says for a guest that has a network; ports belong to the first of those that

@@ -51,6 +51,7 @@ inline constexpr const char* kManifestLabel = "vrun.manifest";
 inline constexpr const char* kObjectLabel = "vrun.object";      // "guests.web"
 inline constexpr const char* kAppliedLabel = "vrun.applied";    // the spec
 inline constexpr const char* kContentsLabel = "vrun.contents";  // "secret:db=VERSION,..."
+inline constexpr const char* kMemberLabel = "vrun.member";      // in a Group: "guests[0]"
 
 // Guests are checked by the rules of `run` (request_faults.hpp), so that a plan that is shown can
 // be carried out as far as the manifest itself goes.

@@ -5,6 +5,8 @@
 
 #include "base/text.hpp"
 #include "engine/apply_wanted.hpp"
+#include "engine/export_runners.hpp"
+#include "engine/export_storage.hpp"
 #include "engine/manifest_lines.hpp"
 #include "network/networks.hpp"
 
@@ -16,7 +18,8 @@ Lines limits_of(const RunRequest& request) {
   lines.text("memory", request.memory);
   lines.text("memoryReservation", request.memory_reservation);
   lines.text("memorySwap", request.memory_swap);
-  lines.text("cpus", request.cpus);
+  // ".5" is no number in YAML.
+  lines.text("cpus", request.cpus.starts_with('.') ? "0" + request.cpus : request.cpus);
   lines.number("cpuWeight", request.cpu_weight);
   lines.number("cpuShares", request.cpu_shares);
   lines.number("cpuPeriod", request.cpu_period);
@@ -105,33 +108,22 @@ std::vector<std::string> own_labels(std::vector<std::string> labels) {
   std::erase_if(labels, [](const std::string& label) {
     const std::string key = label.substr(0, label.find('='));
     return key == kManifestLabel || key == kObjectLabel || key == kAppliedLabel ||
-           key == kContentsLabel;
+           key == kContentsLabel || key == kMemberLabel;
   });
   return labels;
 }
 
 namespace {
 
-void note_unsaid(const GuestRecord& record, std::vector<std::string>& notes) {
-  const RunRequest& request = record.request;
-  const auto note = [&](bool is, const char* what) {
-    if (is) notes.push_back(record.name + ": " + what);
-  };
-  note(request.remove, "--rm");
-}
-
 std::string network_text(const network::Network& network) {
-  Lines lines;
-  lines.raw("apiVersion", "vrun/v1");
-  lines.raw("kind", "Network");
-  lines.text("name", network.name);
+  Lines lines = document("Network", network.name);
   std::vector<std::string> subnets{network::to_text(network.subnet4)};
   if (network.subnet6) subnets.push_back(network::to_text(*network.subnet6));
   lines.list("subnets", subnets);
   if (!network.subnet6) lines.raw("ipv6", "false");
   lines.on("internal", network.internal);
   if (network.mtu != 0) lines.raw("mtu", std::to_string(network.mtu));
-  return "---\n" + lines.take();
+  return lines.take();
 }
 
 // Without the one that every tenant has.
@@ -145,12 +137,8 @@ Result<std::vector<network::Network>> networks_of(const Guests& guests) {
 
 }  // namespace
 
-std::string manifest_of(const GuestRecord& record, std::vector<std::string>& notes) {
-  const RunRequest& request = record.request;
+Lines program_lines(const RunRequest& request) {
   Lines lines;
-  lines.raw("apiVersion", "vrun/v1");
-  lines.raw("kind", "Guest");
-  lines.text("name", record.name);
   if (request.isolation != "container") lines.text("isolation", request.isolation);
   if (request.disks.empty()) lines.text("image", request.image);
   lines.list("disks", request.disks);
@@ -198,6 +186,11 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.text("kernel", request.kernel);
   lines.text("initrd", request.initrd);
   lines.list("kernelParameters", request.kernel_parameters);
+  return lines;
+}
+
+Lines network_lines(const RunRequest& request) {
+  Lines lines;
   if (request.network != "default") lines.text("network", request.network);
   lines.list("networks", request.more_networks);
   lines.list("networkAliases", request.network_aliases);
@@ -210,10 +203,14 @@ std::string manifest_of(const GuestRecord& record, std::vector<std::string>& not
   lines.number("networkPps", request.network_pps);
   lines.text("ip", request.ip);
   lines.text("ip6", request.ip6);
+  return lines;
+}
+
+Lines life_lines(const RunRequest& request) {
+  Lines lines;
   lines.text("restart", request.restart);
   add_probes(request, lines);
-  note_unsaid(record, notes);
-  return "---\n" + lines.take();
+  return lines;
 }
 
 Result<std::string> networks_text(const Guests& guests) {
@@ -225,27 +222,35 @@ Result<std::string> networks_text(const Guests& guests) {
 
 Result<ExportedManifest> export_manifest(const Guests& guests,
                                          const std::vector<std::string>& names) {
+  const std::vector<CronJob> all_jobs = TRY(list_cron_jobs(guests));
   std::vector<GuestRecord> records;
-  for (const std::string& name : names)
-    records.push_back(TRY(guests.find(name)).record);
+  std::vector<CronJob> jobs;
+  for (const std::string& name : names) {
+    const auto job = std::find_if(all_jobs.begin(), all_jobs.end(),
+                                  [&](const CronJob& one) { return one.name == name; });
+    if (job == all_jobs.end()) {
+      records.push_back(TRY(guests.find(name)).record);
+    } else {
+      jobs.push_back(*job);
+    }
+  }
   if (names.empty()) {
+    jobs = all_jobs;
     for (const Guest& guest : TRY(guests.list()))
       records.push_back(guest.record);
   }
-  std::sort(records.begin(), records.end(),
-            [](const GuestRecord& a, const GuestRecord& b) { return a.name < b.name; });
   ExportedManifest made;
   std::set<std::string> wanted;
-  for (const GuestRecord& record : records) {
-    std::vector<std::string> texts = record.request.more_networks;
-    texts.push_back(record.request.network);
+  for (const RunRequest* request : requests_of(records, jobs)) {
+    std::vector<std::string> texts = request->more_networks;
+    texts.push_back(request->network);
     for (const std::string& text : texts)
       wanted.insert(text.substr(0, text.find(':')));
   }
   for (const network::Network& network : TRY(networks_of(guests)))
     if (wanted.contains(network.name)) made.text += network_text(network);
-  for (const GuestRecord& record : records)
-    made.text += manifest_of(record, made.notes);
+  TRY(export_storage(guests, used_storage(requests_of(records, jobs)), made));
+  export_runners(records, jobs, made);
   return made;
 }
 

@@ -5,9 +5,10 @@
 #include <span>
 
 #include "base/text.hpp"
-#include "engine/contents.hpp"
+#include "engine/cron.hpp"
+#include "engine/export_runners.hpp"
+#include "engine/export_storage.hpp"
 #include "engine/manifest_lines.hpp"
-#include "engine/volume_store.hpp"
 #include "network/networks.hpp"
 
 namespace vrun::engine {
@@ -76,64 +77,30 @@ void add_policy(const tenants::Policy& policy, Lines& lines) {
   lines.on("forbidSystem", policy.system_forbidden);
 }
 
-Lines begin(const char* kind, const std::string& name) {
-  Lines lines;
-  lines.raw("apiVersion", "vrun/v1");
-  lines.raw("kind", kind);
-  lines.text("name", name);
-  return lines;
-}
-
-Result<std::string> volumes_text(const Guests& guests) {
-  std::string text;
-  for (const Volume& volume : TRY(list_volumes(guests))) {
-    if (volume.anonymous) continue;  // its guest makes another one
-    Lines lines = begin("Volume", volume.name);
-    lines.pairs("labels", own_labels(volume.labels));
-    text += "---\n" + lines.take();
-  }
-  return text;
-}
-
-Result<std::string> contents_text(const Guests& guests, ContentKind kind,
-                                  std::vector<std::string>& notes) {
-  const bool secret = kind == ContentKind::kSecret;
-  std::string text;
-  for (const std::string& name : TRY(content_names(guests, kind))) {
-    const Content content = TRY(read_content(guests, kind, name));
-    const std::string folder = (secret ? "secrets/" : "configs/") + name + "/";
-    Lines lines = begin(secret ? "Secret" : "Config", name), files("  ");
-    for (const auto& [file, ignored] : content.files)
-      files.raw(quoted(file), quoted(folder + file));
-    lines.group("files", files);
-    text += "---\n" + lines.take();
-    notes.push_back(std::string(secret ? "Secret " : "Config ") + name +
-                    ": what it holds; put it into " + folder + " where vrun apply is called");
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string tenant_text(const tenants::Tenant& tenant) {
-  Lines lines = begin("Tenant", tenant.name);
+  Lines lines = document("Tenant", tenant.name);
   add_budget(tenant.budget, lines);
   lines.list("admins", tenant.admins);
   Lines policy("  ");
   add_policy(tenant.policy, policy);
   lines.group("policy", policy);
-  return "---\n" + lines.take();
+  return lines.take();
 }
 
 Result<ExportedManifest> export_tenant(const Guests& guests, const tenants::Tenant& tenant) {
   ExportedManifest made;
   if (!tenant.is_default()) made.text = tenant_text(tenant);
   made.text += TRY(networks_text(guests));
-  made.text += TRY(volumes_text(guests));
-  for (const ContentKind kind : {ContentKind::kSecret, ContentKind::kConfig})
-    made.text += TRY(contents_text(guests, kind, made.notes));
+  std::vector<GuestRecord> records;
   for (const Guest& guest : TRY(guests.list()))
-    made.text += manifest_of(guest.record, made.notes);
+    records.push_back(guest.record);
+  const std::vector<CronJob> jobs = TRY(list_cron_jobs(guests));
+  Storage storage = used_storage(requests_of(records, jobs));
+  TRY(add_all_storage(guests, storage));
+  TRY(export_storage(guests, storage, made));
+  export_runners(records, jobs, made);
   return made;
 }
 

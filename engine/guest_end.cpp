@@ -26,10 +26,20 @@ std::string words_of(int signal) {
   return "signal " + std::to_string(signal) + (name.empty() ? "" : " (" + name + ")");
 }
 
+std::string tenant_words(const EndFacts& facts) {
+  return "the memory of tenant " + quote(facts.tenant) + " is used up, its limit is " +
+         facts.tenant_limit;
+}
+
 void explain_oom(const EndFacts& facts, LastExit& last) {
   last.oom = true;
   last.reason = "killed for memory (" + words_of(SIGKILL) + "): ";
-  if (facts.memory_limit.empty()) {
+  if (!facts.tenant_limit.empty()) {
+    last.reason += tenant_words(facts);
+    last.hint =
+        "use less in all of its guests, or let root of this host raise it: vrun tenant update " +
+        facts.tenant + " --memory SIZE";
+  } else if (facts.memory_limit.empty()) {
     last.reason += "the host or a group above the guest ran out";
     last.hint = "give it a limit of its own: --memory";
   } else {
@@ -112,7 +122,11 @@ void explain_end(const EndFacts& facts, LastExit& last) {
   if (facts.oom_kills == 0) return;
   last.reason += " after " + std::to_string(facts.oom_kills) + " of its processes ";
   last.reason += facts.oom_kills == 1 ? "was killed for memory" : "were killed for memory";
-  if (!facts.memory_limit.empty()) last.reason += ": the limit is " + facts.memory_limit;
+  if (!facts.tenant_limit.empty()) {
+    last.reason += ": " + tenant_words(facts);
+  } else if (!facts.memory_limit.empty()) {
+    last.reason += ": the limit is " + facts.memory_limit;
+  }
 }
 
 }  // namespace vrun::engine

@@ -14,7 +14,8 @@ namespace vrun::engine {
 struct EndFacts {
   std::optional<int> status;  // as waitpid(2); absent: nobody learned it
   std::uint64_t oom_kills = 0;
-  std::string memory_limit;  // as asked: "64m"
+  std::string memory_limit;          // as asked: "64m"
+  std::string tenant, tenant_limit;  // whose budget was used up, if that killed it: "2GiB"
   std::string killers;       // a line for each signal that vrun sent, and why: "9 vrun stop"
   std::string action;        // of a probe: "unhealthy-kill" ...
   std::string probe;         // which: "health", "startup", "readiness", "post-start"

@@ -20,6 +20,7 @@
 #include "engine/contents.hpp"
 #include "engine/cron.hpp"
 #include "engine/disk.hpp"
+#include "engine/end_memory.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_debug.hpp"
 #include "engine/guest_dir.hpp"
@@ -43,6 +44,7 @@
 #include "engine/start_order.hpp"
 #include "engine/system_guest.hpp"
 #include "engine/tenant_usage.hpp"
+#include "engine/told_end.hpp"
 #include "engine/volume_store.hpp"
 
 namespace vrun::engine {
@@ -69,6 +71,8 @@ struct ProbeAction {
 void add_machine_facts(const vm::EndReport& report, EndFacts& facts) {
   facts.machine = report.lost;
   facts.oom_kills += report.memory_kills;
+  if (report.memory_kills > 0 && facts.memory_limit.empty())
+    facts.memory_limit = std::to_string(vm::kDefaultMemory >> 20U) + "m, as --memory is not given";
   const int signal = static_cast<int>(report.signal);
   const bool by_signal = signal != 0 && facts.status && WIFEXITED(*facts.status) &&
                          WEXITSTATUS(*facts.status) == 128 + signal;
@@ -85,12 +89,10 @@ EndFacts facts_of(const Guests& guests, const GuestRecord& record, std::optional
     if (file_of(state.probe) == action.probe) facts.probe_reason = state.reason;
   }
   facts.power_down = power_down_of(record.request, status);
-  facts.memory_limit = record.request.memory;
-  const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
+  add_memory_facts(guests, record, facts);
   const bool by_filter = status && WIFSIGNALED(*status) && WTERMSIG(*status) == SIGSYS;
   const Result<Pid> number = runtime::init_number(guests.context(), record.id);
   if (by_filter && number) facts.syscall = killed_for(*number);
-  if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
   if (is_micro_vm(record.request)) add_machine_facts(micro_vm_end(guests, record), facts);
   facts.killers =
       fs::read_file(At::cwd(), guests.monitor_dir(record) + "/killers", 65536).value_or("");
@@ -120,15 +122,6 @@ Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optiona
   explain_end(facts, record.last);
   note_end(guests, record);
   return {};
-}
-
-constexpr const char* kExitFile = "exit";
-
-// To those who wait for a guest that will be gone: they hold the file open.
-void tell_exit(const Guests& guests, const GuestRecord& record) {
-  const std::string path = guests.monitor_dir(record) + "/" + kExitFile;
-  const Result<Fd> file = sys::open(At::cwd(), path, O_WRONLY | O_NOFOLLOW);
-  if (file) static_cast<void>(sys::write_all(file->get(), std::to_string(record.last.code)));
 }
 
 // Directory, ids, monitor's directory. The guest does not run and its lock is held.
@@ -219,7 +212,7 @@ Result<Next> end_and_decide(const Guests& guests, LockedGuest& locked, std::opti
   const Next next = what_follows(locked, action.action);
   switch (next.what) {
     case Next::What::kRemove:
-      tell_exit(guests, locked.guest.record);
+      tell_end(guests, locked.guest.record);
       TRY(remove_all(guests, locked));
       break;
     case Next::What::kRestart:
@@ -515,20 +508,15 @@ Result<Wait> Wait::begin(const Guests& guests, const GuestRecord& record) {
   if (Result<Fd> process = runtime::open_init(guests.context(), record.id)) {
     wait.process_ = *std::move(process);
   }
-  const Result<Fd> dir = sys::open_dir(At::cwd(), guests.monitor_dir(record));
-  if (dir && record.request.remove) {
-    wait.exit_ = TRY(sys::open(*dir, kExitFile, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  }
+  Result<Fd> exit = record.request.remove ? open_told_end(guests, record) : Fd();
+  // Without a monitor there is no directory.
+  if (!exit && exit.error().code() != Code::kNotFound) return std::move(exit).error();
+  if (exit) wait.exit_ = *std::move(exit);
   return wait;
 }
 
 Result<int> Wait::told() const {
-  std::array<char, 16> text{};
-  const ssize_t n = exit_ ? ::pread(exit_.get(), text.data(), text.size(), 0) : 0;
-  if (n > 0) {
-    const auto code = parse_u64(std::string_view(text.data(), static_cast<std::size_t>(n)));
-    if (code) return static_cast<int>(*code);
-  }
+  if (const std::optional<LastExit> end = told_end(exit_)) return end->code;
   // Of a guest without a monitor its parent, a `vrun run` somewhere, has reaped the process.
   const auto exit = process_ ? sys::kept_exit(process_.get()) : std::nullopt;
   if (exit) return exit->code();

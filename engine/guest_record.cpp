@@ -123,6 +123,14 @@ Result<GuestRecord> parse_guest_record(std::string_view json, std::string_view n
   return json::read<GuestRecord>(json, name);
 }
 
+std::string to_json(const LastExit& last) {
+  return json::write(last, json::Style::kTabs) + "\n";
+}
+
+Result<LastExit> parse_last_exit(std::string_view json, std::string_view name) {
+  return json::read<LastExit>(json, name);
+}
+
 std::string to_json(const RunRequest& request) {
   return json::write(request, json::Style::kTabs) + "\n";
 }

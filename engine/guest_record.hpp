@@ -70,6 +70,10 @@ std::string to_json(const GuestRecord& record);
 // `name`: of the file, for messages.
 Result<GuestRecord> parse_guest_record(std::string_view json, std::string_view name);
 
+// The end of a life alone, for who waits for it.
+std::string to_json(const LastExit& last);
+Result<LastExit> parse_last_exit(std::string_view json, std::string_view name);
+
 // A request alone, for what makes guests later.
 std::string to_json(const RunRequest& request);
 Result<RunRequest> parse_request(std::string_view json, std::string_view name);

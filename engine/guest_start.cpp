@@ -29,6 +29,7 @@
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "engine/tenant_usage.hpp"
+#include "engine/told_end.hpp"
 #include "images/overlay.hpp"
 #include "runtime/foreground.hpp"
 
@@ -343,6 +344,10 @@ Error start_and_monitor(const Guests& guests, const std::string& name, BecomeReq
   }
   note_event(guests.places(), locked->guest.record, "start");
   const GuestRecord record = locked->guest.record;
+  if (request.end) {
+    // Before there is somebody who could tell the end. Without it there are no words, no more.
+    static_cast<void>(name_told_end(guests, record, request.end));
+  }
   if (::chdir("/") != 0) return Error::system(errno, "leave the directory");
   // The lock of the guest is close-on-exec: from the exec on others may change it.
   return become_monitor(guests, record, *std::move(call));
@@ -355,6 +360,7 @@ Result<LaunchedGuest> launch_guest(const Guests& guests, const GuestRecord& reco
     request.client_flags = launch.client_flags;
     request.until_client_ends = launch.until_client_ends;
     request.notify = std::move(notify);
+    request.end = std::move(launch.end);
     return start_and_monitor(guests, record.name, std::move(request));
   });
   if (!child) return std::move(child).error();

@@ -27,6 +27,7 @@ struct Launch {
   Fd client;
   int client_flags = 0;
   bool until_client_ends = false;  // stdin ends with the client
+  Fd end;                          // of make_told_end, of a guest with --rm; none: nobody waits
 };
 struct LaunchedGuest {
   Fd monitor;  // pidfd of our child: readable when the guest's end has been written down for good
@@ -40,6 +41,7 @@ struct BecomeRequest {
   Fd client, notify;
   int client_flags = 0;
   bool until_client_ends = false;
+  Fd end;
   Fd lock;               // of the monitor that we were; none: a first start
   bool claimed = false;  // answer: it came so far that a failure is an end of the guest's life
 };

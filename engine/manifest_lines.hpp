@@ -25,8 +25,10 @@ class Lines {
   void text(std::string_view key, const std::string& value) {
     if (!value.empty()) raw(key, quoted(value));
   }
+  // What is none is written as text: no value begins another line.
   void number(std::string_view key, const std::string& value) {
-    if (!value.empty()) raw(key, value);
+    const bool is_one = value.find_first_not_of("0123456789.-") == std::string::npos;
+    if (!value.empty()) raw(key, is_one ? value : quoted(value));
   }
   void on(std::string_view key, bool value) {
     if (value) raw(key, "true");
@@ -58,5 +60,26 @@ class Lines {
  private:
   std::string indent_, out_;
 };
+
+// The first lines of an object.
+inline Lines document(const char* kind, const std::string& name) {
+  Lines lines;
+  lines.block("---\n");
+  lines.raw("apiVersion", "vrun/v1");
+  lines.raw("kind", kind);
+  lines.text("name", name);
+  return lines;
+}
+
+// Each value of Lines is on one line, so this is all that it takes to put a map into another.
+inline std::string indented(const std::string& text, const std::string& by) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at) + 1;
+    out += by + text.substr(at, end - at);
+    at = end;
+  }
+  return out;
+}
 
 }  // namespace vrun::engine

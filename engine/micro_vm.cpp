@@ -296,6 +296,13 @@ Result<void> take_saved(SavedMachine saved, vm::Engine engine, MicroVm& made) {
   return {};
 }
 
+// Without root and a group that was handed to the user there is nowhere to make one, whatever the
+// host has.
+std::vector<std::string> usable_controllers(const Host& host, const oci::Spec& guest) {
+  if (host.nested() && guest.linux.cgroups_path.empty()) return {};
+  return cgroups::look_at(host).controllers;
+}
+
 // With all but what the guest runs, which MicroVm::run has not got yet.
 Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
                               bool with_cards, std::optional<SavedMachine> saved = {}) {
@@ -337,7 +344,7 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
                            .words = made.words.get(),
                            .disks = handed_disks(on, made),
                            .cards = made.cards.get()});
-  vm::leave_out_own_limits(guest, cgroups::look_at(on.host).controllers, made.jail);
+  vm::leave_out_own_limits(guest, usable_controllers(on.host, guest), made.jail);
   made.jail.linux.seccomp =
       TRY(seccomp::default_profile(made.jail.process->capabilities->bounding));
   return made;

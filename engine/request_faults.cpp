@@ -1,5 +1,6 @@
 #include "engine/request_faults.hpp"
 
+#include "engine/field_words.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_spec.hpp"
 #include "engine/micro_vm.hpp"
@@ -138,7 +139,7 @@ std::string words_of(const Error& error) {
   if (text.starts_with("--")) text.erase(0, text.find_first_of(" :"));
   const std::size_t begin = text.find_first_not_of(" :");
   text.erase(0, begin == std::string::npos ? 0 : begin);
-  return with_hint(error, std::move(text));
+  return fields_for_flags(with_hint(error, std::move(text)));
 }
 
 // Pairs are told by the field alone: the fault has the name.
@@ -176,7 +177,8 @@ std::vector<FieldFault> faults_of(const RunRequest& request) {
       faults.push_back({path_of(row, i), words_of(good.error())});
     }
   }
-  if (faults.empty()) faults.push_back({"", with_hint(whole.error(), whole.error().text())});
+  if (faults.empty())
+    faults.push_back({"", fields_for_flags(with_hint(whole.error(), whole.error().text()))});
   return faults;
 }
 

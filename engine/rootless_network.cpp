@@ -84,6 +84,14 @@ Result<void> end_process(const Fd& process) {
   return {};
 }
 
+// What is to be done where the programs fail.
+std::string network_hint() {
+  const char* const missing = sys::stat(At::cwd(), "/dev/net/tun")
+                                  ? ""
+                                  : "/dev/net/tun is not there: root makes it by modprobe tun; ";
+  return missing + std::string("--network none starts the guest without a network");
+}
+
 // ---- pasta ----
 
 Error pasta_failed(const std::string& output) {
@@ -94,8 +102,8 @@ Error pasta_failed(const std::string& output) {
   }
   Error error(Code::kSystem, "network without root: pasta: " + printable(join(lines, "; ")));
   return std::move(error).hint(
-      "a port below 1024 needs root or sysctl net.ipv4.ip_unprivileged_port_start; "
-      "--network none starts the guest without a network");
+      "a port below 1024 needs root or sysctl net.ipv4.ip_unprivileged_port_start; " +
+      network_hint());
 }
 
 // pasta goes to the background when the network is there.
@@ -226,7 +234,7 @@ Result<Fd> wait_until_ready(Pid child, const Fd& ready, const Fd& output) {
   if (opened) TRY(end_process(*opened));
   return Error(Code::kSystem,
                "network without root: slirp4netns: " + printable(trim(text_of(output))))
-      .hint("--network none starts the guest without a network");
+      .hint(network_hint());
 }
 
 Result<void> start_slirp(std::vector<std::string> words, const AttachRequest& request,

@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "base/undo.hpp"
 #include "engine/attach.hpp"
+#include "engine/end_memory.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_dir.hpp"
 #include "engine/guest_end.hpp"
@@ -30,6 +31,7 @@
 #include "engine/tenant_entry.hpp"
 #include "engine/tenant_policy.hpp"
 #include "engine/tenant_usage.hpp"
+#include "engine/told_end.hpp"
 #include "engine/volume_store.hpp"
 #include "images/overlay.hpp"
 #include "oci/documents.hpp"
@@ -88,7 +90,7 @@ bool is_direct(const RunRequest& request) {
 }
 
 // An end that the exit code alone does not explain gets a line.
-void tell_end(const LastExit& last, const std::string& name) {
+void warn_of_end(const LastExit& last, const std::string& name) {
   const bool odd = (last.oom && last.code != 0) || last.signal == SIGSYS;
   if (!odd) return;
   log::warning("guest " + name + ": " + last.reason + (last.hint.empty() ? "" : "; " + last.hint));
@@ -98,13 +100,11 @@ void explain_direct_end(const Guests& guests, const GuestRecord& record, const s
                         Pid pid) {
   EndFacts facts;
   facts.status = exit.signaled ? exit.value : exit.value << 8;  // as waitpid(2) says it
-  facts.memory_limit = record.request.memory;
-  const Result<cgroups::Stats> stats = runtime::final_stats(guests.context(), record.id);
-  if (stats && stats->memory) facts.oom_kills = stats->memory->oom_kills;
+  add_memory_facts(guests, record, facts);
   if (exit.signaled && exit.value == SIGSYS) facts.syscall = killed_for(pid);
   LastExit last;
   explain_end(facts, last);
-  tell_end(last, record.name);
+  warn_of_end(last, record.name);
 }
 
 Result<int> run_prepared(Prepared& prepared, const images::Store& store, Fd in_use,
@@ -246,6 +246,9 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   launch.client = std::move(pair.theirs);
   launch.client_flags = monitor::kWantsOutput | monitor::kLossless;
   launch.until_client_ends = stay.input;
+  // With --rm the record is gone when it has ended.
+  const Fd told = record.request.remove ? TRY(make_told_end(guests)) : Fd();
+  if (told) launch.end = TRY(sys::duplicate(told.get()));
   const LaunchedGuest launched = TRY(launch_guest(guests, record, std::move(launch)));
   AttachRequest request;
   request.connection = std::move(pair.mine);
@@ -255,9 +258,13 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   request.forward_signals = stay.forward_signals;
   const AttachEnd end = TRY(attach(std::move(request)));
   if (end.detached) return 0;
-  // With --rm it is gone by now.
   const Result<Guest> ended = guests.find(record.name);
-  if (ended && ended->record.id == record.id) tell_end(ended->record.last, record.name);
+  const std::optional<LastExit> last = told_end(told);
+  if (ended && ended->record.id == record.id) {
+    warn_of_end(ended->record.last, record.name);
+  } else if (last) {
+    warn_of_end(*last, record.name);
+  }
   if (power_down_of(record.request, end.code - 128)) {
     const bool goes_on = ended && (ended->runs() || ended->status == GuestStatus::kRestarting);
     if (goes_on) log::warning("guest " + record.name + " has rebooted: vrun attach " + record.name);

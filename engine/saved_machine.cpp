@@ -13,7 +13,6 @@
 #include "base/text.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/micro_vm_call.hpp"
-#include "vm/agent/frames.hpp"
 
 namespace vrun::engine {
 
@@ -23,8 +22,8 @@ using std::chrono::milliseconds;
 
 constexpr const char* kMachine = "machine";
 constexpr std::array kFiles{"state", "memory"};
-// Until the guest has written out what it holds back, and until its memory is in the file.
-constexpr milliseconds kToFreeze{30000}, kToSave{600000}, kToGoOn{10000};
+// Until its memory is in the file, and until it goes on.
+constexpr milliseconds kToSave{600000}, kToGoOn{10000};
 
 Result<Fd> new_file(const Fd& dir, const char* name) {
   return sys::open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -114,13 +113,10 @@ Result<MachineStandstill> MachineStandstill::begin(const Guests& guests, const G
   TRY(check(guests, record));
   const Fd state = TRY(new_file(to, kFiles[0])), memory = TRY(new_file(to, kFiles[1]));
   MachineStandstill still;
-  const std::string dir = guests.monitor_dir(record);
   // The processes first: what they do next they do as who they are then.
-  still.agent_ = TRY(sys::connect_stream(dir + "/" + kAgentSocket));
-  TRY(sys::send(still.agent_.get(), call_bytes(R"({"call":"freeze"})")));
-  TRY(read_answer(still.agent_, kToFreeze));
+  still.programs_ = TRY(AgentFreeze::begin(guests, record));
   sys::SocketPair pair = TRY(sys::packet_pair());
-  still.control_ = TRY(sys::connect_stream(dir + "/control"));
+  still.control_ = TRY(sys::connect_stream(guests.monitor_dir(record) + "/control"));
   TRY(sys::send(still.control_.get(), call_bytes(R"({"call":"snapshot"})"), pair.theirs.get()));
   pair.theirs.reset();
   still.pair_ = std::move(pair.mine);
@@ -132,21 +128,15 @@ Result<MachineStandstill> MachineStandstill::begin(const Guests& guests, const G
 
 MachineStandstill::~MachineStandstill() {
   pair_.reset();
-  thaw();
+  programs_.end();
 }
 
 Result<void> MachineStandstill::end() {
   pair_.reset();
   const Result<std::string> gone_on = read_answer(control_, kToGoOn);
-  thaw();
+  programs_.end();
   if (!gone_on) return Error(gone_on.error().code(), gone_on.error().text());
   return {};
-}
-
-void MachineStandstill::thaw() {
-  // Any word does; without one the agent waits for an adoption that does not come.
-  if (agent_) static_cast<void>(sys::send(agent_.get(), vm::encode(vm::FrameType::kInputEnd)));
-  agent_.reset();
 }
 
 }  // namespace vrun::engine

@@ -10,6 +10,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "engine/agent_freeze.hpp"
 #include "engine/guests.hpp"
 
 namespace vrun::engine {
@@ -41,8 +42,8 @@ class MachineStandstill {
 
  private:
   MachineStandstill() = default;
-  void thaw();
-  Fd agent_, control_, pair_;
+  AgentFreeze programs_;
+  Fd control_, pair_;
 };
 
 }  // namespace vrun::engine

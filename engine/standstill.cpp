@@ -8,7 +8,9 @@
 #include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/sys.hpp"
+#include "engine/disk.hpp"
 #include "engine/guest_life.hpp"
+#include "engine/micro_vm.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -28,6 +30,16 @@ Result<void> go_on(const Guests& guests, const GuestRecord& record, const std::s
   return sys::unlink(At::cwd(), mark);
 }
 
+// A machine that does not answer is taken as one that lost power.
+AgentFreeze stop_programs(const Guests& guests, const GuestRecord& record) {
+  if (!is_micro_vm(record.request) || is_disk_guest(record.request)) return {};
+  Result<AgentFreeze> freeze = AgentFreeze::begin(guests, record);
+  if (freeze) return *std::move(freeze);
+  log::warning("guest " + record.name + ": what its programs wrote to mapped files a moment ago " +
+               "may be missing: " + freeze.error().text());
+  return {};
+}
+
 }  // namespace
 
 Result<Standstill> Standstill::begin(const Guests& guests, const Guest& guest) {
@@ -37,12 +49,13 @@ Result<Standstill> Standstill::begin(const Guests& guests, const Guest& guest) {
   Fd mark = TRY(sys::open(At::cwd(), path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   TRY(sys::lock(mark.get(), LOCK_EX | LOCK_NB, "the standstill of " + guest.record.name));
   Standstill still(guests, guest.record, std::move(mark));
+  still.programs_ = stop_programs(guests, guest.record);
   Result<void> paused = pause_guest(guests, guest.record, true);
   // Without root and a delegated cgroup nothing can stand still.
   const bool goes_on =
       !paused && guests.host().nested() && paused.error().code() == Code::kUnsupported;
   if (goes_on) {
-    log::warning("the guest goes on meanwhile: " + paused.error().text());
+    if (!still.programs_) log::warning("the guest goes on meanwhile: " + paused.error().text());
     paused = {};
   }
   if (!paused) return std::move(paused).error();

@@ -84,7 +84,23 @@ class Kubernetes {
     if (kind == "CronJob") return cron_job(name, spec);
     if (kind == "ConfigMap" || kind == "Secret") return content(document, name, kind == "Secret");
     if (kind == "Service") return service_notes(spec);
+    if (kind == "PersistentVolumeClaim") return claim(name, spec);
     notes_.add(document, path_, "kind " + quote(kind) + " has no counterpart");
+  }
+
+  void claim(const std::string& name, const Node& spec) {
+    make_volume(name);
+    std::vector<std::string> lost;
+    for (const auto& [key, value] : spec.entries)
+      lost.push_back(key.text);
+    if (lost.empty()) return;
+    notes_.add(spec, path_,
+               "becomes Volume " + quote(name) + ", without its " + join(lost, ", ") +
+                   ": the tenant's disk budget bounds it");
+  }
+
+  void make_volume(const std::string& name) {
+    if (volumes_made_.emplace(name, true).second) out_ += document_of("Volume", name, map_node());
   }
 
   void content(const Node& document, const std::string& name, bool secret) {
@@ -157,7 +173,8 @@ class Kubernetes {
     const Node& pod_spec = below(below(job, "template"), "spec");
     const Node& containers = below(pod_spec, "containers");
     if (containers.items.size() != 1 || pod_spec.find("initContainers") != nullptr)
-      return notes_.add(spec, path_, "a CronJob has one container here");
+      return notes_.add(spec, path_,
+                        "is left out: a CronJob has one container here, and no initContainers");
     Node body = map_node(), run = map_node();
     put_text(body, "schedule", spec.text_of("schedule"));
     put_text(body, "timeZone", spec.text_of("timeZone"));
@@ -195,14 +212,30 @@ class Kubernetes {
       network(spec, metadata, body, false);
       return void(out_ += document_of(kind, name, body));
     }
-    if (kind == "Job" || body.find("replicas") != nullptr)
-      notes_.add(spec, path_,
-                 "several containers become one Group: its replicas or retries are lost");
+    note_group(spec, body, kind);
     Node whole = map_node();
     network(spec, metadata, whole, true);
     members(below(spec, "initContainers"), "init", spec, metadata, whole);
     members(containers, "guests", spec, metadata, whole);
     out_ += document_of("Group", name, whole);
+  }
+
+  // What a Group cannot say of what it is made of.
+  void note_group(const Node& spec, const Node& body, const std::string& kind) {
+    const std::string replicas = body.text_of("replicas");
+    if (kind != "Job" && replicas.empty()) return;
+    std::vector<std::string> inits;
+    for (const Node& init : below(spec, "initContainers").items)
+      inits.push_back(init.text_of("name"));
+    std::string text = "becomes one Group";
+    if (!inits.empty())
+      text += ", whose init guests are its initContainers (" + join(inits, ", ") + ")";
+    if (kind == "Job") {
+      text += ": it has no retries";
+    } else {
+      text += ": instead of " + replicas + " replicas there is one";
+    }
+    notes_.add(spec, path_, text);
   }
 
   void members(const Node& containers, const char* key, const Node& spec, const Node& metadata,
@@ -369,8 +402,7 @@ class Kubernetes {
         volumes.push_back(host->text_of("path") + ":" + target + read_only);
       } else if (const Node* claim = source->find("persistentVolumeClaim")) {
         const std::string name = claim->text_of("claimName");
-        if (volumes_made_.emplace(name, true).second)
-          out_ += document_of("Volume", name, map_node());
+        make_volume(name);
         volumes.push_back(name + ":" + target + read_only);
       } else if (const Node* secret = source->find("secret")) {
         use(secrets, secret->text_of("secretName"), target);

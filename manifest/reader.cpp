@@ -257,6 +257,7 @@ class Reader {
       return fault(tree, "",
                    std::string("a document should be a map, is ") + kind_words(tree.kind));
     }
+    if (is_foreign(tree)) return;
     check_version(tree);
     const Node* kind = tree.find("kind");
     if (kind == nullptr) return fault(tree, "", "field kind is missing");
@@ -287,6 +288,23 @@ class Reader {
  private:
   void fault(const Node& at, const std::string& path, std::string text) {
     manifest_.faults.push_back({at.place, path, std::move(text)});
+  }
+
+  // One word for what is for somebody else; all that is wrong with it besides would be noise.
+  bool is_foreign(const Node& tree) {
+    const Node* version = tree.find("apiVersion");
+    const Node* services = tree.find("services");
+    const std::string way =
+        ": `vrun convert -f " + printable(tree.place.file) + "` makes one of it";
+    if (version == nullptr && tree.find("kind") == nullptr && services != nullptr) {
+      fault(*services, "", "a Compose file is no manifest of vrun" + way);
+      return true;
+    }
+    const bool is_ours = version != nullptr && version->text.starts_with("vrun");
+    if (version == nullptr || is_ours || tree.find("metadata") == nullptr) return false;
+    fault(*version, "apiVersion",
+          quote(version->text) + ": a Kubernetes file is no manifest of vrun" + way);
+    return true;
   }
 
   void check_version(const Node& tree) {

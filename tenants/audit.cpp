@@ -3,6 +3,8 @@
 #include <array>
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.hpp"
@@ -15,7 +17,9 @@ namespace vrun::tenants {
 namespace {
 
 constexpr const char* kFile = "audit.log";
-constexpr std::size_t kLongestWord = 1024;
+constexpr const char* kOlder = "audit.log.1";
+constexpr std::size_t kLongestWord = 1024, kMostOfWords = 8192;
+constexpr off_t kMostOfLog = 64 << 20;
 
 // Flags whose value (or what stands behind its '=') nobody else may know.
 constexpr std::array<std::string_view, 3> kEnv{"-e", "--env", "-env"};
@@ -34,7 +38,22 @@ std::string hide_value(std::string_view text) {
   return std::string(text.substr(0, equals)) + "=...";
 }
 
+// One at a time: two who find it full would put the new one away.
+Result<void> make_room(const Fd& dir) {
+  const auto is_full = [&] {
+    const Result<struct stat> log = sys::stat(dir, kFile, AT_SYMLINK_NOFOLLOW);
+    return log && log->st_size >= kMostOfLog;
+  };
+  if (!is_full()) return {};
+  const Fd lock = TRY(sys::open_dir(dir, "."));
+  TRY(sys::lock(lock.get(), LOCK_EX, "the audit log"));
+  if (is_full() && ::renameat(dir.get(), kFile, dir.get(), kOlder) != 0)
+    return Error::system(errno, "put the audit log away");
+  return {};
+}
+
 Result<void> append(const Fd& dir, const std::string& line) {
+  TRY(make_room(dir));
   const Fd file =
       TRY(sys::open(dir, kFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NOCTTY, 0600));
   return sys::write_all(file.get(), line);
@@ -48,10 +67,11 @@ std::string to_line(const AuditEntry& entry, const std::string& time) {
   w.member("time", std::string_view(time));
   w.member("uid", entry.uid).member("user", std::string_view(entry.user));
   w.member("by", std::string_view(entry.by)).member("tenant", std::string_view(entry.tenant));
-  w.member("verb", std::string_view(entry.verb));
+  w.member("verb", std::string_view(entry.verb).substr(0, kLongestWord));
   w.member("words", std::span<const std::string>(entry.words));
   w.member("code", entry.code);
-  if (!entry.refusal.empty()) w.member("refused", std::string_view(entry.refusal));
+  if (!entry.refusal.empty())
+    w.member("refused", std::string_view(entry.refusal).substr(0, kLongestWord));
   w.end_object();
   return w.take() + "\n";
 }
@@ -70,6 +90,7 @@ Result<void> note(const std::string& tenants_dir, const AuditEntry& entry) {
 
 std::vector<std::string> without_secrets(const std::vector<std::string>& words) {
   std::vector<std::string> shown;
+  std::size_t size = 0;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     const std::string_view name = std::string_view(word).substr(0, word.find('='));
@@ -91,6 +112,11 @@ std::vector<std::string> without_secrets(const std::vector<std::string>& words) 
       shown.push_back(word);
     }
     if (shown.back().size() > kLongestWord) shown.back().resize(kLongestWord);
+    size += shown.back().size() + 1;
+    if (size > kMostOfWords && i + 1 < words.size()) {
+      shown.push_back("... and " + std::to_string(words.size() - i - 1) + " more words");
+      break;
+    }
   }
   return shown;
 }

@@ -2,6 +2,7 @@
 //
 //   data/tenants/NAME/audit.log   of one tenant
 //   data/tenants/audit.log        of tenants that are made or removed, and of askers without one
+//   .../audit.log.1               what was before, once a log has 64 MiB: no log fills the disk
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ std::string to_line(const AuditEntry& entry, const std::string& time);
 Result<void> note(const std::string& tenants_dir, const AuditEntry& entry);
 
 // Values of environment variables and passwords are replaced by "...": a log is read by more people
-// than may know them. `words`: as they were typed.
+// than may know them. `words`: as they were typed. Words are cut, and all of them together, too.
 std::vector<std::string> without_secrets(const std::vector<std::string>& words);
 
 // Who asks: the caller that the broker vouches for (VRUN_CALLER_UID, believed from root alone, who

@@ -273,23 +273,19 @@ class Check {
       return most != 0 && (asked <= 0 || static_cast<std::uint64_t>(asked) > most);
     };
     if (over(memory, policy_.guest_memory))
-      refuse("limits per guest",
-             "--memory has to be given, at most " + std::to_string(policy_.guest_memory) + " bytes",
-             "--guest-memory");
+      refuse("limits per guest", "--memory has to be given, at most " + most("guest-memory"),
+             "--guest-memory SIZE");
     if (over(limits.pids_limit.value_or(-1), policy_.guest_pids))
-      refuse("limits per guest",
-             "--pids-limit has to be given, at most " + std::to_string(policy_.guest_pids),
-             "--guest-pids");
+      refuse("limits per guest", "--pids-limit has to be given, at most " + most("guest-pids"),
+             "--guest-pids NUMBER");
     std::int64_t milli = -1;
     if (limits.cpu && limits.cpu->quota.value_or(-1) > 0) {
       const auto period = static_cast<std::int64_t>(limits.cpu->period.value_or(100'000));
       milli = *limits.cpu->quota * 1000 / std::max<std::int64_t>(period, 1);
     }
     if (over(milli, policy_.guest_cpu_milli))
-      refuse("limits per guest",
-             "--cpus has to be given, at most " + std::to_string(policy_.guest_cpu_milli) +
-                 " thousandths",
-             "--guest-cpus");
+      refuse("limits per guest", "--cpus has to be given, at most " + most("guest-cpus"),
+             "--guest-cpus NUMBER");
   }
 
   void hooks(const oci::Spec& spec) {
@@ -322,6 +318,13 @@ class Check {
   std::vector<Refusal> take() { return std::move(refusals_); }
 
  private:
+  // As root has written it.
+  std::string most(std::string_view limit) const {
+    for (BudgetLine& line : words_of(policy_))
+      if (line.name == limit) return std::move(line.value);
+    return "none";
+  }
+
   void published(const Wishes::Port& port) {
     for (std::uint32_t one = port.first; one != 0 && one < kFirstFree; ++one) {
       if (one >= port.first + port.count) break;
@@ -454,12 +457,13 @@ Error to_error(const std::string& tenant, const std::vector<Refusal>& refusals) 
   for (const Refusal& one : refusals) {
     faults.add("rule " + one.rule, one.text);
   }
-  std::string who = "only root may change a policy";
+  std::string flags;
   for (const Refusal& one : refusals) {
-    if (one.flag.empty()) continue;
-    who += ": vrun tenant update " + tenant + " " + one.flag;
-    break;
+    if (one.flag.empty() || (flags + " ").find(" " + one.flag + " ") != std::string::npos) continue;
+    flags += " " + one.flag;
   }
+  std::string who = "ask root of this host, as only root may change a policy";
+  if (!flags.empty()) who += ": vrun tenant update " + tenant + flags;
   faults.hint(who);
   return faults.error().with_code(Code::kDenied);
 }

@@ -7,6 +7,7 @@
  *   probe forks N             starts N children that sleep, prints how many it got
  *   probe sleep               waits for a signal to end it
  *   probe tty                 facts of the terminal on stdin, then of each SIGWINCH
+ *   probe map PATH TEXT       writes TEXT into a mapped file, prints "mapped", waits for a signal
  *   probe open PATH FLAGS     open(PATH, FLAGS): prints ok or -errno
  *   probe burn SECONDS        uses the processor for so long, prints the share it got
  *   probe segv|abort          ends by that signal
@@ -333,6 +334,17 @@ int main(int argc, char** argv, char** env) {
     int fd = open(argv[2], (int)strtol(argv[3], NULL, 0));
     printf("%d\n", fd < 0 ? -errno : 0);
     return 0;
+  }
+  if (!strcmp(argv[1], "map") && argc > 3) {
+    int fd = open(argv[2], O_RDWR | O_CREAT, 0644);
+    if (fd < 0 || ftruncate(fd, 4096) != 0) return 3;
+    char* p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) return 3;
+    strcpy(p, argv[3]);
+    puts("mapped");
+    fflush(stdout);
+    for (;;)
+      pause();
   }
   if (!strcmp(argv[1], "burn") && argc > 2) {
     double end = now(CLOCK_MONOTONIC) + atof(argv[2]), start = now(CLOCK_MONOTONIC);

@@ -109,7 +109,7 @@ def a_guest_that_dies_of_memory_says_so_with_its_limit(vrun):
     vrun.wait_for("big", status="exited")
     state = vrun.state("big")
     assert state["oomKilled"] and "its limit is 16m" in state["reason"] and "--memory" in state["hint"]
-    for flags in (["--rm"], []):  # in the foreground a bare 137 would say nothing
+    for flags in (["--rm"], [], ["--rm", "-t"]):  # in the foreground a bare 137 would say nothing
         done = vrun("run", *flags, "--memory", "16m", "base", "sh", "-c", "x=a; while :; do x=$x$x; done")
         assert done.rc == 137 and "its limit is 16m" in done.err and "--memory" in done.err
     assert vrun.sh("exit 137").err == ""

@@ -315,7 +315,7 @@ def a_compose_file_is_converted_and_applied(vrun):
 
 
 def kinds_that_cannot_be_made_are_refused_with_the_reason(vrun):
-    _apply(vrun, _guest(more="isolation: vm\ninit: true")).fails("--isolation vm with --init", rc=1)
+    _apply(vrun, _guest(more="isolation: vm\ninit: true")).fails("isolation: vm with init", rc=1)
     assert _names(vrun) == []
 
 
@@ -377,3 +377,44 @@ def a_file_of_a_config_that_is_not_there_is_said_with_the_other_way(vrun):
     text = "apiVersion: vrun/v1\nkind: Config\nname: page\nfiles: {index.html: \"hello\"}\n"
     _apply(vrun, text).fails("Config page", "'hello'", "texts stand in `data`")
     assert vrun("ps", "-aq").out == ""
+
+
+def what_only_the_host_can_tell_is_told_in_the_words_of_the_manifest(vrun):
+    host.need("memory controller")
+    many = "9000"
+    out = _apply(vrun, _guest("a", more="limits: {cpusetCpus: '" + many + "'}") + _guest("b", more="volumes: ['/no/such:/x']")).fails(
+        "Guest a: limits.cpusetCpus '9000'", "Guest b: volumes '/no/such:/x'", rc=125)
+    assert "--" not in out.err and "hint: a: " in out.err and "; b: create it first" in out.err, out
+    text = "apiVersion: vrun/v1\nkind: Network\nname: n\nsubnets: [10.1.0.0/33]\n"
+    vrun("validate", "-f", _write(vrun, text)).fails("shop.yaml:4:11: networks.n.subnets[0]: '10.1.0.0/33' is no subnet", rc=1)
+    cron = "apiVersion: vrun/v1\nkind: CronJob\nname: c\nschedule: '@daily'\ntimeZone: Mars/Base\njob: {image: base}\n"
+    vrun("validate", "-f", _write(vrun, cron)).fails("shop.yaml:5:11: cronJobs.c.timeZone: 'Mars/Base' is no time zone", rc=1)
+
+
+def a_wait_in_vain_names_the_guests_and_where_to_look(vrun):
+    text = _guest("slow", more="probes: {readiness: {exec: [test, -e, /up], interval: 100ms}}") + """
+apiVersion: vrun/v1
+kind: Job
+name: fails
+image: base
+network: none
+args: ["false"]
+"""
+    done = vrun("apply", "-f", _write(vrun, text), "--wait", "--timeout", "2s").fails(
+        "Guest slow: guest slow did not come up within 2 s", "Job fails: fails exited with code 1", rc=125)
+    assert "vrun logs slow" in done.err and "vrun logs fails" in done.err, done
+
+
+def files_of_others_and_odd_ways_to_name_one_are_answered_with_the_right_way(vrun):
+    compose = _write(vrun, "services: {web: {image: base}}\n")
+    for verb in ("validate", "apply"):
+        done = vrun(verb, "-f", compose).fails(f"a Compose file is no manifest of vrun: `vrun convert -f {compose}`", rc=1)
+        assert len(done.err.splitlines()) == 1, done
+    pod = _write(vrun, "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: c, image: base}]}\n")
+    done = vrun("validate", "-f", pod).fails("a Kubernetes file is no manifest of vrun", f"vrun convert -f {pod}", rc=1)
+    assert len(done.err.splitlines()) == 1, done
+    vrun("validate", pod).fails(f"files are named by -f: vrun validate -f {pod}", rc=125)
+    for verb in ("run", "create", "start"):
+        vrun(verb, "--manifest", pod).fails("vrun has no flag '--manifest'", "vrun apply -f FILE", rc=125)
+    vrun("up", "-f", pod).fails("unknown verb 'up'", "vrun apply -f FILE", rc=125)
+    _write(vrun, _guest())

@@ -69,6 +69,21 @@ def a_guest_lives_through_every_verb(vrun):
     assert vrun("ps", "-aq").ok().out == ""
 
 
+def a_micro_vm_needs_no_group_where_none_can_be_made(vrun):
+    """What its machine holds by itself needs no limit of the host: memory, whole processors, processes."""
+    host.need("micro-VMs")
+    long = {"timeout": 120}
+    flags = ["--isolation", "vm", "--network", "none"]
+    assert vrun("run", "--rm", *flags, "--memory", "128m", "--cpus", "1", "--pids-limit", "60", "base", "echo", "hi", **long).ok().out == "hi\n"
+    vrun("run", "-d", "--name", "m", *flags, "base", "sleep", "1000", **long).ok()
+    assert vrun("exec", "m", "sh", "-c", "id -u; echo kept > /f", **long).ok().out == "0\n"
+    told = vrun("snapshot", "create", "m", "now", **long).ok()
+    assert "goes on meanwhile" not in told.err, "its programs stood still"
+    assert vrun("exec", "m", "cat", "/f", **long).ok().out == "kept\n"
+    vrun("stop", "-t", "0", "m").ok()
+    vrun("rm", "m").ok()
+
+
 def snapshots_clones_and_archives_of_guests_need_no_root(vrun, work):
     _up(vrun, "web", "exec sleep 1000", "-v", "box:/box")
     sh = lambda guest, script: vrun("exec", guest, "sh", "-c", script).ok().out

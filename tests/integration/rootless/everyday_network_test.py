@@ -122,3 +122,14 @@ def a_host_without_a_way_out_has_guests_with_loopback(vrun, lab):
     lab.run("ip", "link", "set", "uplink", "down").ok()
     done = vrun.sh("ip -o link | wc -l").ok()
     assert done.out == "1\n" and "no way out" in done.err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def without_tun_the_error_says_how_it_comes(vrun, kind):
+    _only(vrun, kind)
+    vrun.use(("/usr/bin/unshare", "-m", "/bin/sh", "-c", "'/usr/bin/mount -t tmpfs none /dev/net && exec \"$@\"'", "sh"))
+    try:
+        vrun.sh("true").fails("network without root", "/dev/net/tun is not there: root makes it by modprobe tun; --network none", rc=125)
+    finally:
+        vrun.use()
+    assert vrun.uplinks() == []

@@ -41,7 +41,7 @@ REFUSED = [
     (("update", "--memory", "64m", "a"), "cgroup of its own"), (("top", "a"), "cgroup of its own"), (("pause", "a"), "cgroup of its own"),
     (("network", "create", "n"), "need root"), (("network", "inspect", "default"), "need root"), (("network", "rm", "n"), "need root"),
     (("network", "connect", "default", "a"), "not without root"), (("network", "disconnect", "default", "a"), "not without root"),
-    (("tenant", "create", "t"), "tenants need root"),
+    (("tenant", "create", "t"), "tenants need root"), (("apply", "-f", "{home}/t.yaml"), "Tenant acme: tenants are made and changed by root"),
     (("pull", "127.0.0.1:1/x"), "127.0.0.1:1"), (("push", "base", "127.0.0.1:1/x"), "127.0.0.1:1"),
     (("login", "-u", "x", "-p", "y", "127.0.0.1:1"), "127.0.0.1:1"),
 ]
@@ -62,6 +62,7 @@ def vrun(work):
     host.need("newuidmap")
     with users.fresh(work) as it:
         (it.home / "m.yaml").write_text(MANIFEST)
+        (it.home / "t.yaml").write_text("apiVersion: vrun/v1\nkind: Tenant\nname: acme\n")
         it("run", "-d", "--name", "a", *NONE, "base", "sleep", "1000").ok()
         yield it
 

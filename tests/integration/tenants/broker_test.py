@@ -98,6 +98,8 @@ def a_stranger_learns_nothing(broker):
 
 def without_a_broker_the_error_says_what_is_missing(broker):
     broker(ALICE, "--tenant", broker.a, "ps", env={"VRUN_BROKER": "/nonexistent/socket"}).fails("tenants need root or vrun-broker", rc=125)
+    long = "/tmp/" + "x" * 120
+    broker(ALICE, "--tenant", broker.a, "ps", env={"VRUN_BROKER": long}).fails(f"VRUN_BROKER: the name of the socket '{long}' is longer than 80 bytes", rc=125)
 
 
 def admins_are_dismissed_at_once(broker):
@@ -504,6 +506,24 @@ def the_audit_log_says_who_asked_for_what(broker):
     assert "bin" not in [json.loads(line)["user"] for line in log.read_text().splitlines()]
     common = [json.loads(line) for line in (vrun.data / "tenants/audit.log").read_text().splitlines()]
     assert any(e["user"] == "bin" and "refused" in e for e in common)
+
+
+def refusals_of_strangers_are_in_the_common_log_with_the_caller_and_do_not_fill_the_disk(broker):
+    log = broker.vrun.data / "tenants/audit.log"
+    before = log.stat().st_size if log.exists() else 0
+    broker(ALICE, "--tenant", broker.b, "exec", "somebody", "id").fails(rc=125)  # an admin, but of another tenant
+    broker(EVE, "--tenant", broker.a, "rm", "-f", "web").fails(rc=125)  # of none
+    for _ in range(80):
+        broker.ask(EVE, broker.a, "run", "x" * 100000)
+    text = log.read_text()[before:]
+    lines = [json.loads(line) for line in text.splitlines()]
+    other = next(e for e in lines if e["user"] == "nobody")
+    assert (other["by"], other["uid"], other["verb"], other["code"]) == ("broker", 65534, "exec", 125) and broker.b in other["refused"] and "somebody" in other["words"]
+    eve = [e for e in lines if e["user"] == "bin"]
+    assert eve[0]["verb"] == "rm" and broker.a in eve[0]["refused"]
+    assert 20 <= len(eve) <= 24 and "of this hour" in eve[-1]["refused"], len(eve)
+    assert len(text) < 60_000, len(text)
+    assert not (broker.vrun.data / "tenants" / broker.b / "audit.log").exists() or '"exec"' not in (broker.vrun.data / "tenants" / broker.b / "audit.log").read_text()
 
 
 def who_manages_nothing_keeps_nobody_out(broker):

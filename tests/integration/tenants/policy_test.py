@@ -69,7 +69,8 @@ def limits_of_a_guest_hold_at_run_and_at_update(vrun, acme):
     from harness import host
     host.need("memory controller")
     vrun("tenant", "create", acme, "--guest-memory", "64M", "--guest-pids", "50").ok()
-    _run(vrun, acme, "true").fails("rule limits per guest: --memory has to be given", rc=125)
+    _run(vrun, acme, "true").fails("rule limits per guest: --memory has to be given, at most 64MiB", "--pids-limit has to be given, at most 50",
+                                   f"ask root of this host, as only root may change a policy: vrun tenant update {acme} --guest-memory SIZE --guest-pids NUMBER", rc=125)
     _run(vrun, acme, "true", "--memory", "65m", "--pids-limit", "50").fails("rule limits per guest", rc=125)
     flags = ["--memory", "64m", "--pids-limit", "50"]
     _run(vrun, acme, "true", *flags).ok()

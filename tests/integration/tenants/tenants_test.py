@@ -243,6 +243,21 @@ def memory_is_the_tenants_whoever_of_its_guests_uses_it(vrun, acme):
     assert _run(vrun, acme, "echo well").ok().out == "well\n"
 
 
+@pytest.mark.parametrize("flags", [["--rm"], ["--rm", "-t"], []], ids=["direct", "monitored", "kept"])
+def a_kill_for_the_tenants_memory_names_the_tenant_and_one_for_the_guests_does_not(vrun, acme, flags):
+    host.need("memory controller")
+    vrun("tenant", "create", acme, "--memory", "64M", "--swap", "0").ok()
+    grow = ["--network", "none", "base", "sh", "-c", "x=a; while :; do x=$x$x; done"]
+    for limit, words in ((["--memory", "500M"], f"the memory of tenant '{acme}' is used up, its limit is 64MiB"), ([], "its limit is 64MiB"),
+                         (["--memory", "16m"], "its limit is 16m")):
+        done = vrun("--tenant", acme, "run", *flags, *limit, *grow)
+        assert done.rc == 137 and words in done.err, (limit, done)
+        assert ("tenant" in done.err) == (limit != ["--memory", "16m"]), done
+    if not flags:
+        reasons = [json.loads(vrun("--tenant", acme, "inspect", one).ok().out)[0]["state"]["reason"] for one in vrun("--tenant", acme, "ps", "-aq").out.split()]
+        assert len(reasons) == 3 and sum(f"tenant '{acme}'" in one for one in reasons) == 2, reasons
+
+
 def the_tenants_monitors_outlive_a_guest_that_uses_up_the_memory(vrun, acme):
     """By descriptors, which are no process's own: whom the kernel kills is then a matter of a few pages."""
     host.need("memory controller")

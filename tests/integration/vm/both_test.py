@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import everyday, host, micro_vms, runtime
+from harness import bundle, everyday, host, micro_vms, runtime
 from harness.micro_vms import BOOT
 
 LOOP = "while :; do sleep 0.1; done"
@@ -366,6 +366,31 @@ def a_running_guest_is_committed_and_goes_on(web):
     runtime.wait_for(lambda: web("exec", "web", "cat", "/count").out not in (before, ""), "it counts on", BOOT)
 
 
+def a_snapshot_of_a_running_guest_has_what_programs_wrote_to_mapped_files_and_the_guest_goes_on(both, work):
+    """The kernel of a micro-VM hands on such pages when it likes: it has to be asked."""
+    both.detached("mapper", LOOP)
+    both("cp", bundle.probe_program(), "mapper:/probe").ok()
+    both("exec", "-d", "mapper", "/bin/sh", "-c", "/probe map /mapped words-of-a-page > /said").ok()
+    runtime.wait_for(lambda: both("exec", "mapper", "cat", "/said").out == "mapped\n", "it has written", BOOT)
+    told = both("snapshot", "create", "mapper", "now").ok()
+    assert "may be missing" not in told.err
+    both("exec", "mapper", "true").ok()
+    assert both.state("mapper")["status"] == "running"
+    both("clone", "mapper@now", "copy").ok()
+    both("cp", "copy:/mapped", work / "mapped").ok()
+    assert (work / "mapped").read_bytes().startswith(b"words-of-a-page\0")
+    both.remove("mapper", "copy")
+
+
+def a_paused_guest_is_copied_as_it_lies(both):
+    both.detached("lies", LOOP)
+    both("pause", "lies").ok()
+    both("snapshot", "create", "lies", "now").ok()
+    assert both.state("lies")["status"] == "paused"
+    both("unpause", "lies").ok()
+    both.remove("lies")
+
+
 # ---- what runs, and how much of it ----
 
 def top_and_stats_show_the_guest(web):
@@ -416,6 +441,9 @@ def who_takes_too_much_memory_is_told_so(both):
     state = both.state("big")
     assert state["oomKilled"] and state["signal"] == 9 and "its limit is 96m" in state["reason"], state
     both.remove("big")
+    for flags in (["--rm"], ["--rm", "-t"]):  # its record is gone with it
+        done = both.run(*flags, "--memory", "96m", "base", "tail", "/dev/zero")
+        assert done.rc == 137 and "its limit is 96m" in done.err and "--memory" in done.err, (flags, done)
 
 
 def processes_are_limited(both):

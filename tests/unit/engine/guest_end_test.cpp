@@ -97,6 +97,20 @@ TEST(GuestEnd, a_child_killed_for_memory_is_told_though_the_guest_exited) {
   EXPECT_THAT(last.reason, HasSubstr("2 of its processes were killed for memory"));
 }
 
+TEST(GuestEnd, a_kill_for_the_tenants_memory_names_the_tenant_and_its_limit) {
+  EndFacts facts = killed(SIGKILL);
+  facts.oom_kills = 1;
+  facts.memory_limit = "1g";
+  facts.tenant = "acme";
+  facts.tenant_limit = "64MiB";
+  LastExit last = end_of(facts);
+  EXPECT_THAT(last.reason, HasSubstr("the memory of tenant 'acme' is used up, its limit is 64MiB"));
+  EXPECT_THAT(last.hint, HasSubstr("let root of this host raise it: vrun tenant update acme"));
+  facts.status = 1 << 8;
+  last = end_of(facts);
+  EXPECT_THAT(last.reason, HasSubstr("was killed for memory: the memory of tenant 'acme'"));
+}
+
 TEST(GuestEnd, a_seccomp_kill_is_told) {
   EndFacts facts = killed(SIGSYS);
   facts.syscall = "mkdirat";

@@ -92,6 +92,30 @@ TEST(RequestFaults, a_place_that_is_not_known_is_that_of_what_it_is_in) {
   EXPECT_THAT(wanted.faults, ElementsAre(StartsWith("f.yaml:9:5: cronJobs.web.job.limits.cpus: ")));
 }
 
+TEST(RequestFaults, a_time_zone_that_is_none_is_told_at_its_field) {
+  const Wanted wanted =
+      wanted_of("CronJob", R"({"schedule":"@daily","timeZone":"Mars/Base","job":{"image":"i"}})",
+                {{"schedule", "f.yaml:4:11"}, {"timeZone", "f.yaml:5:11"}, {"job", "f.yaml:6:6"}});
+  EXPECT_THAT(wanted.faults, ElementsAre("f.yaml:5:11: cronJobs.web.timeZone: 'Mars/Base' is no "
+                                         "time zone of this host"));
+}
+
+TEST(RequestFaults, addresses_of_a_network_are_told_at_their_place) {
+  const Wanted wanted =
+      wanted_of("Network", R"({"subnets":["10.1.0.0/33","10.2.0.0/24"],"gateways":["10.2.0.300"]})",
+                {{"subnets[0]", "f.yaml:4:11"}, {"gateways[0]", "f.yaml:5:12"}});
+  EXPECT_THAT(wanted.faults,
+              ElementsAre("f.yaml:4:11: networks.web.subnets[0]: '10.1.0.0/33' is no subnet such "
+                          "as 10.7.0.0/24",
+                          "f.yaml:5:12: networks.web.gateways[0]: '10.2.0.300' is no address"));
+}
+
+TEST(RequestFaults, flags_are_not_what_a_manifest_says) {
+  RunRequest request = base();
+  request.memory_swap = "64m";
+  EXPECT_THAT(faults_of(request)[0].text, StartsWith("limits.memorySwap without limits.memory"));
+}
+
 TEST(RequestFaults, a_port_of_the_host_is_one_guests) {
   const auto guest = [](const char* name, const char* spec) {
     return manifest::WireObject{"Guest", name, std::string(name) + ":1:1", spec, {}};

@@ -37,6 +37,26 @@ TEST(Convert, what_compose_says_and_we_cannot_is_a_note) {
                   "f:2:46: services.web.environment.HOME: its value comes from the caller"));
 }
 
+TEST(Convert, what_becomes_of_init_containers_and_claims_is_said_as_it_is) {
+  const Converted made = convert_text(
+      "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n"
+      "spec: {accessModes: [ReadWriteOnce], storageClassName: x}\n---\n"
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n"
+      "  template:\n    spec:\n      initContainers: [{name: prep, image: base}]\n"
+      "      containers: [{name: c, image: base, volumeMounts: [{name: d, mountPath: /d}]}]\n"
+      "      volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]\n");
+  EXPECT_TRUE(made.faults.empty());
+  EXPECT_THAT(
+      made.notes,
+      ElementsAre(HasSubstr("PersistentVolumeClaim/data: becomes Volume 'data', without its "
+                            "accessModes, storageClassName"),
+                  HasSubstr("Deployment/web: becomes one Group, whose init guests are its "
+                            "initContainers (prep): instead of 2 replicas there is one")));
+  EXPECT_EQ(made.text.find("kind: Volume"), made.text.rfind("kind: Volume"));
+  EXPECT_THAT(made.text, HasSubstr("kind: Volume"));
+  EXPECT_THAT(made.text, HasSubstr("init:\n  - name: \"prep\""));
+}
+
 TEST(Convert, what_compose_says_of_networks_and_replicas_is_carried_over) {
   const Converted made = convert_text(
       "services:\n  web:\n    image: base\n    deploy: {replicas: 2}\n    ports: ['8080:80']\n"

@@ -38,6 +38,11 @@ const Case kCases[] = {
      "f:1:13: apiVersion: 'vrun/v2' should be vrun/v1\n"},
     {"", "apiVersion: v1\nkind: Guest\nname: a\nimage: b\n",
      "f:1:13: apiVersion: 'v1' should be vrun/v1; `vrun convert` reads Kubernetes files\n"},
+    {"", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n",
+     "f:1:13: apiVersion: 'apps/v1': a Kubernetes file is no manifest of vrun: `vrun convert -f f` "
+     "makes one of it\n"},
+    {"", "services:\n  web: {image: b}\n",
+     "f:2:3: a Compose file is no manifest of vrun: `vrun convert -f f` makes one of it\n"},
     {"", "apiVersion: vrun/v1\nkind: Gest\n",
      "f:2:7: kind: 'Gest' is unknown, did you mean Guest?\n"},
     {"", "apiVersion: vrun/v1\nkind: Elephant\n", "f:2:7: kind: 'Elephant' is unknown\n"},

@@ -1,8 +1,13 @@
 #include "tenants/audit.hpp"
 
+#include <cstdlib>
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include "base/clock.hpp"
 #include "base/json.hpp"
 
 namespace vrun::tenants {
@@ -35,6 +40,30 @@ TEST(AuditTest, values_of_variables_and_passwords_are_left_out) {
               ElementsAre("-e", "A=...", "--env", "B=...", "--env=C=...", "-eD=...", "--password",
                           "...", "--password=...", "-p", "80:80", "base", "A=shown"));
   EXPECT_THAT(without_secrets({"-e"}), ElementsAre("-e"));
+}
+
+TEST(AuditTest, a_line_is_bounded_whatever_is_asked_for) {
+  AuditEntry entry;
+  entry.verb = entry.refusal = std::string(100000, 'x');
+  entry.words = without_secrets(std::vector<std::string>(1000, std::string(2000, 'y')));
+  EXPECT_LT(to_line(entry, "now").size(), 12000U);
+  EXPECT_EQ(entry.words.back(), "... and 992 more words");
+}
+
+TEST(AuditTest, a_full_log_is_put_away_once_and_takes_the_place_of_the_one_before) {
+  std::string dir = testing::TempDir() + "/audit-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir.data()), nullptr);
+  AuditEntry entry;
+  entry.verb = "first";
+  ASSERT_TRUE(note(dir, entry));
+  const std::string log = dir + "/audit.log", older = log + ".1";
+  ASSERT_EQ(::truncate(log.c_str(), 64 << 20), 0);
+  entry.verb = "second";
+  ASSERT_TRUE(note(dir, entry));
+  ASSERT_TRUE(note(dir, entry));
+  EXPECT_EQ(std::filesystem::file_size(older), 64U << 20U);
+  EXPECT_EQ(std::filesystem::file_size(log), 2 * to_line(entry, now_text()).size());
+  std::filesystem::remove_all(dir);
 }
 
 TEST(AuditTest, the_caller_is_the_brokers_sudos_or_oneself) {

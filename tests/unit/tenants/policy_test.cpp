@@ -95,7 +95,9 @@ TEST(PolicyTest, all_that_is_beyond_it_is_said_at_once) {
   const Error error = to_error("acme", all);
   EXPECT_EQ(error.code(), Code::kDenied);
   EXPECT_THAT(error.text(), HasSubstr("rule mounts: '/etc' of the host"));
-  EXPECT_THAT(error.hint(), HasSubstr("only root may change a policy: vrun tenant update acme"));
+  EXPECT_THAT(error.hint(),
+              HasSubstr("ask root of this host, as only root may change a policy: vrun tenant "
+                        "update acme --allow-cap CAP_SYS_ADMIN --allow-mount /etc"));
 }
 
 TEST(PolicyTest, what_the_hint_says_makes_it_pass) {
@@ -232,6 +234,21 @@ TEST(PolicyTest, limits_of_a_guest_have_to_be_given_and_fit) {
   spec.linux.resources->pids_limit = 11;
   spec.linux.resources->cpu->quota = 50'100;
   EXPECT_EQ(rules(policy, spec).size(), 3U);
+}
+
+TEST(PolicyTest, limits_of_a_guest_are_said_as_root_wrote_them) {
+  Policy policy;
+  policy.guest_memory = 512U << 20U;
+  policy.guest_cpu_milli = 1500;
+  policy.guest_pids = 100;
+  oci::Spec spec = ordinary();
+  spec.linux.resources.reset();
+  const Error error = to_error("acme", constrain(policy, spec, facts()));
+  EXPECT_THAT(error.text(), HasSubstr("--memory has to be given, at most 512MiB"));
+  EXPECT_THAT(error.text(), HasSubstr("--pids-limit has to be given, at most 100"));
+  EXPECT_THAT(error.text(), HasSubstr("--cpus has to be given, at most 1.5"));
+  EXPECT_THAT(error.hint(),
+              HasSubstr("acme --guest-memory SIZE --guest-pids NUMBER --guest-cpus NUMBER"));
 }
 
 TEST(PolicyTest, wishes_are_checked_by_registry_network_isolation_and_filter) {

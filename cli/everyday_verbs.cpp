@@ -158,6 +158,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kDebug;
     case EverydayFlags::kSystemPrune:
       return kSystemPrune;
+    case EverydayFlags::kCheckpoint:
+      return kCheckpoint;
     case EverydayFlags::kKernelAdd:
       return kKernelAdd;
     case EverydayFlags::kMachineClone:

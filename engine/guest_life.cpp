@@ -16,6 +16,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/clone.hpp"
 #include "engine/contents.hpp"
 #include "engine/cron.hpp"
@@ -68,6 +69,7 @@ struct ProbeAction {
 // The status is that of vrun-vmm, which exits as a shell does for a process that a signal ended.
 void add_machine_facts(const vm::EndReport& report, EndFacts& facts) {
   facts.machine = report.lost;
+  facts.checkpointed = report.checkpointed;
   facts.oom_kills += report.memory_kills;
   const int signal = static_cast<int>(report.signal);
   const bool by_signal = signal != 0 && facts.status && WIFEXITED(*facts.status) &&
@@ -109,7 +111,8 @@ void note_end(const Guests& guests, const GuestRecord& record) {
 Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optional<int> status,
                          const ProbeAction& action) {
   GuestRecord& record = locked.guest.record;
-  const EndFacts facts = facts_of(guests, record, status, action);
+  EndFacts facts = facts_of(guests, record, status, action);
+  facts.checkpointed = TRY(settle_checkpoint(guests, locked, facts.checkpointed));
   note_usage_end(guests, record);
   TRY(runtime::remove(guests.context(), record.id, true));
   // The interfaces are still there: the monitor holds their namespace.
@@ -165,6 +168,7 @@ struct Next {
 
 Next what_follows(LockedGuest& locked, std::string_view action) {
   GuestRecord& record = locked.guest.record;
+  if (is_checkpointed(record)) return {};
   // `reboot` inside: the next life of the same guest, whatever its policy. Not when it was stopped.
   const bool reboots = record.last.rebooted && record.desired == Desired::kRunning;
   if (reboots) return {Next::What::kRestart, 0};
@@ -650,6 +654,7 @@ Result<int> restore_guests(const Guests& guests,
                         (policy.kind == Kind::kUnlessStopped || policy.kind == Kind::kOnFailure);
     const bool idle = !guest.runs() && guest.status != GuestStatus::kRestarting;
     if (!idle || (!always && !wanted) || guest.status == GuestStatus::kCreated) continue;
+    if (is_checkpointed(guest.record)) continue;  // a boot would give up what ran
     Result<LaunchedGuest> launched = launch_guest(guests, guest.record, {});
     if (launched) continue;
     ++failed;

@@ -27,6 +27,7 @@ struct Launch {
   Fd client;
   int client_flags = 0;
   bool until_client_ends = false;  // stdin ends with the client
+  bool restore = false;            // goes on from its checkpoint (checkpoint.hpp)
 };
 struct LaunchedGuest {
   Fd monitor;  // pidfd of our child: readable when the guest's end has been written down for good
@@ -40,7 +41,8 @@ struct BecomeRequest {
   Fd client, notify;
   int client_flags = 0;
   bool until_client_ends = false;
-  Fd lock;               // of the monitor that we were; none: a first start
+  Fd lock;  // of the monitor that we were; none: a first start
+  bool restore = false;
   bool claimed = false;  // answer: it came so far that a failure is an end of the guest's life
 };
 Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request);

@@ -19,6 +19,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cgroups/host_view.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
 #include "engine/machine_cards.hpp"
@@ -352,7 +353,7 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, c
   if (!request.kernel_parameters.empty())
     spec.vm.emplace().kernel.emplace().parameters = request.kernel_parameters;
   return make_unfilled(on, place.dir, spec, has_own_network(request),
-                       TRY(open_saved_machine(guest_dir)));
+                       TRY(machine_to_go_on(guest_dir, record)));
 }
 
 std::string to_json(const MachineFacts& facts) {

@@ -21,7 +21,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr const char* kMachine = "machine";
 constexpr std::array kFiles{"state", "memory"};
 // Until the guest has written out what it holds back, and until its memory is in the file.
 constexpr milliseconds kToFreeze{30000}, kToSave{600000}, kToGoOn{10000};
@@ -68,8 +67,8 @@ Result<void> wait_until_saved(const Fd& pair, const Fd& control) {
 
 }  // namespace
 
-Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir) {
-  Result<Fd> machine = sys::open(dir, kMachine, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir, const char* name) {
+  Result<Fd> machine = sys::open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!machine && machine.error().code() == Code::kNotFound) return std::optional<SavedMachine>();
   const Fd inside = TRY(std::move(machine));
   SavedMachine saved;
@@ -79,9 +78,9 @@ Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir) {
 }
 
 Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest) {
-  const Fd from = TRY(sys::open(snapshot, kMachine, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  TRY(sys::make_dir(guest, kMachine, 0700));
-  const Fd to = TRY(sys::open_dir(guest, kMachine));
+  const Fd from = TRY(sys::open(snapshot, kCloned, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  TRY(sys::make_dir(guest, kCloned, 0700));
+  const Fd to = TRY(sys::open_dir(guest, kCloned));
   for (const char* const name : kFiles) {
     if (::linkat(from.get(), name, to.get(), name, 0) != 0)
       return Error::system(errno, "link the saved machine");
@@ -90,7 +89,7 @@ Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest) {
 }
 
 Result<void> drop_saved_machine(const Fd& guest) {
-  return fs::remove_tree(guest, kMachine);
+  return fs::remove_tree(guest, kCloned);
 }
 
 Result<void> wait_for_machine(const Guests& guests, const GuestRecord& record) {
@@ -141,6 +140,10 @@ Result<void> MachineStandstill::end() {
   thaw();
   if (!gone_on) return Error(gone_on.error().code(), gone_on.error().text());
   return {};
+}
+
+Result<void> MachineStandstill::end_guest() {
+  return sys::send(pair_.get(), std::string_view("e"));
 }
 
 void MachineStandstill::thaw() {

@@ -17,8 +17,9 @@ namespace vrun::engine {
 struct SavedMachine {
   Fd state, memory;
 };
-// In the directory of a snapshot or of a guest; none: it has no machine.
-Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir);
+inline constexpr const char* kCloned = "machine";
+// In the directory of a snapshot or of a guest; none: it has no machine of that name.
+Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir, const char* name = kCloned);
 Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest);
 Result<void> drop_saved_machine(const Fd& guest);
 
@@ -38,6 +39,8 @@ class MachineStandstill {
   ~MachineStandstill();
 
   Result<void> end();
+  // It does not: the guest ends, which whoever has its process sees. An error: it goes on.
+  Result<void> end_guest();
 
  private:
   MachineStandstill() = default;

@@ -25,6 +25,11 @@ Result<int> for_each(const EverydayCall& call,
 }  // namespace
 
 Result<int> everyday_checkpoint(const EverydayCall& call) {
+  if (call.arguments.on("leave-running")) {
+    return Error(Code::kUnsupported,
+                 "--leave-running: the guest's files would change behind what is kept of it")
+        .hint("`vrun vm snapshot` keeps memory and files of one moment, and the guest goes on");
+  }
   return for_each(call,
                   call.arguments.on("drop") ? engine::drop_checkpoint : engine::checkpoint_guest);
 }

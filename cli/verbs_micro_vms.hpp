@@ -16,6 +16,13 @@ inline constexpr std::array kKernelAdd{
 inline constexpr std::array kCheckpoint{
     Flag{"drop", "", Kind::kSwitch, "",
          "give up the checkpoint instead, and what ran: the next start boots the guest"},
+    Flag{"leave-running",
+         "R",
+         Kind::kSwitch,
+         "",
+         "refused: the files would change behind what is kept; `vrun vm snapshot` keeps both",
+         {},
+         Shown::kDeprecated},
 };
 
 inline constexpr std::array kMachineClone{

@@ -141,10 +141,12 @@ Result<void> drop_checkpoint(const Guests& guests, const GuestRecord& record) {
 }
 
 Result<void> restore_guest(const Guests& guests, const GuestRecord& record) {
-  TRY(wait_for_monitor(guests, record, kToEndMs));
+  const bool runs = TRY(guests.find(record.id)).runs();
+  if (!runs) TRY(wait_for_monitor(guests, record, kToEndMs));
   const Guest now = TRY(guests.find(record.id));
   if (now.runs()) return Error(Code::kState, "guest " + quote(record.name) + " runs already");
   if (!is_checkpointed(now.record)) return has_none(now.record);
+  TRY(reset_restarts(guests, now.record));
   Launch launch;
   launch.restore = true;
   TRY(launch_guest(guests, now.record, std::move(launch)));
@@ -195,6 +197,7 @@ Result<std::optional<SavedMachine>> machine_to_go_on(const Fd& guest_dir,
 
 Result<bool> settle_checkpoint(const Guests& guests, LockedGuest& locked, bool checkpointed) {
   GuestRecord& record = locked.guest.record;
+  if (!is_micro_vm(record.request)) return false;
   const Fd& dir = locked.dir();
   if (const Result<struct stat> used = sys::stat(dir, kUsed, AT_SYMLINK_NOFOLLOW)) {
     // Whoever restored it was killed, and so was its machine: before it went on, or else it is too
@@ -207,9 +210,12 @@ Result<bool> settle_checkpoint(const Guests& guests, LockedGuest& locked, bool c
     record.checkpoint = {};
     TRY(fs::remove_tree(dir, kUsed));
   }
-  if (checkpointed && is_there(dir, kNew)) TRY(rename_for_good(dir, kNew, kKept));
+  const bool is_new = checkpointed && is_there(dir, kNew);
+  // Not new: whoever wrote this end down before was killed. Or an old one that was being dropped.
+  if (is_new || !checkpointed) TRY(fs::remove_tree(dir, kKept));
+  if (is_new) TRY(rename_for_good(dir, kNew, kKept));
   TRY(fs::remove_tree(dir, kNew));
-  if (!checkpointed || !is_there(dir, kKept)) return false;
+  if (!is_there(dir, kKept)) return false;
   record.checkpoint.created = now_text();
   if (has_own_network(record.request)) record.checkpoint.network = TRY(network_of(guests, record));
   return true;

@@ -334,9 +334,11 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
 
 }  // namespace
 
-Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest) {
-  MicroVm made = TRY(make_unfilled(on, dir, guest, false));
-  TRY(write_sealed(made.run, vm::guest_document(guest)));
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
+                             std::optional<SavedMachine> saved) {
+  MicroVm made = TRY(make_unfilled(on, dir, guest, false, std::move(saved)));
+  TRY(write_sealed(made.run,
+                   made.state ? vm::adoption_document(guest) : vm::guest_document(guest)));
   return made;
 }
 
@@ -361,8 +363,12 @@ std::string to_json(const MachineFacts& facts) {
 }
 
 std::optional<MachineFacts> machine_facts(const Guests& guests, const GuestRecord& record) {
+  return machine_facts_in(guests.monitor_dir(record));
+}
+
+std::optional<MachineFacts> machine_facts_in(const std::string& dir) {
   constexpr std::size_t kMost = 4096;
-  const std::string path = guests.monitor_dir(record) + "/" + kFacts;
+  const std::string path = dir + "/" + kFacts;
   const Result<std::string> text = fs::read_file(At::cwd(), path, kMost);
   if (!text) return std::nullopt;
   Result<MachineFacts> facts = json::read<MachineFacts>(*text, path);

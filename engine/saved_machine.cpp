@@ -111,9 +111,12 @@ Result<void> wait_for_machine(const Guests& guests, const GuestRecord& record) {
 Result<MachineStandstill> MachineStandstill::begin(const Guests& guests, const GuestRecord& record,
                                                    const Fd& to) {
   TRY(check(guests, record));
+  return begin_in(guests.monitor_dir(record), to);
+}
+
+Result<MachineStandstill> MachineStandstill::begin_in(const std::string& dir, const Fd& to) {
   const Fd state = TRY(new_file(to, kFiles[0])), memory = TRY(new_file(to, kFiles[1]));
   MachineStandstill still;
-  const std::string dir = guests.monitor_dir(record);
   // The processes first: what they do next they do as who they are then.
   still.agent_ = TRY(sys::connect_stream(dir + "/" + kAgentSocket));
   TRY(sys::send(still.agent_.get(), call_bytes(R"({"call":"freeze"})")));

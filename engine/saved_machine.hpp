@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -34,6 +35,8 @@ class MachineStandstill {
   // kUnsupported: a guest that cannot be saved, with the reason.
   static Result<MachineStandstill> begin(const Guests& guests, const GuestRecord& record,
                                          const Fd& to);
+  // The same of any machine whose sockets lie in `dir`; not every one can be saved.
+  static Result<MachineStandstill> begin_in(const std::string& dir, const Fd& to);
   MachineStandstill(MachineStandstill&&) noexcept = default;
   MachineStandstill& operator=(MachineStandstill&&) = delete;
   ~MachineStandstill();

@@ -210,6 +210,7 @@ Result<bool> settle_checkpoint(const Guests& guests, LockedGuest& locked, bool c
     record.checkpoint = {};
     TRY(fs::remove_tree(dir, kUsed));
   }
+  if (is_checkpointed(record) && !checkpointed) return true;  // a start that never was one
   const bool is_new = checkpointed && is_there(dir, kNew);
   // Not new: whoever wrote this end down before was killed. Or an old one that was being dropped.
   if (is_new || !checkpointed) TRY(fs::remove_tree(dir, kKept));

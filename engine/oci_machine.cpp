@@ -155,7 +155,8 @@ Result<void> checkpoint_machine(const runtime::Context& context, const OciCheckp
   const std::string folder = context.root + "/" + wish.id;
   const auto facts = machine_facts_in(folder);
   if (!facts || facts->engine != vm::Engine::kKvm)
-    return Error(Code::kUnsupported, "the machine cannot be saved: its engine is not kvm");
+    return Error(Code::kUnsupported, "the machine cannot be saved: its engine is not kvm")
+        .hint("`vrun doctor` says what KVM lacks here");
   TRY(fs::make_dirs(At::cwd(), wish.image_path, 0700));
   const Fd images = TRY(sys::open_dir(At::cwd(), wish.image_path));
   if (is_machine_image(wish.image_path))

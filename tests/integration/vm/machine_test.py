@@ -248,6 +248,17 @@ def a_bundle_goes_on_from_its_checkpoint_under_another_id(bundle, work):
     bundle("restore", "--image-path", work / "images", "--bundle", bundle.folder, one).fails("that of a micro-VM", "the bundle makes a container")
 
 
+def an_emulated_bundle_is_not_checkpointed_and_runs_on(bundle, work):
+    host.need("no KVM that runs stock kernels")
+    bundle.configure(LOOP, annotations={"vrun.isolation": "vm"})
+    id = bundle.id()
+    subprocess.run([bundle.program, "--root", bundle.root, "run", "--detach", "--bundle", bundle.folder, id], env=bundle.env, check=True,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=BOOT)
+    bundle("checkpoint", "--image-path", work / "images", id).fails("its engine is not kvm", "vrun doctor")
+    bundle("checkpoint", "--pre-dump", id).fails("--pre-dump", "of CRIU")
+    assert bundle("exec", id, "echo", "there").ok().out == "there\n" and not (work / "images").exists()
+
+
 @pytest.mark.parametrize("members, words", [
     ({"annotations": {"vrun.isolation": "vmm"}}, ["neither container nor vm"]),
     ({"annotations": {"vrun.isolation": "container"}, "vm": {}}, ["exclude each other"]),

@@ -15,6 +15,7 @@ namespace {
 constexpr auto kAllowed = std::to_array<std::string_view>({
     "apply",
     "attach",
+    "checkpoint",
     "clone",
     "commit",
     "container prune",
@@ -59,6 +60,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "push",
     "rename",
     "restart",
+    "restore",
     "rm",
     "rmi",
     "run",
@@ -186,6 +188,8 @@ Result<void> check_words(std::string_view verb, const std::string& tenant,
           "network create --" + std::string(flag) + ": addresses are chosen by vrun or root",
           "leave it out: free ones are taken");
   }
+  if (verb == "restore" && arguments.words().empty())
+    return refused("verb \"restore\" without names is not for admins of a tenant", kByRoot);
   if (verb == "import" && arguments.word(0) != "-")
     return refused("import of a file, which root would open for you", "use '-' and a pipe");
   if (verb.starts_with("tenant ")) {

@@ -19,6 +19,7 @@
 #include "cli/tenant_flag.hpp"
 #include "cli/verb_apply.hpp"
 #include "cli/verb_build_disk.hpp"
+#include "cli/verb_checkpoint.hpp"
 #include "cli/verb_cron.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
@@ -65,8 +66,7 @@ std::string_view hint_for_verb(std::string_view name) {
       Known{"down", "`vrun delete -f FILE` deletes what a manifest made"},
       Known{"swarm", "vrun runs guests on one host"},
       Known{"service", "vrun runs guests on one host; run --restart keeps one alive"},
-      Known{"context", "vrun runs guests on this host; $VRUN_DATA_DIR says where they are kept"},
-      Known{"checkpoint", "vrun oci checkpoint and restore do it for OCI containers"}};
+      Known{"context", "vrun runs guests on this host; $VRUN_DATA_DIR says where they are kept"}};
   const auto found = std::find_if(kKnown.begin(), kKnown.end(),
                                   [&](const Known& one) { return one.verb == name; });
   return found == kKnown.end() ? std::string_view() : found->hint;
@@ -123,6 +123,7 @@ Result<int> call_verb(const EverydayVerb& verb, const EverydayCall& call) {
   if (is_snapshot_verb(name)) return everyday_snapshot(name, call);
   if (is_tenant_verb(name)) return everyday_tenant(name, call);
   if (name == "cron ls") return everyday_cron_list(call);
+  if (name == "checkpoint") return everyday_checkpoint(call);
   if (is_guest_verb(name)) return everyday_guest(name, call);
   if (is_manifest_verb(name)) return everyday_manifest(name, call);
   if (is_tool_verb(name)) return everyday_tool(name, call);

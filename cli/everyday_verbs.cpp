@@ -158,6 +158,8 @@ std::span<const Flag> EverydayVerb::flags() const {
       return kDebug;
     case EverydayFlags::kSystemPrune:
       return kSystemPrune;
+    case EverydayFlags::kCheckpoint:
+      return kCheckpoint;
     case EverydayFlags::kKernelAdd:
       return kKernelAdd;
     case EverydayFlags::kMachineClone:
@@ -240,12 +242,17 @@ std::string everyday_name(std::string_view name) {
   struct Other {
     std::string_view docker, ours;
   };
-  constexpr std::array kOthers{
-      Other{"container ls", "ps"},         Other{"container list", "ps"},
-      Other{"container ps", "ps"},         Other{"image list", "image ls"},
-      Other{"image remove", "rmi"},        Other{"container remove", "rm"},
-      Other{"network list", "network ls"}, Other{"network remove", "network rm"},
-      Other{"system events", "events"},    Other{"system info", "info"}};
+  constexpr std::array kOthers{Other{"container ls", "ps"},
+                               Other{"container list", "ps"},
+                               Other{"container ps", "ps"},
+                               Other{"image list", "image ls"},
+                               Other{"container checkpoint", "checkpoint"},
+                               Other{"image remove", "rmi"},
+                               Other{"container remove", "rm"},
+                               Other{"network list", "network ls"},
+                               Other{"network remove", "network rm"},
+                               Other{"system events", "events"},
+                               Other{"system info", "info"}};
   const auto other = std::find_if(kOthers.begin(), kOthers.end(),
                                   [&](const Other& one) { return one.docker == name; });
   if (other != kOthers.end()) return std::string(other->ours);

@@ -56,6 +56,7 @@ enum class EverydayFlags : std::uint8_t {
   kCommit,
   kDebug,
   kSystemPrune,
+  kCheckpoint,
   kKernelAdd,
   kMachineClone,
   kBuildDisk,

@@ -333,14 +333,17 @@ constexpr std::array kVerbs{
         .summary = "save a running container by CRIU",
         .text =
             "Needs the criu program. The container is stopped unless --leave-running or --pre-dump "
-            "is given.",
+            "is given. A micro-VM is saved without CRIU and its flags: --image-path and "
+            "--leave-running are left.",
         .flag_set = FlagSet::kCheckpoint,
         .least = 1,
         .most = 1},
     Verb{.name = "restore",
          .arguments = "CONTAINER",
          .summary = "bring a saved container back",
-         .text = "Needs the criu program and the bundle that the container was made from.",
+         .text =
+             "Needs the bundle that the container was made from and, but for a micro-VM, the criu "
+             "program.",
          .flag_set = FlagSet::kRestore,
          .least = 1,
          .most = 1},

@@ -10,6 +10,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cli/complain.hpp"
+#include "cli/verb_checkpoint.hpp"
 #include "cli/verb_images.hpp"
 #include "engine/attach.hpp"
 #include "engine/cron.hpp"
@@ -297,6 +298,7 @@ Result<int> restore_one(const EverydayCall& call, const std::string& tenant) {
 
 // Those of every tenant, unless one is named. One that cannot be restored holds up no other.
 Result<int> restore(const EverydayCall& call) {
+  if (!call.arguments.words().empty()) return everyday_restore_named(call);
   TRY(engine::need_root(call.host));
   if (call.tenant != engine::kDefaultTenant)
     return TRY(restore_one(call, call.tenant)) == 0 ? 0 : kOwnFailure;

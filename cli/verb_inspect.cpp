@@ -14,6 +14,7 @@
 #include "cli/output.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_images.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_volumes.hpp"
 #include "engine/micro_vm.hpp"
@@ -57,6 +58,9 @@ void write_state(const Guest& guest, json::Writer& writer) {
   writer.member("oomKilled", last.oom).member("reason", last.reason);
   if (!last.hint.empty()) writer.member("hint", last.hint);
   writer.member("restarts", guest.record.restarts);
+  const bool checkpointed = !guest.runs() && engine::is_checkpointed(guest.record);
+  writer.member("checkpointed", checkpointed);
+  if (checkpointed) writer.member("checkpointedAt", guest.record.checkpoint.created);
   writer.end_object();
 }
 

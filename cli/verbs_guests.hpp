@@ -356,9 +356,13 @@ inline constexpr std::array kGuestVerbs{
                  .text = "As it happens. With --until nothing is waited for that lies in the past.",
                  .flag_set = EverydayFlags::kEvents},
     EverydayVerb{.name = "restore",
-                 .arguments = "",
-                 .summary = "start the guests whose restart policy says so, after a boot",
-                 .text = "What vrun-restore.service runs."},
+                 .arguments = "[GUEST...]",
+                 .summary = "go on from checkpoints; without names: start guests after a boot",
+                 .text = "With names: each goes on where `vrun checkpoint` ended it. A checkpoint "
+                         "is used up by that; one that does not go on keeps it.\n\nWithout names: "
+                         "starts the guests whose restart policy says so, but for checkpointed "
+                         "ones. That is what vrun-restore.service runs after a boot.",
+                 .most = kAny},
 };
 
 }  // namespace vrun::cli

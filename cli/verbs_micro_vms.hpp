@@ -13,6 +13,18 @@ inline constexpr std::array kKernelAdd{
          "its modules; default: /lib/modules/NAME, if there is such a directory"},
 };
 
+inline constexpr std::array kCheckpoint{
+    Flag{"drop", "", Kind::kSwitch, "",
+         "give up the checkpoint instead, and what ran: the next start boots the guest"},
+    Flag{"leave-running",
+         "R",
+         Kind::kSwitch,
+         "",
+         "refused: the files would change behind what is kept; `vrun vm snapshot` keeps both",
+         {},
+         Shown::kDeprecated},
+};
+
 inline constexpr std::array kMachineClone{
     Flag{"label", "l", Kind::kList, "NAME=VALUE", "a further note for people and scripts"},
     Flag{"volumes", "", Kind::kText, "HOW",
@@ -41,6 +53,19 @@ inline constexpr std::array kMicroVmVerbs{
                          "all else is as in the directory or the image. "
                          "The file has holes: only what is written takes room.",
                  .flag_set = EverydayFlags::kBuildDisk},
+    EverydayVerb{.name = "checkpoint",
+                 .arguments = "GUEST...",
+                 .summary = "end running micro-VMs; `restore` lets them go on from there",
+                 .text = "Memory, processors and devices are kept beside the guest's files, which "
+                         "stay as they are; then the guest ends, with the exit code 137. `vrun "
+                         "restore GUEST` goes on from there, once, in the same guest: with its "
+                         "addresses, ports, volumes and logs. It outlives a boot of the host.\n\n"
+                         "Until then the guest can be removed, and neither started nor changed; "
+                         "--drop gives up what ran. `vrun vm snapshot` keeps memory and files of "
+                         "a guest that goes on.\n\nFor guests with the engine kvm.",
+                 .flag_set = EverydayFlags::kCheckpoint,
+                 .least = 1,
+                 .most = static_cast<std::size_t>(-1)},
     EverydayVerb{.name = "vm snapshot",
                  .arguments = "GUEST [SNAPSHOT]",
                  .summary = "keep a running micro-VM with all that runs in it",

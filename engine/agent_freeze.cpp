@@ -10,8 +10,12 @@
 namespace vrun::engine {
 
 Result<AgentFreeze> AgentFreeze::begin(const Guests& guests, const GuestRecord& record) {
+  return begin_in(guests.monitor_dir(record));
+}
+
+Result<AgentFreeze> AgentFreeze::begin_in(const std::string& dir) {
   constexpr std::chrono::seconds kToFreeze{30};
-  AgentFreeze freeze(TRY(sys::connect_stream(guests.monitor_dir(record) + "/" + kAgentSocket)));
+  AgentFreeze freeze(TRY(sys::connect_stream(dir + "/" + kAgentSocket)));
   TRY(sys::send(freeze.agent_.get(), call_bytes(R"({"call":"freeze"})")));
   TRY(read_answer(freeze.agent_, kToFreeze));
   return freeze;

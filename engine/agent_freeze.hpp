@@ -4,6 +4,8 @@
 // mapped: that it does when it likes. So a picture of the files wants more than a frozen machine.
 #pragma once
 
+#include <string>
+
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "engine/guests.hpp"
@@ -15,6 +17,8 @@ class AgentFreeze {
   AgentFreeze() = default;  // nobody stands still
   // kTimeout when the agent in the guest has not done it within half a minute.
   static Result<AgentFreeze> begin(const Guests& guests, const GuestRecord& record);
+  // The same of a machine whose sockets lie in `dir`.
+  static Result<AgentFreeze> begin_in(const std::string& dir);
   AgentFreeze(AgentFreeze&&) noexcept = default;
   AgentFreeze& operator=(AgentFreeze&&) noexcept = default;
   // Where the machine itself is frozen, it has to go on before. When vrun is killed instead, the

@@ -113,6 +113,11 @@ void explain_end(const EndFacts& facts, LastExit& last) {
     return;
   }
   last.code = WEXITSTATUS(*facts.status);
+  if (facts.checkpointed) {
+    last.reason = "checkpointed";
+    last.hint = "`vrun restore` with its name goes on from there";
+    return;
+  }
   last.reason = "exited with code " + std::to_string(last.code);
   if (!facts.machine.empty()) {
     last.reason = facts.machine;

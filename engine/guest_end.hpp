@@ -22,6 +22,7 @@ struct EndFacts {
   std::string probe_reason;  // why it was not good
   std::optional<PowerDown> power_down;  // of a system guest
   std::string machine;                  // why a micro-VM was lost
+  bool checkpointed = false;            // it was kept and goes on by `vrun restore`
   std::string syscall;  // what a seccomp filter killed it for, where the kernel's log says it
 };
 

@@ -16,6 +16,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/clone.hpp"
 #include "engine/contents.hpp"
 #include "engine/cron.hpp"
@@ -70,6 +71,7 @@ struct ProbeAction {
 // The status is that of vrun-vmm, which exits as a shell does for a process that a signal ended.
 void add_machine_facts(const vm::EndReport& report, EndFacts& facts) {
   facts.machine = report.lost;
+  facts.checkpointed = report.checkpointed;
   facts.oom_kills += report.memory_kills;
   if (report.memory_kills > 0 && facts.memory_limit.empty())
     facts.memory_limit = std::to_string(vm::kDefaultMemory >> 20U) + "m, as --memory is not given";
@@ -111,7 +113,8 @@ void note_end(const Guests& guests, const GuestRecord& record) {
 Result<void> finish_life(const Guests& guests, LockedGuest& locked, std::optional<int> status,
                          const ProbeAction& action) {
   GuestRecord& record = locked.guest.record;
-  const EndFacts facts = facts_of(guests, record, status, action);
+  EndFacts facts = facts_of(guests, record, status, action);
+  facts.checkpointed = TRY(settle_checkpoint(guests, locked, facts.checkpointed));
   note_usage_end(guests, record);
   TRY(runtime::remove(guests.context(), record.id, true));
   // The interfaces are still there: the monitor holds their namespace.
@@ -158,6 +161,7 @@ struct Next {
 
 Next what_follows(LockedGuest& locked, std::string_view action) {
   GuestRecord& record = locked.guest.record;
+  if (is_checkpointed(record)) return {};
   // `reboot` inside: the next life of the same guest, whatever its policy. Not when it was stopped.
   const bool reboots = record.last.rebooted && record.desired == Desired::kRunning;
   if (reboots) return {Next::What::kRestart, 0};
@@ -638,6 +642,7 @@ Result<int> restore_guests(const Guests& guests,
                         (policy.kind == Kind::kUnlessStopped || policy.kind == Kind::kOnFailure);
     const bool idle = !guest.runs() && guest.status != GuestStatus::kRestarting;
     if (!idle || (!always && !wanted) || guest.status == GuestStatus::kCreated) continue;
+    if (is_checkpointed(guest.record)) continue;  // a boot would give up what ran
     Result<LaunchedGuest> launched = launch_guest(guests, guest.record, {});
     if (launched) continue;
     ++failed;

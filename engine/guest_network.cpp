@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/events.hpp"
 #include "engine/machine_cards.hpp"
 #include "engine/micro_vm.hpp"
@@ -117,6 +118,19 @@ Result<network::AttachRequest> to_attach(const RunRequest& request, const GuestR
   return attach;
 }
 
+// What the machine that goes on has, and its peers know.
+void take_again(const network::GuestNetwork& had, network::AttachRequest& request) {
+  for (network::Join& join : request.joins) {
+    for (const network::Endpoint& one : had.endpoints) {
+      if (one.network != join.network) continue;
+      join.ipv4 = one.ipv4;
+      join.ipv6 = one.ipv6;
+      join.mac = one.mac;
+    }
+  }
+  request.ports = had.ports;
+}
+
 Result<network::Networks> networks_of(const Guests& guests) {
   return network::Networks::open({guests.places().data, guests.places().run}, guests.tenant(),
                                  guests.host());
@@ -206,8 +220,9 @@ Result<void> attach_network(const Guests& guests, const GuestRecord& record, Pid
   const Mode mode = TRY(mode_of(record.request));
   if (mode.kind != Mode::Kind::kNetworks) return {};
   TRY(check_ports(guests, record.request.publish));
-  const network::AttachRequest request =
+  network::AttachRequest request =
       TRY(to_attach(record.request, record, fs::join(guests.path_of(record), "files")));
+  if (is_checkpointed(record)) take_again(record.checkpoint.network, request);
   if (guests.host().nested()) return attach_uplink(guests, record, request, pid);
   const Fd netns = TRY(netns_of(guests, pid));
   network::Networks networks = TRY(networks_of(guests));
@@ -225,6 +240,7 @@ Result<void> change_ports(const Guests& guests, const GuestRecord& record,
   const std::vector<network::Publish> removed = TRY(parse_all(remove));
   TRY(check_ports(guests, add));
   LockedGuest locked = TRY(guests.lock(record));
+  TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   std::vector<std::string>& kept = locked.guest.record.request.publish;
   for (const network::Publish& port : removed)
     TRY(forget_text(kept, port, record.name));
@@ -298,6 +314,7 @@ Result<void> connect_network(const Guests& guests, const GuestRecord& record,
   TRY(refuse_rootless(guests, "network connect"));
   const network::Join join = TRY(network::parse_join(network));
   LockedGuest locked = TRY(guests.lock(record));
+  TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   RunRequest& request = locked.guest.record.request;
   if (shares_network(request)) return needs_network("network connect", request.network);
   for (const network::Join& there : TRY(mode_of(request)).joins) {
@@ -326,6 +343,7 @@ Result<void> disconnect_network(const Guests& guests, const GuestRecord& record,
   TRY(refuse_rootless(guests, "network disconnect"));
   const std::string name = TRY(network::parse_join(network)).network;
   LockedGuest locked = TRY(guests.lock(record));
+  TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   RunRequest& request = locked.guest.record.request;
   std::vector<std::string> texts{request.network};
   texts.insert(texts.end(), request.more_networks.begin(), request.more_networks.end());
@@ -357,6 +375,7 @@ Result<void> change_bandwidth(const Guests& guests, const GuestRecord& record,
                               const BandwidthChange& change) {
   TRY(refuse_rootless(guests, change.packets.empty() ? "--bandwidth" : "--network-pps"));
   LockedGuest locked = TRY(guests.lock(record));
+  TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   RunRequest& request = locked.guest.record.request;
   const auto set = [](const std::string& wished, std::string& value) {
     if (!wished.empty()) value = wished == "-1" ? "" : wished;

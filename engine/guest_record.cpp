@@ -91,19 +91,24 @@ constexpr auto json_fields(const VolumeUse*) {
                       field("noIdMap", &V::no_id_map), field("noCopy", &V::no_copy));
 }
 
+constexpr auto json_fields(const Checkpoint*) {
+  return json::fields(json::field("created", &Checkpoint::created),
+                      json::field("network", &Checkpoint::network));
+}
+
 constexpr auto json_fields(const GuestRecord*) {
   using json::field;
   using G = GuestRecord;
-  return json::fields(field("version", &G::version, {.min = 1, .max = 1, .required = true}),
-                      field("id", &G::id, {.required = true, .non_empty = true}),
-                      field("name", &G::name, {.required = true, .non_empty = true}),
-                      field("tenant", &G::tenant, {.required = true}), field("image", &G::image),
-                      field("manifest", &G::manifest_digest), field("created", &G::created),
-                      field("request", &G::request), field("volumes", &G::volumes),
-                      field("firstId", &G::first_id), field("joinedId", &G::joined_id),
-                      field("desired", &G::desired, {.always = true}),
-                      field("restarts", &G::restarts), field("quickEnds", &G::quick_ends),
-                      field("last", &G::last), field("traffic", &G::traffic));
+  return json::fields(
+      field("version", &G::version, {.min = 1, .max = 1, .required = true}),
+      field("id", &G::id, {.required = true, .non_empty = true}),
+      field("name", &G::name, {.required = true, .non_empty = true}),
+      field("tenant", &G::tenant, {.required = true}), field("image", &G::image),
+      field("manifest", &G::manifest_digest), field("created", &G::created),
+      field("request", &G::request), field("volumes", &G::volumes), field("firstId", &G::first_id),
+      field("joinedId", &G::joined_id), field("desired", &G::desired, {.always = true}),
+      field("restarts", &G::restarts), field("quickEnds", &G::quick_ends), field("last", &G::last),
+      field("traffic", &G::traffic), field("checkpoint", &G::checkpoint));
 }
 
 std::string GuestRecord::label(std::string_view key) const {

@@ -12,6 +12,7 @@
 #include "base/result.hpp"
 #include "engine/request.hpp"
 #include "network/counters.hpp"
+#include "network/networks.hpp"
 
 namespace vrun::engine {
 
@@ -41,6 +42,13 @@ struct VolumeUse {
 // What the user wants: `vrun restore` and the restart policy go by it.
 enum class Desired : std::uint8_t { kStopped, kRunning };
 
+// Of a guest that `vrun checkpoint` ended (checkpoint.hpp).
+struct Checkpoint {
+  std::string created;            // RFC 3339, UTC; empty: it has none
+  network::GuestNetwork network;  // what it had then, and gets again
+  bool operator==(const Checkpoint&) const = default;
+};
+
 struct GuestRecord {
   std::uint32_t version = 1;
   std::string id;  // 64 hexadecimal digits; also its id for runtime:: and its cgroup's name
@@ -58,6 +66,7 @@ struct GuestRecord {
   std::uint32_t quick_ends = 0;  // lives in a row that were too short to count as one: the back-off
   LastExit last;
   network::Counters traffic;  // of its ended lives
+  Checkpoint checkpoint;
 
   // What its root is outside, for a guest without --userns host.
   std::uint32_t outside_root() const { return joined_id != 0 ? joined_id : first_id; }

@@ -10,6 +10,7 @@
 #include "base/fs.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/contents.hpp"
 #include "engine/events.hpp"
 #include "engine/flag_words.hpp"
@@ -160,6 +161,7 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   if (locked.guest.runs()) {
     return Error(Code::kState, "guest " + quote(record.name) + " runs already");
   }
+  TRY(check_checkpoint(record, request.restore));
   // What an earlier life may have left where it was killed at a bad moment.
   TRY(runtime::remove(guests.context(), record.id, true));
   MonitorCall call;
@@ -171,6 +173,10 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
     static_cast<void>(clear_contents(guests, record));
     static_cast<void>(remove_monitor_dir(guests, record));
   });
+  Undo keep_checkpoint([&] {
+    if (request.restore) undo_restore(locked);
+  });
+  if (request.restore) TRY(begin_restore(locked));
   Making making = TRY(prepare(guests, locked, call.place, request));
   call.log = TRY(log_limits(record.request));
   call.probes = TRY(probe_rules(record.request, making.config));
@@ -180,7 +186,13 @@ Result<MonitorCall> start_locked(const Guests& guests, LockedGuest& locked,
   record.last.started = now_text();
   TRY(locked.save());
   Running running = TRY(run_program(guests, locked, making));
-  if (making.vm && making.vm->state) TRY(drop_saved_machine(locked.dir()));  // the next one boots
+  if (request.restore) {
+    TRY(await_restored(guests, record, running.child.pidfd));
+    keep_checkpoint.commit();
+    TRY(end_restore(locked));
+  } else if (making.vm && making.vm->state) {
+    TRY(drop_saved_machine(locked.dir()));  // the next one boots
+  }
   note_usage_start(guests, record);
   static_cast<void>(sys::unlink(call.place.dir, "restarting"));
   call.pidfd = std::move(running.child.pidfd);
@@ -264,7 +276,8 @@ Result<Fd> in_child(const Guests& guests, Become become) {
 
 Result<MonitorCall> call_for_running(const Guests& guests, const GuestRecord& record) {
   TRY(join_tenant(guests));
-  const LockedGuest locked = TRY(guests.lock(record));
+  LockedGuest locked = TRY(guests.lock(record));
+  TRY(end_restore(locked));  // whoever restored it was killed, and it goes on
   MonitorCall call;
   call.adopt = true;
   call.place = TRY(claim_monitor(guests, record));
@@ -342,7 +355,7 @@ Error start_and_monitor(const Guests& guests, const std::string& name, BecomeReq
     if (request.claimed) note_failed_start(*locked, guests.places(), error);
     return error;
   }
-  note_event(guests.places(), locked->guest.record, "start");
+  note_event(guests.places(), locked->guest.record, request.restore ? "restore" : "start");
   const GuestRecord record = locked->guest.record;
   if (request.end) {
     // Before there is somebody who could tell the end. Without it there are no words, no more.
@@ -359,6 +372,7 @@ Result<LaunchedGuest> launch_guest(const Guests& guests, const GuestRecord& reco
     request.client = std::move(launch.client);
     request.client_flags = launch.client_flags;
     request.until_client_ends = launch.until_client_ends;
+    request.restore = launch.restore;
     request.notify = std::move(notify);
     request.end = std::move(launch.end);
     return start_and_monitor(guests, record.name, std::move(request));

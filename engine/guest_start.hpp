@@ -28,6 +28,7 @@ struct Launch {
   int client_flags = 0;
   bool until_client_ends = false;  // stdin ends with the client
   Fd end;                          // of make_told_end, of a guest with --rm; none: nobody waits
+  bool restore = false;            // goes on from its checkpoint (checkpoint.hpp)
 };
 struct LaunchedGuest {
   Fd monitor;  // pidfd of our child: readable when the guest's end has been written down for good
@@ -42,7 +43,8 @@ struct BecomeRequest {
   int client_flags = 0;
   bool until_client_ends = false;
   Fd end;
-  Fd lock;               // of the monitor that we were; none: a first start
+  Fd lock;  // of the monitor that we were; none: a first start
+  bool restore = false;
   bool claimed = false;  // answer: it came so far that a failure is an end of the guest's life
 };
 Error start_and_monitor(const Guests& guests, const std::string& name, BecomeRequest request);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/checkpoint.hpp"
 #include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_spec.hpp"
@@ -158,6 +159,7 @@ Result<Update> plan_update(const RunRequest& now, RunRequest changes) {
 Result<void> update_guest(const Guests& guests, const GuestRecord& record,
                           const RunRequest& changes) {
   LockedGuest locked = TRY(guests.lock(record));
+  TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   Update update = TRY(plan_update(locked.guest.record.request, changes));
   TRY(check_host_cpus(update.request));
   TRY(fit_update(guests, update.resources, update.request));

@@ -19,6 +19,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "cgroups/host_view.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/limits.hpp"
 #include "engine/machine_cards.hpp"
@@ -352,9 +353,11 @@ Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::S
 
 }  // namespace
 
-Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest) {
-  MicroVm made = TRY(make_unfilled(on, dir, guest, false));
-  TRY(write_sealed(made.run, vm::guest_document(guest)));
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
+                             std::optional<SavedMachine> saved) {
+  MicroVm made = TRY(make_unfilled(on, dir, guest, false, std::move(saved)));
+  TRY(write_sealed(made.run,
+                   made.state ? vm::adoption_document(guest) : vm::guest_document(guest)));
   return made;
 }
 
@@ -371,7 +374,7 @@ Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, c
   if (!request.kernel_parameters.empty())
     spec.vm.emplace().kernel.emplace().parameters = request.kernel_parameters;
   return make_unfilled(on, place.dir, spec, has_own_network(request),
-                       TRY(open_saved_machine(guest_dir)));
+                       TRY(machine_to_go_on(guest_dir, record)));
 }
 
 std::string to_json(const MachineFacts& facts) {
@@ -379,8 +382,12 @@ std::string to_json(const MachineFacts& facts) {
 }
 
 std::optional<MachineFacts> machine_facts(const Guests& guests, const GuestRecord& record) {
+  return machine_facts_in(guests.monitor_dir(record));
+}
+
+std::optional<MachineFacts> machine_facts_in(const std::string& dir) {
   constexpr std::size_t kMost = 4096;
-  const std::string path = guests.monitor_dir(record) + "/" + kFacts;
+  const std::string path = dir + "/" + kFacts;
   const Result<std::string> text = fs::read_file(At::cwd(), path, kMost);
   if (!text) return std::nullopt;
   Result<MachineFacts> facts = json::read<MachineFacts>(*text, path);

@@ -13,6 +13,7 @@
 #include "engine/guests.hpp"
 #include "engine/monitor_call.hpp"
 #include "engine/request.hpp"
+#include "engine/saved_machine.hpp"
 #include "oci/spec.hpp"
 #include "vm/agent/report.hpp"
 #include "vm/engine_choice.hpp"
@@ -67,7 +68,9 @@ struct MachineHost {
 // `guest`: the specification that a container would have. Leaves in `dir` the sockets `agent` and
 // `control`, `vm.json` (the guest's own specification, which exec starts from) and `vm-end`, which
 // gets the VMM's report.
-Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest);
+// `saved`: it goes on from there.
+Result<MicroVm> make_machine(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
+                             std::optional<SavedMachine> saved = {});
 // The same for a guest of ours, in its monitor's directory.
 // `guest_dir`: where a saved machine may wait for its start.
 Result<MicroVm> make_micro_vm(const Guests& guests, const MonitorPlace& place, const Fd& guest_dir,
@@ -85,6 +88,7 @@ struct MachineFacts {
   std::uint32_t processors = 0;
 };
 std::optional<MachineFacts> machine_facts(const Guests& guests, const GuestRecord& record);
+std::optional<MachineFacts> machine_facts_in(const std::string& dir);
 std::string to_json(const MachineFacts& facts);
 
 // What the VMM left when it ended; empty when it could not.

@@ -1,11 +1,19 @@
 #include "engine/oci_machine.hpp"
 
+#include <array>
+#include <cerrno>
+
+#include <poll.h>
 #include <unistd.h>
 
+#include "base/fs.hpp"
+#include "base/sys.hpp"
 #include "base/text.hpp"
+#include "base/undo.hpp"
 #include "engine/micro_vm.hpp"
 #include "engine/micro_vm_exec.hpp"
 #include "engine/places.hpp"
+#include "engine/saved_machine.hpp"
 #include "steps/builder.hpp"
 #include "vm/kernel_shelf.hpp"
 
@@ -42,20 +50,38 @@ Result<std::string> kernel_name(const oci::Spec& spec, const vm::KernelPlaces& p
       .hint("vrun vm kernel add FILE --modules DIR; vrun vm kernel ls lists them");
 }
 
-Result<std::vector<Fd>> lower(const Host& host, const Fd& folder, oci::Spec& spec) {
+Result<std::vector<Fd>> lower(const Host& host, const Fd& folder, oci::Spec& spec,
+                              std::optional<SavedMachine> saved = {}) {
   if (!TRY(wants_machine(spec))) return std::vector<Fd>();
   if (!spec.process) return Error(Code::kInvalid, "config.json: process is missing");
   const std::string faults = spec.vm ? faults_of(*spec.vm) : "";
   if (!faults.empty()) return Error(Code::kUnsupported, "config.json: " + faults);
   const Places places = TRY(Places::find(host));
   const std::string kernel = TRY(kernel_name(spec, {.data = places.data}));
-  MicroVm made = TRY(make_machine({host, places.data, kernel}, folder, spec));
+  MicroVm made = TRY(make_machine({host, places.data, kernel}, folder, spec, std::move(saved)));
   spec = std::move(made.jail);
   return made.take_files();
 }
 
 std::string socket_of(const runtime::Context& context, const std::string& id) {
   return context.root + "/" + id + "/" + kAgentSocket;
+}
+
+Result<std::vector<Fd>> lower_to_saved(const Host& host, const std::string& image_path,
+                                       const Fd& folder, oci::Spec& spec) {
+  if (!TRY(wants_machine(spec))) {
+    return Error(Code::kInvalid, "the checkpoint " + quote(image_path) +
+                                     " is that of a micro-VM, and the bundle makes a container");
+  }
+  const Fd dir = TRY(sys::open_dir(At::cwd(), image_path));
+  return lower(host, folder, spec, TRY(open_saved_machine(dir)));
+}
+
+Result<void> wait_for_machines_end(const Fd& process) {
+  constexpr int kToEndMs = 20000;
+  std::array<pollfd, 1> ended{pollfd{process.get(), POLLIN, 0}};
+  if (TRY(sys::poll(ended, kToEndMs)) > 0) return {};
+  return Error(Code::kTimeout, "the machine is saved, and did not end in time");
 }
 
 // The flags that make sense for processes of the host only.
@@ -119,6 +145,47 @@ Result<bool> wants_machine(const oci::Spec& spec) {
 
 runtime::Lowering lower_to_machine(const Host& host) {
   return [host](const Fd& folder, oci::Spec& spec) { return lower(host, folder, spec); };
+}
+
+Result<void> checkpoint_machine(const runtime::Context& context, const OciCheckpoint& wish) {
+  const runtime::Info info = TRY(runtime::state(context, wish.id));
+  if (info.status != runtime::Status::kRunning)
+    return Error(Code::kState,
+                 "container " + quote(wish.id) + " is " + runtime::to_text(info.status));
+  const std::string folder = context.root + "/" + wish.id;
+  const auto facts = machine_facts_in(folder);
+  if (!facts || facts->engine != vm::Engine::kKvm)
+    return Error(Code::kUnsupported, "the machine cannot be saved: its engine is not kvm")
+        .hint("`vrun doctor` says what KVM lacks here");
+  TRY(fs::make_dirs(At::cwd(), wish.image_path, 0700));
+  const Fd images = TRY(sys::open_dir(At::cwd(), wish.image_path));
+  if (is_machine_image(wish.image_path))
+    return Error(Code::kExists, quote(wish.image_path) + " has the checkpoint of a machine")
+        .hint("remove it, or name another directory by --image-path");
+  const Fd process = TRY(runtime::open_init(context, wish.id));
+  const std::string making = std::string(kCloned) + ".new";
+  TRY(fs::remove_tree(images, making));  // of one that was killed
+  TRY(sys::make_dir(images, making, 0700));
+  const Fd to = TRY(sys::open_dir(images, making));
+  Undo remove([&] { static_cast<void>(fs::remove_tree(images, making)); });
+  MachineStandstill still = TRY(MachineStandstill::begin_in(folder, to));
+  if (::syncfs(to.get()) != 0) return Error::system(errno, "write the checkpoint");
+  TRY(sys::rename(images, making, images, kCloned));
+  remove.commit();
+  if (wish.leave_running) return still.end();
+  TRY(still.end_guest());
+  TRY(wait_for_machines_end(process));
+  return runtime::remove(context, wish.id, true);
+}
+
+bool is_machine_image(const std::string& image_path) {
+  return ::access((image_path + "/" + kCloned + "/state").c_str(), F_OK) == 0;
+}
+
+runtime::Lowering lower_to_saved_machine(const Host& host, const std::string& image_path) {
+  return [host, image_path](const Fd& folder, oci::Spec& spec) {
+    return lower_to_saved(host, image_path, folder, spec);
+  };
 }
 
 bool is_machine(const runtime::Context& context, const std::string& id) {

@@ -7,6 +7,7 @@
 #include "base/fs.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/events.hpp"
 #include "engine/held_signals.hpp"
 #include "engine/staged_dir.hpp"
@@ -204,6 +205,7 @@ Result<void> roll_back(const Guests& guests, const GuestRecord& record, const st
   }
   const LockedGuest locked = TRY(guests.lock(record));
   TRY(check_idle(locked));
+  TRY(refuse_for_checkpoint(locked.guest.record, "rollback"));
   if (wish.volumes) TRY(check_volume_users(guests, record, then.facts));
   StagedDir staged = TRY(StagedDir::create(guests, "rollback"));
   Result<void> made = stage(guests, locked, then, wish, staged);

@@ -20,7 +20,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr const char* kMachine = "machine";
 constexpr std::array kFiles{"state", "memory"};
 // Until its memory is in the file, and until it goes on.
 constexpr milliseconds kToSave{600000}, kToGoOn{10000};
@@ -67,8 +66,8 @@ Result<void> wait_until_saved(const Fd& pair, const Fd& control) {
 
 }  // namespace
 
-Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir) {
-  Result<Fd> machine = sys::open(dir, kMachine, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir, const char* name) {
+  Result<Fd> machine = sys::open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!machine && machine.error().code() == Code::kNotFound) return std::optional<SavedMachine>();
   const Fd inside = TRY(std::move(machine));
   SavedMachine saved;
@@ -78,9 +77,9 @@ Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir) {
 }
 
 Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest) {
-  const Fd from = TRY(sys::open(snapshot, kMachine, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  TRY(sys::make_dir(guest, kMachine, 0700));
-  const Fd to = TRY(sys::open_dir(guest, kMachine));
+  const Fd from = TRY(sys::open(snapshot, kCloned, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  TRY(sys::make_dir(guest, kCloned, 0700));
+  const Fd to = TRY(sys::open_dir(guest, kCloned));
   for (const char* const name : kFiles) {
     if (::linkat(from.get(), name, to.get(), name, 0) != 0)
       return Error::system(errno, "link the saved machine");
@@ -89,7 +88,7 @@ Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest) {
 }
 
 Result<void> drop_saved_machine(const Fd& guest) {
-  return fs::remove_tree(guest, kMachine);
+  return fs::remove_tree(guest, kCloned);
 }
 
 Result<void> wait_for_machine(const Guests& guests, const GuestRecord& record) {
@@ -111,12 +110,16 @@ Result<void> wait_for_machine(const Guests& guests, const GuestRecord& record) {
 Result<MachineStandstill> MachineStandstill::begin(const Guests& guests, const GuestRecord& record,
                                                    const Fd& to) {
   TRY(check(guests, record));
+  return begin_in(guests.monitor_dir(record), to);
+}
+
+Result<MachineStandstill> MachineStandstill::begin_in(const std::string& dir, const Fd& to) {
   const Fd state = TRY(new_file(to, kFiles[0])), memory = TRY(new_file(to, kFiles[1]));
   MachineStandstill still;
   // The processes first: what they do next they do as who they are then.
-  still.programs_ = TRY(AgentFreeze::begin(guests, record));
+  still.programs_ = TRY(AgentFreeze::begin_in(dir));
   sys::SocketPair pair = TRY(sys::packet_pair());
-  still.control_ = TRY(sys::connect_stream(guests.monitor_dir(record) + "/control"));
+  still.control_ = TRY(sys::connect_stream(dir + "/control"));
   TRY(sys::send(still.control_.get(), call_bytes(R"({"call":"snapshot"})"), pair.theirs.get()));
   pair.theirs.reset();
   still.pair_ = std::move(pair.mine);
@@ -137,6 +140,10 @@ Result<void> MachineStandstill::end() {
   programs_.end();
   if (!gone_on) return Error(gone_on.error().code(), gone_on.error().text());
   return {};
+}
+
+Result<void> MachineStandstill::end_guest() {
+  return sys::send(pair_.get(), std::string_view("e"));
 }
 
 }  // namespace vrun::engine

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -18,8 +19,9 @@ namespace vrun::engine {
 struct SavedMachine {
   Fd state, memory;
 };
-// In the directory of a snapshot or of a guest; none: it has no machine.
-Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir);
+inline constexpr const char* kCloned = "machine";
+// In the directory of a snapshot or of a guest; none: it has no machine of that name.
+Result<std::optional<SavedMachine>> open_saved_machine(const Fd& dir, const char* name = kCloned);
 Result<void> link_saved_machine(const Fd& snapshot, const Fd& guest);
 Result<void> drop_saved_machine(const Fd& guest);
 
@@ -34,11 +36,15 @@ class MachineStandstill {
   // kUnsupported: a guest that cannot be saved, with the reason.
   static Result<MachineStandstill> begin(const Guests& guests, const GuestRecord& record,
                                          const Fd& to);
+  // The same of any machine whose sockets lie in `dir`; not every one can be saved.
+  static Result<MachineStandstill> begin_in(const std::string& dir, const Fd& to);
   MachineStandstill(MachineStandstill&&) noexcept = default;
   MachineStandstill& operator=(MachineStandstill&&) = delete;
   ~MachineStandstill();
 
   Result<void> end();
+  // It does not: the guest ends, which whoever has its process sees. An error: it goes on.
+  Result<void> end_guest();
 
  private:
   MachineStandstill() = default;

@@ -8,7 +8,8 @@ namespace vrun::vm {
 constexpr auto json_fields(const EndReport*) {
   return json::fields(json::field("signal", &EndReport::signal, {.max = 64}),
                       json::field("memoryKills", &EndReport::memory_kills),
-                      json::field("lost", &EndReport::lost));
+                      json::field("lost", &EndReport::lost),
+                      json::field("checkpointed", &EndReport::checkpointed));
 }
 
 std::string to_json(const EndReport& report) {

@@ -18,6 +18,7 @@ struct EndReport {
   std::uint32_t signal = 0;        // that ended the guest's own process; 0: none did
   std::uint64_t memory_kills = 0;  // processes that the guest's kernel killed for want of memory
   std::string lost;                // the machine ended before the process did: why, on one line
+  bool checkpointed = false;  // it was saved, and stands still for good (vmm/snapshot_call.hpp)
 };
 
 inline constexpr std::size_t kMostReport = 4096;

@@ -77,6 +77,8 @@ class Machine {
   // start() and after the guest's end.
   Result<void> pause();
   void resume();
+  // Instead of resume(): that was its end. Its processors never run again.
+  void end_saved() { end_with(End::kSaved); }
   // While paused: all but the memory's content, and that into an empty file. kUnsupported names
   // what cannot be saved.
   Result<void> save(StateWriter& to, const Fd& memory);

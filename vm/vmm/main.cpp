@@ -350,6 +350,7 @@ Result<Ended> run_by_kvm(Options& options, MainProcess& wishes,
   jail::enter("main");
   wishes.machine_ended = &ended;
   wishes.how_ended = [&machine] { return words_of(*machine); };
+  wishes.was_saved = [&machine] { return machine->end() == End::kSaved; };
   Result<Ended> end = run_main_process(*vsock, wishes);
   machine->stop();
   return end;
@@ -523,6 +524,7 @@ void report(const Fd& file, const Result<Ended>& ended) {
   if (ended) report.signal = ended->signal;
   if (ended) report.memory_kills = ended->memory_kills;
   if (ended && ended->lost) report.lost = ended->lost->why;
+  report.checkpointed = ended && ended->saved;
   report.lost.resize(std::min(report.lost.size(), vm::kMostReport / 8));
   // Without it the exit status is all that is known.
   static_cast<void>(sys::write_all(file.get(), vm::to_json(report)));

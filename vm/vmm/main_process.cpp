@@ -29,6 +29,7 @@ constexpr std::chrono::milliseconds kBetweenAttempts{20};
 constexpr std::chrono::seconds kEndOfMachine{2};
 constexpr std::size_t kLinesTold = 12;
 constexpr int kLostStatus = 125;
+constexpr int kSavedStatus = 128 + SIGKILL;  // no end of its own
 
 // What waits for one of our outputs.
 struct Output {
@@ -48,6 +49,7 @@ class Conversation {
   Result<void> turn();
   Result<void> connect();
   void lose(std::string why);
+  void end_with_machine();
   std::string why_it_went_off() const;
   int patience() const;
   void take_frames();
@@ -101,6 +103,15 @@ void Conversation::lose(std::string why) {
                  .lost = Lost{std::move(why), wishes_.console->last(kLinesTold)}};
 }
 
+void Conversation::end_with_machine() {
+  if (!wishes_.was_saved || !wishes_.was_saved()) return lose(why_it_went_off());
+  ended_ = Ended{.status = kSavedStatus,
+                 .memory_kills = memory_kills_,
+                 .failure = {},
+                 .lost = {},
+                 .saved = true};
+}
+
 std::string Conversation::why_it_went_off() const {
   const std::string panic = wishes_.console->panic();
   if (!panic.empty()) return "the guest's kernel panicked: " + panic;
@@ -121,8 +132,9 @@ Result<void> Conversation::turn() {
   const bool asks = typing_ && greeted_ && to_agent_.size() < kMostWaiting;
   const short link =
       static_cast<short>((room && !ended_ ? POLLIN : 0) | (to_agent_.empty() ? 0 : POLLOUT));
+  // What the guest said before its machine's end comes first.
   pollfd fds[] = {
-      {.fd = wishes_.machine_ended->get(), .events = POLLIN, .revents = 0},
+      {.fd = room ? wishes_.machine_ended->get() : -1, .events = POLLIN, .revents = 0},
       {.fd = wishes_.signals->get(), .events = POLLIN, .revents = 0},
       {.fd = agent_gone_ || link == 0 ? -1 : agent_.get(), .events = link, .revents = 0},
       {.fd = asks ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
@@ -137,8 +149,8 @@ Result<void> Conversation::turn() {
   take_frames();
   if (fault_) return std::move(*fault_);
   if (ended_) return {};
-  if (fds[0].revents != 0) {
-    lose(why_it_went_off());
+  if (fds[0].revents != 0 && fds[2].revents == 0) {
+    end_with_machine();
   } else if (agent_gone_ && greeted_) {
     if (Clock::now() >= agent_end_ + kEndOfMachine) lose("the guest's agent is gone");
   } else if (!greeted_ && Clock::now() >= deadline_) {

@@ -28,6 +28,7 @@ struct Ended {
   std::uint32_t memory_kills = 0;      // told by the guest, of its own kernel
   std::optional<vm::Failure> failure;  // the process could not be begun
   std::optional<Lost> lost;
+  bool saved = false;  // it has not: the machine was saved, and stands still for good
 };
 
 // Blocks the signals that are the process's in this thread and those made from here on, and gives
@@ -44,6 +45,7 @@ struct MainProcess {
   const Fd* signals = nullptr;
   const Fd* machine_ended = nullptr;
   std::function<std::string()> how_ended;  // of a machine that did: one line
+  std::function<bool()> was_saved;         // the same: it stands still for good; none: it cannot
   const ConsoleTail* console = nullptr;
 };
 

@@ -16,8 +16,8 @@
 
 namespace vrun::vmm {
 
-// How a guest ends.
-enum class End : std::uint8_t { kNone, kPowerOff, kReset, kFault };
+// How a guest ends. kSaved: where it is, to go on from there elsewhere.
+enum class End : std::uint8_t { kNone, kPowerOff, kReset, kFault, kSaved };
 
 class Power : public BusDevice {
  public:

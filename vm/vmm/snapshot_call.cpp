@@ -36,17 +36,21 @@ class Standstill {
   explicit Standstill(Machine& machine) : machine_(machine) {}
   Standstill(const Standstill&) = delete;
   Standstill& operator=(const Standstill&) = delete;
-  ~Standstill() { machine_.resume(); }
+  ~Standstill() {
+    if (!for_good_) machine_.resume();
+  }
+  void keep_for_good() { for_good_ = true; }
 
  private:
   Machine& machine_;
+  bool for_good_ = false;
 };
 
 Result<std::string> take(Machine& machine, const MachineShape& shape, const Fd& pair) {
   const Fd state_file = TRY(next_file(pair));
   const Fd memory_file = TRY(next_file(pair));
   TRY(machine.pause());
-  const Standstill still(machine);
+  Standstill still(machine);
   StateWriter state;
   TRY(machine.save(state, memory_file));
   TRY(write_state(state_file, state.bytes()));
@@ -57,7 +61,11 @@ Result<std::string> take(Machine& machine, const MachineShape& shape, const Fd& 
                                 .end_object()
                                 .take();
   TRY(sys::send(pair.get(), facts));
-  TRY(next(pair, -1));
+  const sys::Received word = TRY(next(pair, -1));
+  if (word.bytes > 0) {
+    still.keep_for_good();
+    machine.end_saved();
+  }
   return facts;
 }
 

@@ -13,6 +13,9 @@
 //                                            the machine goes on
 //                                      <-    kAnswer; or kError at any time
 //
+// A packet with a byte instead of the pair's end: the machine stands still for good. vrun-vmm ends,
+// and its report says that the guest is checkpointed (vm/agent/report.hpp).
+//
 // An engine that dies closes its end as well, so that no machine stands still for ever.
 #pragma once
 

@@ -67,6 +67,8 @@ def verbs_of_two_words_are_those_of_one(vrun):
     assert "base" in vrun("image", "list").ok().out and "linux" in vrun("system", "info").ok().out.lower()
     assert "  ps " in vrun("container").ok().out and "  pull " in vrun("image").ok().out
     assert "usage: vrun stop" in vrun("help", "container", "stop").ok().out
+    vrun("container", "checkpoint", "a").fails("is a container", "--isolation vm", rc=125)
+    vrun("container", "restore", "a").fails("has no checkpoint", rc=125)
     vrun("build", ".").fails("does not build images", rc=125)
     vrun("container", "rm", "a").ok()
 

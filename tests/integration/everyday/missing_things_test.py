@@ -37,7 +37,7 @@ MISSING = {
     "events": (["--filter", "nosuch=x", "--until", "0s"], "nosuch"),
 }
 # These take the name of nothing that there is, or answer with codes of their own (docs/everyday.md).
-OTHERS = {"container prune", "ps", "restore", "info", "version", "doctor", "images", "image ls", "login", "image prune", "image fsck", "system df",
+OTHERS = {"container prune", "ps", "info", "version", "doctor", "images", "image ls", "login", "image prune", "image fsck", "system df",
           "system prune", "network create", "network ls", "network prune", "volume create", "volume ls", "volume prune", "tenant create",
           "tenant ls", "tenant top", "metrics", "validate", "convert", "oci"}
 

@@ -154,8 +154,8 @@ WORDS = {
     "vm snapshot": [["{g}"], ["{i}", "s"]], "vm clone": [["{g}@kept", "mine"], ["{i}@kept"]],
     "push": [["{img}"]], "pull": [["{b}.invalid/x"]], "login": [["{b}.invalid"]], "logout": [["{b}.invalid"]],
 }
-NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id"}
-NAMES_NOTHING = {"vm kernel ls", "vm kernel add", "vm kernel rm", "completion", "cron ls", "ps", "events", "info", "version", "doctor", "restore", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
+NAMES_A_GUEST = {"start", "stop", "restart", "rm", "inspect", "logs", "attach", "wait", "top", "pause", "unpause", "port", "diff", "export", "stats", "shell", "machine-id", "checkpoint", "restore"}
+NAMES_NOTHING = {"vm kernel ls", "vm kernel add", "vm kernel rm", "completion", "cron ls", "ps", "events", "info", "version", "doctor", "images", "image ls", "image prune", "image fsck", "system df", "system prune", "container prune",
                  "network create", "network ls", "network prune", "volume create", "volume ls", "volume prune", "tenant ls", "metrics"}
 # These have no object, answer of their own tenant alone, or succeed for one that is not there.
 OF_OWN = {"ps", "images", "image ls", "network ls", "network prune", "events", "stats", "version", "network create", "logout", "volume ls",

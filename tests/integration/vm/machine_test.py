@@ -221,6 +221,44 @@ def the_vm_object_gives_it_its_machine(bundle):
     runtime.wait_for(lambda: json.loads(bundle("state", id).ok().out)["status"] == "stopped", "it has ended", BOOT)
 
 
+def a_bundle_goes_on_from_its_checkpoint_under_another_id(bundle, work):
+    host.need("KVM that runs stock kernels")
+    bundle.configure("n=0; while :; do n=$((n+1)); echo $n >&3; sleep 0.1; done 3>>/count", annotations={"vrun.isolation": "vm"}, root={"path": "rootfs", "readonly": False})
+    counted = lambda: [int(n) for n in (bundle.folder / "rootfs/count").read_text().split()] if (bundle.folder / "rootfs/count").exists() else []
+    beyond = lambda number: runtime.wait_for(lambda: len(counted()) > number, f"it counts beyond {number}", BOOT)
+    quiet = dict(env=bundle.env, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=2 * BOOT)
+    one, other = bundle.id(), bundle.id()
+    subprocess.run([bundle.program, "--root", bundle.root, "run", "--detach", "--bundle", bundle.folder, one], **quiet)
+    beyond(3)
+    bundle("checkpoint", "--image-path", work / "images", "--shell-job", "--file-locks", one).fails("--shell-job, --file-locks", "of CRIU")
+    bundle("checkpoint", "--image-path", work / "first", "--leave-running", one).ok()
+    beyond(len(counted()))
+    bundle("checkpoint", "--image-path", work / "first", one).fails("has the checkpoint of a machine", "--image-path")
+    bundle("checkpoint", "--image-path", work / "images", one).ok()
+    bundle("state", one).fails(one)
+    said = counted()
+    bundle("restore", "--image-path", work / "images", "--bundle", bundle.folder, "--tcp-established", other).fails("--tcp-established", "of CRIU")
+    subprocess.run([bundle.program, "--root", bundle.root, "restore", "--detach", "--image-path", work / "images", "--bundle", bundle.folder, other], **quiet)
+    beyond(len(said))
+    assert counted() == list(range(1, len(counted()) + 1))
+    assert bundle("exec", other, "sh", "-c", "tail -n 1 /count").ok().out.strip() in map(str, counted())
+    bundle("kill", other, "KILL").ok()
+    runtime.wait_for(lambda: json.loads(bundle("state", other).ok().out)["status"] == "stopped", "it has ended", BOOT)
+    bundle.configure("true", annotations={})
+    bundle("restore", "--image-path", work / "images", "--bundle", bundle.folder, one).fails("that of a micro-VM", "the bundle makes a container")
+
+
+def an_emulated_bundle_is_not_checkpointed_and_runs_on(bundle, work):
+    host.need("no KVM that runs stock kernels")
+    bundle.configure(LOOP, annotations={"vrun.isolation": "vm"})
+    id = bundle.id()
+    subprocess.run([bundle.program, "--root", bundle.root, "run", "--detach", "--bundle", bundle.folder, id], env=bundle.env, check=True,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=BOOT)
+    bundle("checkpoint", "--image-path", work / "images", id).fails("its engine is not kvm", "vrun doctor")
+    bundle("checkpoint", "--pre-dump", id).fails("--pre-dump", "of CRIU")
+    assert bundle("exec", id, "echo", "there").ok().out == "there\n" and not (work / "images").exists()
+
+
 @pytest.mark.parametrize("members, words", [
     ({"annotations": {"vrun.isolation": "vmm"}}, ["neither container nor vm"]),
     ({"annotations": {"vrun.isolation": "container"}, "vm": {}}, ["exclude each other"]),

@@ -209,3 +209,21 @@ def a_clone_that_goes_on_has_a_card_of_its_own(host):
     assert "hello" in _fetch(host, f"http://{second['ipAddress']}/page").ok().out
     host.outside.serve("beyond", port=81)
     assert host.inside("two", f"nc -w 9 {netlab.OUTSIDE4} 81").ok().out == f"beyond {netlab.HOST4}"
+
+
+def a_restored_guest_has_its_address_and_ports_again(host):
+    facts.need("KVM that runs stock kernels")
+    host.start_vm("web", "-p", "80", script=WEB)
+    had, ports = _endpoint(host, "web"), host.vrun("port", "web").ok().out
+    host.vrun("checkpoint", "web").ok()
+    # Others come meanwhile, and one takes its very address.
+    host.vrun("run", "-d", "--name", "other", "base", "sleep", "999").ok()
+    host.vrun("run", "-d", "--name", "thief", "--ip", had["ipAddress"], "base", "sleep", "999").ok()
+    host.vrun("restore", "web").fails(had["ipAddress"], rc=125)
+    host.vrun("rm", "-f", "thief").ok()
+    host.vrun("restore", "web").ok()
+    assert _endpoint(host, "web") == had and host.vrun("port", "web").ok().out == ports
+    assert f"inet {had['ipAddress']}/" in host.inside("web", "ip addr show eth0").ok().out
+    assert "hello" in _fetch(host, f"http://{had['ipAddress']}/page").ok().out
+    host.inside("other", f"ping -c 2 -W 9 {had['ipAddress']}").ok()
+    host.inside("web", "ping -c 2 -W 9 other").ok()

@@ -22,6 +22,8 @@ TEST(BrokerRulesTest, verbs_of_one_tenant_pass) {
                                                {"cp", "-", "web:/etc"},
                                                {"ps", "--tenant", "acme"},
                                                {"tenant", "show", "acme"},
+                                               {"checkpoint", "web"},
+                                               {"restore", "web"},
                                                {"save", "base"},
                                                {"import", "-", "x"},
                                                {},

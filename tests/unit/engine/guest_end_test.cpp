@@ -54,6 +54,15 @@ TEST(GuestEnd, a_machine_that_powers_off_or_reboots_ended_well) {
   EXPECT_EQ(end_of(facts).signal, 0);
 }
 
+TEST(GuestEnd, a_checkpointed_machine_says_how_it_goes_on) {
+  EndFacts facts = exited(137);
+  facts.checkpointed = true;
+  const LastExit last = end_of(facts);
+  EXPECT_EQ(last.code, 137);
+  EXPECT_EQ(last.reason, "checkpointed");
+  EXPECT_THAT(last.hint, HasSubstr("vrun restore"));
+}
+
 TEST(GuestEnd, a_lost_machine_says_why) {
   EndFacts facts = exited(125);
   facts.machine = "the guest's kernel panicked: x";

@@ -51,6 +51,27 @@ TEST(GuestRecord, is_read_as_it_was_written) {
   EXPECT_EQ(read->first_id, record.first_id);
   EXPECT_EQ(read->restarts, record.restarts);
   EXPECT_EQ(read->quick_ends, record.quick_ends);
+  EXPECT_EQ(read->checkpoint, record.checkpoint);
+}
+
+TEST(GuestRecord, has_a_checkpoint_with_its_network_and_one_without) {
+  GuestRecord record = sample();
+  EXPECT_EQ(to_json(record).find("checkpoint"), std::string::npos);
+  record.checkpoint.created = "2026-01-02T03:04:05Z";
+  EXPECT_EQ(parse_guest_record(to_json(record), "guest.json")->checkpoint, record.checkpoint);
+  record.checkpoint.network.tenant = "acme";
+  record.checkpoint.network.guest = "web";
+  network::Endpoint endpoint;
+  endpoint.network = "default";
+  endpoint.bridge = "vrun0";
+  endpoint.interface = "eth0";
+  endpoint.host_side = "vr-1";
+  endpoint.ipv4 = *network::parse_ipv4("10.1.2.3");
+  endpoint.prefix4 = 24;
+  record.checkpoint.network.endpoints = {endpoint};
+  const auto read = parse_guest_record(to_json(record), "guest.json");
+  ASSERT_TRUE(read) << read.error().text();
+  EXPECT_EQ(read->checkpoint, record.checkpoint);
 }
 
 TEST(GuestRecord, another_version_is_refused) {

@@ -6,11 +6,16 @@ namespace vrun::vm {
 namespace {
 
 TEST(Report, comes_back_as_it_was_written) {
-  const EndReport report{.signal = 9, .memory_kills = 2, .lost = "the guest's kernel panicked: x"};
+  const EndReport report{.signal = 9,
+                         .memory_kills = 2,
+                         .lost = "the guest's kernel panicked: x",
+                         .checkpointed = true};
   const EndReport back = *parse_report(to_json(report));
   EXPECT_EQ(back.signal, 9u);
   EXPECT_EQ(back.memory_kills, 2u);
   EXPECT_EQ(back.lost, report.lost);
+  EXPECT_TRUE(back.checkpointed);
+  EXPECT_FALSE(parse_report("{}")->checkpointed);
   EXPECT_TRUE(parse_report(to_json({})).has_value());
 }
 

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -134,6 +135,18 @@ TEST_F(Snapshot, a_paused_guest_does_nothing_and_then_goes_on) {
   machine->stop();
   EXPECT_EQ(machine->pause().error().code(), Code::kState);
   expect_counting(console.said(), 1);
+}
+
+TEST_F(Snapshot, a_machine_that_ended_saved_never_runs_again) {
+  Console console;
+  const std::unique_ptr<Machine> machine = counting(console, 2);
+  const auto saved = machine->memory().read<std::uint64_t>(kCounter);
+  machine->end_saved();
+  std::array<pollfd, 1> ended{pollfd{ended_.get(), POLLIN, 0}};
+  EXPECT_EQ(*sys::poll(ended, 1000), 1);
+  machine->stop();
+  EXPECT_EQ(machine->end(), End::kSaved);
+  EXPECT_EQ(machine->memory().read<std::uint64_t>(kCounter), saved);
 }
 
 TEST_F(Snapshot, a_machine_that_has_not_begun_cannot_be_paused) {

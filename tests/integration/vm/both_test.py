@@ -406,6 +406,8 @@ def a_paused_guest_stands_still_and_goes_on(web):
     web("pause", "web").ok()
     assert web.state("web")["status"] == "paused"
     web("exec", "web", "true").fails("is paused", rc=125)
+    if web.is_vm:
+        web("update", "--memory", "200m", "web").fails("is paused", "vrun unpause", rc=125)
     time.sleep(3)
     web("unpause", "web").ok()
     inside = int(web("exec", "web", "date", "+%s").ok().out)

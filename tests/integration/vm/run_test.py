@@ -35,6 +35,15 @@ def what_a_micro_vm_cannot_have_is_refused_at_once(vrun):
     assert vrun("ps", "-a", "-q").ok().out == ""
 
 
+def an_update_that_the_next_start_would_refuse_is_refused(vm):
+    vm("create", "--name", "g", *VM, "base", "true").ok()
+    vm("update", "--device-read-bps", "/dev/vda:1m", "g").fails("--device-read-bps", "has no disk", rc=125)
+    vm("update", "--cpuset-mems", "0", "g").fails("--cpuset-mems", rc=125)
+    vm("run", "--rm", *VM, "--device-write-iops", "/dev/vda:9", "base", "true").fails("has no disk", rc=125)
+    assert vm("start", "-a", "g", timeout=300).rc == 0
+    vm("rm", "g").ok()
+
+
 def a_host_that_cannot_is_told_before_there_is_a_guest(vrun):
     host.need("no KVM that runs stock kernels")
     for verb in ("create", "run"):

@@ -275,12 +275,12 @@ Result<void> check_disks(const RunRequest& request) {
       return Error(Code::kInvalid, "--kernel-parameter " + quote(word) + ": not one word")
           .hint("give the flag once for each");
   }
+  if (request.isolation == "vm") TRY(limits_of_disks(request));
   if (!is_disk_guest(request)) return {};
   for (const std::string& text : request.disks)
     TRY(parse_disk(text));
   if (request.disks.size() > kMostDisks)
     return Error(Code::kInvalid, "--disk: a guest has at most 16 disks");
-  TRY(limits_of_disks(request));
   std::string faults;
   for (const Refusal& refusal : kRefusals) {
     if (!refusal.asked(request)) continue;
@@ -326,7 +326,8 @@ Result<std::vector<vm::DiskLimits>> limits_of_disks(const RunRequest& request) {
       const auto number = row.bytes ? parse_bytes(rate) : parse_u64(rate);
       if (!number)
         return Error(Code::kInvalid, std::string(row.flag) + " " + quote(text) + ": not FILE:RATE")
-            .hint("such as " + disk_files(request).front() + ":1m; 0: no limit");
+            .hint("such as " + (request.disks.empty() ? "FILE" : disk_files(request).front()) +
+                  ":1m; 0: no limit");
       const std::size_t disk = TRY(disk_named(request, row.flag, text.substr(0, colon)));
       limits[disk].*row.limit = *number;
     }

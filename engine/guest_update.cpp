@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "engine/checkpoint.hpp"
 #include "engine/disk.hpp"
 #include "engine/events.hpp"
@@ -162,10 +163,15 @@ Result<void> update_guest(const Guests& guests, const GuestRecord& record,
   TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   Update update = TRY(plan_update(locked.guest.record.request, changes));
   TRY(check_host_cpus(update.request));
+  TRY(check_micro_vm(update.request, guests.host().nested()));
   TRY(fit_update(guests, update.resources, update.request));
   const Fd admission = TRY(admit_change(guests, record, update.request));
   const GuestRecord& now = locked.guest.record;
   if (locked.guest.runs() && is_micro_vm(now.request)) {
+    if (locked.guest.status == GuestStatus::kPaused)
+      return Error(Code::kState,
+                   "guest " + quote(now.name) + " is paused: its machine changes nothing")
+          .hint("vrun unpause " + now.name);
     TRY(update_micro_vm(guests, now, update));
   } else if (locked.guest.runs()) {
     TRY(runtime::update(guests.context(), record.id, update.resources));

@@ -101,7 +101,7 @@ Result<int> check_guest(const Guests& guests, const Guest& guest, Probe probe) {
     const Result<std::string> fault = is_micro_vm(request)
                                           ? probe_in_machine(guests, guest.record, *asked, timeout)
                                           : probe_health(*asked, guest.pid);
-    const std::string why = fault ? *fault : fault.error().text();
+    const std::string why = printable(fault ? *fault : fault.error().text());
     if (!why.empty()) note_probe_reason(place, probe, why);
     return why.empty() ? 0 : 1;
   }

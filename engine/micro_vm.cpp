@@ -150,6 +150,18 @@ Result<Fd> listen_in(const Fd& dir, const std::string& name) {
   return socket;
 }
 
+// More than all that the host has is never there, and a kernel takes minutes to find that out.
+Result<void> check_host_memory(const vm::MachineSize& size) {
+  struct sysinfo host {};
+  if (::sysinfo(&host) != 0) return Error::system(errno, "ask for the host's memory");
+  const std::uint64_t there = (std::uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
+  if (size.memory <= there) return {};
+  return Error(Code::kState, "a machine of " + std::to_string(size.memory >> 20U) +
+                                 " MiB: the host has " + std::to_string(there >> 20U) +
+                                 " MiB, swap included")
+      .hint("a smaller --memory");
+}
+
 // By its name or path.
 Result<vm::HostKernel> kernel_named(const vm::KernelPlaces& places, const std::string& kernel) {
   const bool is_path = kernel.find('/') != std::string::npos;
@@ -179,34 +191,25 @@ Result<void> check_micro_vm(const RunRequest& request, bool rootless) {
   return Error(Code::kUnsupported, "--isolation vm with " + faults).hint("leave the flags away");
 }
 
-Result<std::uint32_t> processors_of(const RunRequest& request) {
-  oci::Spec spec;
-  spec.linux.resources = TRY(to_resources(request));
-  return TRY(vm::size_of(spec)).processors;
-}
-
 namespace {
 
-// More than all that the host has is never there, and a kernel takes minutes to find that out.
-Result<void> check_host_memory(const RunRequest& request) {
+Result<vm::MachineSize> size_of(const RunRequest& request) {
   oci::Spec spec;
   spec.linux.resources = TRY(to_resources(request));
-  const std::uint64_t wanted = TRY(vm::size_of(spec)).memory;
-  struct sysinfo host {};
-  if (::sysinfo(&host) != 0) return Error::system(errno, "ask for the host's memory");
-  const std::uint64_t there = (std::uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
-  if (wanted <= there) return {};
-  return Error(Code::kState, "--memory " + request.memory + ": the host has " +
-                                 std::to_string(there >> 20U) + " MiB, swap included")
-      .hint("a smaller --memory");
+  return vm::size_of(spec);
 }
 
 }  // namespace
 
+Result<std::uint32_t> processors_of(const RunRequest& request) {
+  return TRY(size_of(request)).processors;
+}
+
 Result<void> check_micro_vm_host(const Guests& guests, const RunRequest& request) {
   if (!is_micro_vm(request)) return {};
   TRY(vm::choose_engine(micro_vm_facts(guests.host())));
-  TRY(check_host_memory(request));
+  const vm::MachineSize size = TRY(size_of(request));
+  TRY(check_host_memory(size));
   TRY(kernel_named(kernel_places(guests.places()), request.kernel));
   return check_disks_host(request);
 }
@@ -308,6 +311,7 @@ std::vector<std::string> usable_controllers(const Host& host, const oci::Spec& g
 Result<MicroVm> make_unfilled(const MachineHost& on, const Fd& dir, const oci::Spec& guest,
                               bool with_cards, std::optional<SavedMachine> saved = {}) {
   const vm::MachineSize size = TRY(vm::size_of(guest));
+  TRY(check_host_memory(size));
   const vm::EngineFacts facts = micro_vm_facts(on.host);
   const vm::EngineChoice choice = TRY(vm::choose_engine(facts));
   MicroVm made;

@@ -1,5 +1,6 @@
 #include "engine/micro_vm_exec.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -7,6 +8,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -100,25 +102,38 @@ class Session {
   bool heard() const { return heard_; }
 
   Result<int> run() {
-    TRY(send(vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}) +
-             vm::encode(FrameType::kExec, document_of(request_))));
+    to_agent_ = vm::encode_numbers(FrameType::kHello, {vm::kAgentVersion}) +
+                vm::encode(FrameType::kExec, document_of(request_));
     const Foreground foreground(request_.terminal && request_.input);
-    if (!request_.input) TRY(send(vm::encode(FrameType::kInputEnd)));
+    if (!request_.input) to_agent_ += vm::encode(FrameType::kInputEnd);
     bool typing = request_.input;
     while (!code_) {
-      std::array<pollfd, 3> fds{pollfd{socket_.get(), POLLIN, 0},
+      flush();
+      const bool asks = typing && started_ && untaken_ < vm::kInputWindow;
+      const short link = static_cast<short>(POLLIN | (to_agent_.empty() ? 0 : POLLOUT));
+      std::array<pollfd, 3> fds{pollfd{socket_.get(), link, 0},
                                 pollfd{foreground.signals(), POLLIN, 0},
-                                pollfd{typing && started_ ? STDIN_FILENO : -1, POLLIN, 0}};
+                                pollfd{asks ? STDIN_FILENO : -1, POLLIN, 0}};
       TRY(sys::poll(fds, -1));
-      if (fds[0].revents != 0) TRY(hear());
-      if (fds[1].revents != 0) TRY(hand_on(foreground.signals()));
+      if ((fds[0].revents & ~POLLOUT) != 0) TRY(hear());
+      if (fds[1].revents != 0) hand_on(foreground.signals());
       if (fds[2].revents != 0 && !code_) typing = TRY(type());
     }
     return *code_;
   }
 
  private:
-  Result<void> send(std::string_view bytes) { return sys::write_all(socket_.get(), bytes); }
+  // What the agent does not take yet waits, and nobody for it.
+  void flush() {
+    while (!to_agent_.empty()) {
+      const ssize_t put =
+          ::send(socket_.get(), to_agent_.data(), to_agent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0 && errno == EAGAIN) return;
+      if (put < 0) return to_agent_.clear();  // its end, which reading tells
+      to_agent_.erase(0, static_cast<std::size_t>(put));
+    }
+  }
 
   Result<void> hear() {
     std::array<char, 65536> buffer{};
@@ -144,6 +159,9 @@ class Session {
         started_ = true;
         if (request_.detach) code_ = 0;
         return {};
+      case FrameType::kInputTaken:
+        untaken_ -= std::min<std::size_t>(untaken_, vm::number_of(frame, 0, 1).value_or(0));
+        return {};
       case FrameType::kOutput:
         return sys::write_all(STDOUT_FILENO, frame.content);
       case FrameType::kErrors:
@@ -165,22 +183,27 @@ class Session {
     return Error(Code::kState, "the guest's agent said something that makes no sense");
   }
 
-  Result<void> hand_on(int signals) {
+  void hand_on(int signals) {
     signalfd_siginfo info{};
-    if (::read(signals, &info, sizeof info) != sizeof info) return {};
-    if (info.ssi_signo != SIGWINCH)
-      return send(vm::encode_numbers(FrameType::kSignal, {info.ssi_signo}));
+    if (::read(signals, &info, sizeof info) != sizeof info) return;
+    if (info.ssi_signo != SIGWINCH) {
+      // As long as there is no process that could get it, it is ours.
+      if (!started_) code_ = static_cast<int>(128 + info.ssi_signo);
+      to_agent_ += vm::encode_numbers(FrameType::kSignal, {info.ssi_signo});
+      return;
+    }
     const std::optional<winsize> size = terminal_size();
-    if (!size || !request_.terminal) return {};
-    return send(vm::encode_numbers(FrameType::kResize, {size->ws_row, size->ws_col}));
+    if (!size || !request_.terminal) return;
+    to_agent_ += vm::encode_numbers(FrameType::kResize, {size->ws_row, size->ws_col});
   }
 
   // False at the end of what is typed.
   Result<bool> type() {
     std::array<char, 16384> buffer{};
     const std::size_t count = TRY(sys::read(STDIN_FILENO, buffer));
-    TRY(send(count == 0 ? vm::encode(FrameType::kInputEnd)
-                        : vm::encode(FrameType::kInput, {buffer.data(), count})));
+    untaken_ += count;
+    to_agent_ += count == 0 ? vm::encode(FrameType::kInputEnd)
+                            : vm::encode(FrameType::kInput, {buffer.data(), count});
     return count != 0;
   }
 
@@ -188,6 +211,8 @@ class Session {
   const MicroVmExec& request_;
   int& status_;
   vm::FrameReader reader_;
+  std::string to_agent_;
+  std::size_t untaken_ = 0;  // bytes of the input that the process has not taken yet
   bool heard_ = false, started_ = false;
   std::optional<int> code_;
 };

@@ -1,7 +1,9 @@
 #include "engine/oci_machine.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <poll.h>
 #include <unistd.h>
@@ -20,9 +22,9 @@
 namespace vrun::engine {
 namespace {
 
-// What there is no answer to, "" when there is.
-std::string faults_of(const oci::Vm& vm) {
-  std::vector<std::string> faults;
+using Faults = std::vector<std::string>;
+
+void add_faults(const oci::Vm& vm, Faults& faults) {
   const auto add = [&](bool wrong, const char* text) {
     if (wrong) faults.emplace_back(text);
   };
@@ -35,6 +37,29 @@ std::string faults_of(const oci::Vm& vm) {
   add(vm.image.has_value(), "vm.image: the root is that of the bundle (root.path)");
   add(vm.hardware && !vm.hardware->device_tree.empty(),
       "vm.hwConfig.deviceTree: a PC has ACPI tables instead");
+}
+
+// Those that every guest has (runtime-spec, "Default Devices").
+bool is_default(const oci::Device& device) {
+  constexpr std::array<std::string_view, 8> kDefault{"/dev/null", "/dev/zero",   "/dev/full",
+                                                     "/dev/tty",  "/dev/random", "/dev/urandom",
+                                                     "/dev/ptmx", "/dev/console"};
+  return std::find(kDefault.begin(), kDefault.end(), device.path) != kDefault.end();
+}
+
+// What there is no answer to, "" when there is.
+std::string faults_of(const oci::Spec& spec) {
+  Faults faults;
+  if (spec.vm) add_faults(*spec.vm, faults);
+  if (!std::all_of(spec.linux.devices.begin(), spec.linux.devices.end(), is_default))
+    faults.emplace_back("linux.devices: the host's devices are not those of the guest's kernel");
+  for (const auto& [profile, field] :
+       {std::pair{spec.process->apparmor_profile, "process.apparmorProfile"},
+        std::pair{spec.process->selinux_label, "process.selinuxLabel"}}) {
+    if (!profile.empty() && profile != "unconfined")
+      faults.push_back(field +
+                       std::string(": the host kernel's rules do not reach into the guest"));
+  }
   return join(faults, "; ");
 }
 
@@ -54,7 +79,7 @@ Result<std::vector<Fd>> lower(const Host& host, const Fd& folder, oci::Spec& spe
                               std::optional<SavedMachine> saved = {}) {
   if (!TRY(wants_machine(spec))) return std::vector<Fd>();
   if (!spec.process) return Error(Code::kInvalid, "config.json: process is missing");
-  const std::string faults = spec.vm ? faults_of(*spec.vm) : "";
+  const std::string faults = faults_of(spec);
   if (!faults.empty()) return Error(Code::kUnsupported, "config.json: " + faults);
   const Places places = TRY(Places::find(host));
   const std::string kernel = TRY(kernel_name(spec, {.data = places.data}));

@@ -1,5 +1,6 @@
 #include "vm/agent/failure.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "base/json_table.hpp"
@@ -11,6 +12,9 @@ namespace {
 constexpr std::array<std::string_view, 9> kCodes = {"internal", "invalid", "not found",
                                                     "exists",   "state",   "unsupported",
                                                     "denied",   "timeout", "system"};
+
+// The words of a guest stand in messages and are kept in files of the host.
+constexpr std::size_t kMostText = 8192;
 
 }  // namespace
 
@@ -26,7 +30,10 @@ std::string to_json(const Failure& failure) {
 }
 
 Result<Failure> parse_failure(std::string_view json) {
-  return json::read<Failure>(json, "kError");
+  Failure failure = TRY(json::read<Failure>(json, "kError"));
+  failure.text.resize(std::min(failure.text.size(), kMostText));
+  failure.hint.resize(std::min(failure.hint.size(), kMostText));
+  return failure;
 }
 
 Failure failure_of(const Error& error, int status) {

@@ -14,6 +14,7 @@ std::size_t most_of(FrameType type) {
     case FrameType::kSignal:
     case FrameType::kOutputEnd:
     case FrameType::kMemoryKills:
+    case FrameType::kInputTaken:
       return 4;
     case FrameType::kResize:
     case FrameType::kExit:
@@ -37,7 +38,7 @@ std::size_t most_of(FrameType type) {
 
 bool is_type(std::uint8_t value) {
   return value >= static_cast<std::uint8_t>(FrameType::kHello) &&
-         value <= static_cast<std::uint8_t>(FrameType::kAdopt);
+         value <= static_cast<std::uint8_t>(FrameType::kInputTaken);
 }
 
 }  // namespace

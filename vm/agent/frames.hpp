@@ -14,12 +14,16 @@
 //   kResize rows columns        ->
 //   kSignal number              ->
 //   kOutputEnd stream           ->
+//                               <-      kInputTaken count
 //                               <-      kOutput, kErrors bytes
 //                               <-      kMemoryKills count, of kRun only
 //                               <-      kExit code signal, end
 //
 // A machine that goes on from a snapshot has its process already, and asks with kAdopt instead of
 // kRun; what follows is the same.
+//
+// Of kInput the host sends kInputWindow bytes ahead of what the process has taken, so that the
+// frames behind them (a signal for a process that reads nothing) arrive.
 //
 // Neither side believes the other: lengths, types and their order are checked, and who breaks them
 // loses the connection.
@@ -34,10 +38,11 @@
 
 namespace vrun::vm {
 
-inline constexpr std::uint32_t kAgentVersion = 1;
+inline constexpr std::uint32_t kAgentVersion = 2;
 inline constexpr std::uint32_t kAgentPort = 1024;  // of the guest, virtio socket
 inline constexpr std::size_t kMostContent = 4 << 20;
 inline constexpr std::size_t kMostStream = 64 << 10;  // of kInput, kOutput, kErrors
+inline constexpr std::size_t kInputWindow = 128 << 10;
 
 enum class FrameType : std::uint8_t {
   kHello = 1,    // u32 version
@@ -57,6 +62,7 @@ enum class FrameType : std::uint8_t {
   kOutputEnd = 15,    // u32 1 or 2: the host takes no more of kOutput or kErrors
   kMemoryKills = 16,  // u32: processes that the guest's kernel has killed for want of memory
   kAdopt = 17,        // JSON: the guest's own process, which runs already in a restored machine
+  kInputTaken = 18,   // u32: bytes of kInput that the process took since the last one
 };
 
 struct Frame {

@@ -12,8 +12,9 @@
 namespace vrun::vm {
 namespace {
 
-// More than this for one side, and the other is not read.
+// More than this for one side, and the other is not read. A host that keeps to kInputWindow is.
 constexpr std::size_t kMostWaiting = 256 << 10;
+constexpr std::size_t kWorthTelling = 16 << 10;
 
 Result<void> unblock(const Fd& fd) {
   if (!fd || ::fcntl(fd.get(), F_SETFL, O_NONBLOCK) == 0) return {};
@@ -61,6 +62,7 @@ Result<Relayed> Relay::run() {
   }
   while (true) {
     take_frames();
+    tell_taken();
     connection_.flush();
     if (connection_.closed()) return Relayed{.host_gone = true, .exit = {}};
     const bool listen = to_process_.size() < kMostWaiting;
@@ -96,7 +98,10 @@ void Relay::take(const Frame& frame) {
   const auto number = number_of(frame, 0, 1);
   switch (frame.type) {
     case FrameType::kInput:
-      if (input_ && !input_ended_) to_process_ += frame.content;
+      if (input_ && !input_ended_)
+        to_process_ += frame.content;
+      else
+        taken_ += frame.content.size();
       return;
     case FrameType::kInputEnd:
       input_ended_ = true;
@@ -121,10 +126,20 @@ void Relay::take(const Frame& frame) {
 
 void Relay::write_input() {
   const ssize_t put = ::write(input_.get(), to_process_.data(), to_process_.size());
-  if (put > 0) to_process_.erase(0, static_cast<std::size_t>(put));
+  if (put > 0) {
+    taken_ += static_cast<std::size_t>(put);
+    to_process_.erase(0, static_cast<std::size_t>(put));
+  }
   if (put >= 0 || errno == EAGAIN || errno == EINTR) return;
+  taken_ += to_process_.size();
   to_process_.clear();  // the process reads no more
   input_.reset();
+}
+
+void Relay::tell_taken() {
+  if (taken_ == 0 || (taken_ < kWorthTelling && !to_process_.empty())) return;
+  connection_.send_numbers(FrameType::kInputTaken, {static_cast<std::uint32_t>(taken_)});
+  taken_ = 0;
 }
 
 bool Relay::read_output(Fd& from, FrameType type) {

@@ -43,6 +43,7 @@ class Relay {
   void take_frames();
   void take(const Frame& frame);
   void write_input();
+  void tell_taken();
   // Whether there may be more to read.
   bool read_output(Fd& from, FrameType type);
   void drain();
@@ -51,6 +52,7 @@ class Relay {
   sys::Child child_;
   Fd console_, input_, output_, errors_;
   std::string to_process_;
+  std::size_t taken_ = 0;  // of the input, not told yet
   bool input_ended_ = false;
 };
 

@@ -22,7 +22,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using vm::FrameType;
 
-constexpr std::size_t kMostWaiting = 256 << 10;
 constexpr std::size_t kPipePiece = 4096;  // PIPE_BUF: a ready pipe takes as much at once (pipe(7))
 constexpr std::chrono::milliseconds kBetweenAttempts{20};
 // From the end of the agent to that of its machine, where it is the machine that ends.
@@ -73,6 +72,7 @@ class Conversation {
   std::string early_;  // frames for a process that has not been asked for yet
   std::array<Output, 2> outputs_{Output{STDOUT_FILENO, 1, {}}, Output{STDERR_FILENO, 2, {}}};
   bool greeted_ = false, typing_ = true, agent_gone_ = false;
+  std::size_t untaken_ = 0;  // bytes of the input that the guest's process has not taken yet
   std::uint32_t memory_kills_ = 0;
   std::optional<Ended> ended_;
   std::optional<Error> fault_;
@@ -129,7 +129,7 @@ int Conversation::patience() const {
 Result<void> Conversation::turn() {
   flush();
   const bool room = outputs_[0].waiting.empty() && outputs_[1].waiting.empty();
-  const bool asks = typing_ && greeted_ && to_agent_.size() < kMostWaiting;
+  const bool asks = typing_ && greeted_ && untaken_ < vm::kInputWindow;
   const short link =
       static_cast<short>((room && !ended_ ? POLLIN : 0) | (to_agent_.empty() ? 0 : POLLOUT));
   // What the guest said before its machine's end comes first.
@@ -209,6 +209,10 @@ void Conversation::take(const vm::Frame& frame) {
                      .lost = {}};
       return;
     }
+    case FrameType::kInputTaken:
+      // The agent of a machine that was saved may speak of what its former host sent.
+      untaken_ -= std::min<std::size_t>(untaken_, vm::number_of(frame, 0, 1).value_or(0));
+      return;
     case FrameType::kMemoryKills:
       memory_kills_ = vm::number_of(frame, 0, 1).value_or(0);
       return;
@@ -231,6 +235,7 @@ void Conversation::read_input() {
   const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   typing_ = got > 0;
+  if (typing_) untaken_ += static_cast<std::size_t>(got);
   to_agent_ += typing_ ? vm::encode(FrameType::kInput, {buffer, static_cast<std::size_t>(got)})
                        : vm::encode(FrameType::kInputEnd);
 }

@@ -4,8 +4,8 @@ import socket
 import struct
 
 HELLO, RUN, EXEC, CALL, ANSWER, STARTED, INPUT, INPUT_END, RESIZE, SIGNAL, OUTPUT, ERRORS, EXIT, ERROR, \
-    OUTPUT_END, MEMORY_KILLS, ADOPT = range(1, 18)
-VERSION = 1
+    OUTPUT_END, MEMORY_KILLS, ADOPT, INPUT_TAKEN = range(1, 19)
+VERSION = 2
 
 
 class Client:
@@ -16,7 +16,7 @@ class Client:
         self.socket.settimeout(deadline)
         self.socket.connect(str(path))
         self.bytes = b""
-        self.out, self.err, self.pid = b"", b"", 0
+        self.out, self.err, self.pid, self.taken = b"", b"", 0, 0
         if hello:
             self.numbers(HELLO, VERSION)
             assert self.frame() == (HELLO, struct.pack("<I", VERSION))
@@ -67,6 +67,8 @@ class Client:
             self.err += content
         elif type == STARTED:
             self.pid, = struct.unpack("<I", content)
+        elif type == INPUT_TAKEN:
+            self.taken += struct.unpack("<I", content)[0]
         elif type == EXIT:
             return struct.unpack("<ii", content)
         elif type in (ERROR, ANSWER):

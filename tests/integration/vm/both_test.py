@@ -159,6 +159,27 @@ def a_signal_to_exec_reaches_its_process(web):
     assert command.communicate(timeout=BOOT)[0] == "got\n" and command.returncode == 4
 
 
+def a_signal_arrives_behind_input_that_nobody_reads(both, work):
+    (work / "much").write_bytes(bytes(8 << 20))
+    script = f"trap 'echo got term; exit 9' TERM; echo up; {LOOP}"
+    with (work / "much").open() as much:
+        run = both.vrun.start("run", *both.flags, "-i", "--name", "g", "base", "sh", "-c", script, stdin=much, stdout=subprocess.DEVNULL)
+    try:
+        both.wait_for_log("g", "up")
+        with (work / "much").open() as much:
+            beside = both.vrun.start("exec", "-i", "g", "sh", "-c", f"trap 'exit 7' TERM; touch /tmp/up; {LOOP}", stdin=much)
+        runtime.wait_for(lambda: both("exec", "g", "test", "-e", "/tmp/up").rc == 0, "the exec runs", BOOT)
+        time.sleep(1)  # the input fills all that is between
+        beside.terminate()
+        assert beside.wait(BOOT) == 7
+        both("stop", "-t", "60", "g").ok()
+        assert run.wait(BOOT) == 9 and "got term" in both("logs", "g").ok().out
+    finally:
+        run.kill()
+        run.wait()
+        both.remove("g")
+
+
 def ten_execs_at_once(web):
     commands = [web.vrun.start("exec", "web", "sh", "-c", f"echo {i}; exit {i}", stdout=subprocess.PIPE, text=True) for i in range(10)]
     for i, command in enumerate(commands):
@@ -410,6 +431,8 @@ def a_paused_guest_stands_still_and_goes_on(web):
     web("pause", "web").ok()
     assert web.state("web")["status"] == "paused"
     web("exec", "web", "true").fails("is paused", rc=125)
+    if web.is_vm:
+        web("update", "--memory", "200m", "web").fails("is paused", "vrun unpause", rc=125)
     time.sleep(3)
     web("unpause", "web").ok()
     inside = int(web("exec", "web", "date", "+%s").ok().out)

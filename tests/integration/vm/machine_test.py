@@ -202,6 +202,12 @@ def an_annotation_gives_a_bundle_a_kernel_of_its_own(bundle):
     assert (done.rc, done.err) == (3, "err\n") and "panic=-1" in done.out, done
 
 
+def a_bundle_asks_for_no_more_memory_than_there_is(bundle):
+    for memory in (2 ** 63 - 1, 2 ** 64 - 1, 1 << 50):
+        bundle.configure("true", vm={"hwConfig": {"memory": memory}, "kernel": {"path": _kernel()}})
+        bundle("run", "--bundle", bundle.folder, bundle.id()).fails("the host has", "swap included")
+
+
 def the_vm_object_gives_it_its_machine(bundle):
     bundle.configure(LOOP, vm={"hwConfig": {"vcpus": 2, "memory": 160 << 20}, "kernel": {"path": _kernel(), "parameters": ["made=here"]}})
     id = bundle.id()

@@ -3,6 +3,7 @@ import json
 import os
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def what_a_micro_vm_cannot_have_is_refused_at_once(vrun):
     vrun("run", "--rm", *VM, "--security-opt", "apparmor=mine", "base", "true").fails("--security-opt apparmor", rc=125)
     vrun("run", "--rm", *VM, "--system", "base", "true").fails("--system and --isolation vm", "--disk", rc=125)
     assert vrun("ps", "-a", "-q").ok().out == ""
+
+
+def an_update_that_the_next_start_would_refuse_is_refused(vm):
+    vm("create", "--name", "g", *VM, "base", "true").ok()
+    vm("update", "--device-read-bps", "/dev/vda:1m", "g").fails("--device-read-bps", "has no disk", rc=125)
+    vm("update", "--cpuset-mems", "0", "g").fails("--cpuset-mems", rc=125)
+    vm("run", "--rm", *VM, "--device-write-iops", "/dev/vda:9", "base", "true").fails("has no disk", rc=125)
+    assert vm("start", "-a", "g", timeout=300).rc == 0
+    vm("rm", "g").ok()
 
 
 def a_host_that_cannot_is_told_before_there_is_a_guest(vrun):
@@ -114,6 +124,35 @@ def a_program_runs_with_processors_of_its_own_and_its_exit_code_comes_out(vm):
     run = vm("run", "--rm", *VM, "--cpus", "2", "base", "sh", "-c", "nproc; exit 7", timeout=300)
     assert (run.rc, run.out.split()) == (7, ["2"])
     assert vm("ps", "-a", "-q").ok().out == ""
+
+
+def a_guest_knows_more_files_than_its_monitor_may_open(vm, work):
+    for folder in range(4):
+        (work / "many" / str(folder)).mkdir(parents=True)
+        for file in range(300):
+            (work / "many" / str(folder) / str(file)).write_text(f"{folder} {file}")
+    script = """
+        set -e
+        ls -lR /m | grep -c -- -rw
+        mv /m/0/7 /m/1/moved; ln /m/0/8 /m/2/linked; exec 5</m/0/9 6</m/3/8; rm /m/0/8 /m/0/9; ls -l /m/1 /m/2 | grep -c -- -rw
+        cat /m/1/moved /m/2/linked - <&5; echo
+        touch /m/ready; while [ ! -e /m/go ]; do sleep 0.2; done; sleep 1.5
+        cat /m/3/7; test ! -e /m/3/8; stat -Lc %s /proc/self/fd/6; cat <&6"""
+    command = [vm.program, "run", "--rm", *VM, "-v", f"{work}/many:/m", "base", "sh", "-c", script]
+    run = subprocess.Popen(["sh", "-c", 'ulimit -n 400 && exec "$@"', "sh", *command], env=vm.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 300
+        while not (work / "many/ready").exists():
+            assert run.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        (work / "new").write_text("new")
+        (work / "new").rename(work / "many/3/7")
+        (work / "many/3/8").unlink()
+        (work / "many/go").touch()
+        assert run.communicate(timeout=60)[0].split("\n") == ["1200", "602", "0 70 80 9", "new3", "3 8"]
+    finally:
+        run.kill()
+        run.wait()
 
 
 def exec_logs_and_stop_are_those_of_a_container(vm):

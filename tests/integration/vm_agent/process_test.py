@@ -23,6 +23,27 @@ def test_the_end_of_input_reaches_the_process(agent):
     assert it.out == b"x" * 60000 + b"y" * 60000
 
 
+def test_a_signal_arrives_behind_input_that_nobody_reads(agent):
+    it = agent.started("sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done")
+    it.wait_for(b"up")
+    for _ in range(2):
+        it.send(wire.INPUT, b"x" * 65536)
+    it.numbers(wire.SIGNAL, 15)
+    assert it.end() == (9, 0)
+    assert it.taken <= 65536, "what a pipe holds"
+
+
+def test_input_that_was_read_or_that_nobody_will_read_is_told(agent):
+    it = agent.started("sh", "-c", "head -c 70000 >/dev/null; exec <&-; echo up; read line </dev/null; sleep 1000")
+    for _ in range(3):
+        it.send(wire.INPUT, b"x" * 65536)
+    while it.taken < 3 * 65536:
+        assert it._take(it.frame()) is None
+    assert it.taken == 3 * 65536
+    it.numbers(wire.SIGNAL, 9)
+    assert it.end() == (137, 9)
+
+
 def test_much_output_comes_whole(agent):
     it = agent.run("sh", "-c", "dd if=/dev/zero bs=64k count=160 2>/dev/null")
     assert it.end() == (0, 0)

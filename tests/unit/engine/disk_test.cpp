@@ -91,6 +91,22 @@ TEST(Disk, LimitsAreOfTheDisksByPathOrName) {
   }
 }
 
+TEST(Disk, AMicroVmWithAnImageHasNoDiskToLimit) {
+  RunRequest request;
+  request.isolation = "vm";
+  request.image = "base";
+  EXPECT_TRUE(check_disks(request));
+  request.device_write_bps = {"/dev/vda:1m"};
+  const auto refused = check_disks(request);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().hint().find("has no disk"), std::string::npos);
+  request.device_write_bps = {"/dev/vda"};
+  EXPECT_FALSE(check_disks(request));
+  request.isolation = "container";
+  request.device_write_bps = {"/dev/vda:1m"};
+  EXPECT_TRUE(check_disks(request));
+}
+
 TEST(Disk, WordsForTheNetwork) {
   RunRequest request = on_disk();
   request.kernel_parameters = {"root=/dev/vda3"};

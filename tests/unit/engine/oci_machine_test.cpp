@@ -63,6 +63,18 @@ TEST(OciMachine, what_of_the_object_cannot_be_done_is_all_told_before_anything_i
     EXPECT_THAT(lowered.error().text(), HasSubstr(part));
 }
 
+TEST(OciMachine, what_only_the_hosts_kernel_could_give_is_refused_and_not_left_out) {
+  oci::Spec spec = annotated("vm");
+  spec.process.emplace();
+  spec.process->apparmor_profile = "mine";
+  spec.process->selinux_label = "mine";
+  spec.linux.devices.emplace_back().path = "/dev/fuse";
+  const auto lowered = lower_to_machine(Host::current())(Fd(), spec);
+  ASSERT_FALSE(lowered.has_value());
+  for (const char* part : {"apparmorProfile", "selinuxLabel", "linux.devices"})
+    EXPECT_THAT(lowered.error().text(), HasSubstr(part));
+}
+
 TEST(OciMachine, a_container_stays_what_it_is) {
   oci::Spec spec;
   spec.hostname = "web";

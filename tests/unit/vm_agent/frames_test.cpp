@@ -27,7 +27,7 @@ TEST(Frames, come_back_whole_however_they_are_cut) {
 
 TEST(Frames, unknown_types_and_absurd_lengths_are_refused_before_their_content) {
   for (const std::string& bytes :
-       {std::string("\0\0\0\0\0", 5), std::string("\0\0\0\0\x12", 5),
+       {std::string("\0\0\0\0\0", 5), std::string("\0\0\0\0\x13", 5),
         std::string("\xff\xff\xff\xff\x0b", 5), std::string("\x01\0\0\0\x08", 5),
         std::string("\x01\0\x01\0\x07", 5), std::string("\x01\0\x40\0\x02", 5)}) {
     FrameReader reader;

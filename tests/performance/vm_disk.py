@@ -30,6 +30,7 @@ def measure(place, options):
     for round_ in range(options.rounds + 1):
         for name, command in boots.items():
             said = vm_peers.boot(place, command, 120)[2]
+            print(f"{name}, {round_}: {' '.join(said)} µs", flush=True)
             if round_ > 0:  # the first one warms what all use
                 results[name].append([float(word) for word in said])
     print(f"{options.rounds} rounds, {options.processors} processors, {vm_peers.load()}\n")

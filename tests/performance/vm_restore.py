@@ -41,13 +41,13 @@ def snapshot(control, folder):
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(control)
-        link.settimeout(30)
+        link.settimeout(180)
         socket.send_fds(link, [frame(1, struct.pack("<I", 1)) + frame(4, b'{"call":"snapshot"}')], [theirs.fileno()])
         theirs.close()
         for name in ("state", "memory"):
             with open(folder / name, "wb") as file:
                 socket.send_fds(mine, [b"f"], [file.fileno()])
-        mine.settimeout(30)
+        mine.settimeout(180)  # a whole stock kernel, on a busy emulated processor
         assert json.loads(mine.recv(4096))["bytes"] == MEMORY
         mine.close()
         assert b"bytes" in link.recv(4096) + link.recv(4096)

@@ -33,8 +33,8 @@ class Broker:
     def command(self, user, *words):
         return ["/usr/bin/setpriv", "--reuid", str(user[1]), "--regid", str(user[2]), "--clear-groups", "--no-new-privs", self.vrun.program, *map(str, words)]
 
-    def __call__(self, user, *words, input="", env=None, cwd="/"):
-        done = subprocess.run(self.command(user, *words), input=input, capture_output=True, text=True, timeout=60, env={**self.env(), **(env or {})}, cwd=cwd)
+    def __call__(self, user, *words, input="", env=None, cwd="/", timeout=60):
+        done = subprocess.run(self.command(user, *words), input=input, capture_output=True, text=True, timeout=timeout, env={**self.env(), **(env or {})}, cwd=cwd)
         return runtime.Result([user[0], *words], done.returncode, done.stdout, done.stderr)
 
     def raw(self, user, packet, fds=(0, 1, 2)):

@@ -63,7 +63,8 @@ inline constexpr std::array kManifestVerbs{
                  .arguments = "",
                  .summary = "make a manifest of Compose or Kubernetes YAML",
                  .text = "What cannot be carried over is said on stderr, line by line. Of "
-                         "Kubernetes: Pod, Deployment, Service, ConfigMap, Secret, Job, CronJob.",
+                         "Kubernetes: Pod, Deployment, Service, ConfigMap, Secret, "
+                         "PersistentVolumeClaim, Job, CronJob.",
                  .flag_set = EverydayFlags::kConvert},
 };
 

@@ -246,8 +246,10 @@ Result<int> start_and_stay(const Guests& guests, const GuestRecord& record,
   launch.client = std::move(pair.theirs);
   launch.client_flags = monitor::kWantsOutput | monitor::kLossless;
   launch.until_client_ends = stay.input;
-  // With --rm the record is gone when it has ended.
-  const Fd told = record.request.remove ? TRY(make_told_end(guests)) : Fd();
+  // With --rm the record is gone when it has ended. Where the file system has no nameless files
+  // (overlayfs before Linux 6.1) the end has no words.
+  Result<Fd> made = record.request.remove ? make_told_end(guests) : Fd();
+  const Fd told = made ? *std::move(made) : Fd();
   if (told) launch.end = TRY(sys::duplicate(told.get()));
   const LaunchedGuest launched = TRY(launch_guest(guests, record, std::move(launch)));
   AttachRequest request;

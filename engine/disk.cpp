@@ -349,13 +349,14 @@ Result<void> copy_disks(const RunRequest& request, const std::string& guest_path
     const std::string copy = own_copy(guest_path, i);
     Command convert;
     convert.path = "qemu-img";
+    // No backing file, whatever the image says by now: who owns it may have written to it since.
     convert.argv = {"qemu-img",
                     "convert",
-                    "-f",
-                    "qcow2",
                     "-O",
                     "raw",
-                    "/proc/self/fd/" + std::to_string(source.get()),
+                    R"(json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":)"
+                    R"("/proc/self/fd/)" +
+                        std::to_string(source.get()) + "\"}}",
                     copy};
     convert.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
     convert.keep = {source.get()};

@@ -109,7 +109,8 @@ class Session {
     bool typing = request_.input;
     while (!code_) {
       flush();
-      const bool asks = typing && started_ && untaken_ < vm::kInputWindow;
+      const std::size_t ahead = counts_ ? untaken_ : to_agent_.size();
+      const bool asks = typing && started_ && ahead < vm::kInputWindow;
       const short link = static_cast<short>(POLLIN | (to_agent_.empty() ? 0 : POLLOUT));
       std::array<pollfd, 3> fds{pollfd{socket_.get(), link, 0},
                                 pollfd{foreground.signals(), POLLIN, 0},
@@ -160,6 +161,7 @@ class Session {
         if (request_.detach) code_ = 0;
         return {};
       case FrameType::kInputTaken:
+        counts_ = true;
         untaken_ -= std::min<std::size_t>(untaken_, vm::number_of(frame, 0, 1).value_or(0));
         return {};
       case FrameType::kOutput:
@@ -213,7 +215,7 @@ class Session {
   vm::FrameReader reader_;
   std::string to_agent_;
   std::size_t untaken_ = 0;  // bytes of the input that the process has not taken yet
-  bool heard_ = false, started_ = false;
+  bool heard_ = false, started_ = false, counts_ = false;
   std::optional<int> code_;
 };
 

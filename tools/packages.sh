@@ -47,6 +47,7 @@ TEST_PACKAGES=(
   qemu-system-x86 qemu-system-common qemu-utils linux-image-cloud-amd64 kmod apparmor systemd
   clang libclang-rt-14-dev ccache
   passt slirp4netns
+  cpio
   btrfs-progs xfsprogs
   debootstrap
   prometheus  # promtool

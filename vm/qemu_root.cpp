@@ -75,9 +75,15 @@ Result<void> copy_into(const Fd& folder, const char* dir, const std::vector<std:
   return {};
 }
 
+// A copy where it is on another file system, as an initramfs of the user's may be.
 Result<void> link_open_file(const Fd& file, const Fd& folder, const char* name) {
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+  if ((TRY(sys::stat(file.get())).st_mode & S_IROTH) == 0) {
+    return Error(Code::kDenied, std::string(name) + ": QEMU, which has no rights, cannot read it")
+        .hint("chmod o+r, if what is in it may be read by all");
+  }
   if (::linkat(AT_FDCWD, path.c_str(), folder.get(), name, AT_SYMLINK_FOLLOW) == 0) return {};
+  if (errno == EXDEV) return copy(path, folder, name, 0644);
   return Error::system(errno, std::string("link ") + name + " for QEMU");
 }
 

@@ -23,7 +23,8 @@
 // kRun; what follows is the same.
 //
 // Of kInput the host sends kInputWindow bytes ahead of what the process has taken, so that the
-// frames behind them (a signal for a process that reads nothing) arrive.
+// frames behind them (a signal for a process that reads nothing) arrive. An agent that counts says
+// so by a kInputTaken of 0 behind kStarted; older ones on disks do not.
 //
 // Neither side believes the other: lengths, types and their order are checked, and who breaks them
 // loses the connection.
@@ -38,7 +39,7 @@
 
 namespace vrun::vm {
 
-inline constexpr std::uint32_t kAgentVersion = 2;
+inline constexpr std::uint32_t kAgentVersion = 1;
 inline constexpr std::uint32_t kAgentPort = 1024;  // of the guest, virtio socket
 inline constexpr std::size_t kMostContent = 4 << 20;
 inline constexpr std::size_t kMostStream = 64 << 10;  // of kInput, kOutput, kErrors

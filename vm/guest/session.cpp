@@ -184,6 +184,7 @@ Result<Relayed> Session::relay(sys::Child child, Fd console, Pipes& pipes, bool 
   Relay relay(connection_, std::move(child), std::move(console), std::move(pipes.ours));
   while (true) {
     connection_.send_numbers(FrameType::kStarted, {pid});
+    connection_.send_numbers(FrameType::kInputTaken, {0});
     Result<Relayed> relayed = relay.run();
     const bool goes_on = stays && settings_.adoptions != nullptr && relayed && relayed->host_gone;
     if (!goes_on) return relayed;

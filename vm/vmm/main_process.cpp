@@ -71,7 +71,7 @@ class Conversation {
   std::string to_agent_;
   std::string early_;  // frames for a process that has not been asked for yet
   std::array<Output, 2> outputs_{Output{STDOUT_FILENO, 1, {}}, Output{STDERR_FILENO, 2, {}}};
-  bool greeted_ = false, typing_ = true, agent_gone_ = false;
+  bool greeted_ = false, counts_ = false, typing_ = true, agent_gone_ = false;
   std::size_t untaken_ = 0;  // bytes of the input that the guest's process has not taken yet
   std::uint32_t memory_kills_ = 0;
   std::optional<Ended> ended_;
@@ -129,7 +129,7 @@ int Conversation::patience() const {
 Result<void> Conversation::turn() {
   flush();
   const bool room = outputs_[0].waiting.empty() && outputs_[1].waiting.empty();
-  const bool asks = typing_ && greeted_ && untaken_ < vm::kInputWindow;
+  const bool asks = typing_ && counts_ && untaken_ < vm::kInputWindow;
   const short link =
       static_cast<short>((room && !ended_ ? POLLIN : 0) | (to_agent_.empty() ? 0 : POLLOUT));
   // What the guest said before its machine's end comes first.
@@ -210,6 +210,7 @@ void Conversation::take(const vm::Frame& frame) {
       return;
     }
     case FrameType::kInputTaken:
+      counts_ = true;
       // The agent of a machine that was saved may speak of what its former host sent.
       untaken_ -= std::min<std::size_t>(untaken_, vm::number_of(frame, 0, 1).value_or(0));
       return;

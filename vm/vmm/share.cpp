@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <iterator>
 #include <string_view>
@@ -19,7 +20,7 @@ namespace {
 
 bool is_name(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
-         name.size() <= 255;
+         name.size() <= NAME_MAX;
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ Share::Share(Fd root, Fd links, std::size_t most_held)
 Share::Found Share::look_up(NodeId directory, const char* name) {
   const int parent = node(directory);
   if (parent < 0) return {.error = ENOENT};
-  if (!is_name(name)) return {.error = EINVAL};
+  if (!is_name(name)) return {.error = std::strlen(name) > NAME_MAX ? ENAMETOOLONG : EINVAL};
   if (is_closed(directory)) return {.error = ENOENT};
   Fd file(::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return {.error = errno};

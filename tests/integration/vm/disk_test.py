@@ -108,6 +108,17 @@ def images_that_cannot_boot_are_refused(vm, work):
     assert vm("ps", "-a", "-q").ok().out == "" and vm.left() == []
 
 
+def an_initramfs_of_ones_own_is_booted_by_its_path(vm, tree, work):
+    init = "mount -t devtmpfs none /dev\nexec >/dev/console 2>&1\necho own initramfs\npoweroff -f"
+    (tree / "init").write_text("#!/bin/sh\nexport PATH=/bin:/sbin:/usr/bin:/usr/sbin\n" + init + "\n")
+    (tree / "init").chmod(0o755)
+    subprocess.run("find . | cpio -o -H newc --quiet >../own.cpio", shell=True, cwd=tree, check=True, timeout=60)
+    (work / "empty.raw").write_bytes(bytes(1 << 20))
+    for initrd, place in ((work / "own.cpio", "/"), ("own.cpio", work)):
+        run = vm("run", "--rm", *VM, "--initrd", initrd, "--disk", work / "empty.raw", cwd=place, timeout=BOOT)
+        assert run.rc == 0 and "own initramfs" in run.out, run
+
+
 def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk):
     _boot(vm, disk)
     assert "system up 1 on /dev/vda" in vm("logs", "g").ok().out

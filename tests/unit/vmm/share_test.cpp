@@ -120,6 +120,8 @@ TEST(Share, names_are_one_step_down) {
     EXPECT_EQ(root.look_up(kRootNode, name).error, EINVAL) << name;
   EXPECT_EQ(root.look_up(kRootNode, "no-such-file").error, ENOENT);
   EXPECT_EQ(root.look_up(77, "bin").error, ENOENT);
+  EXPECT_EQ(root.look_up(kRootNode, std::string(255, 'x').c_str()).error, ENOENT);
+  EXPECT_EQ(root.look_up(kRootNode, std::string(256, 'x').c_str()).error, ENAMETOOLONG);
 }
 
 TEST(Share, a_file_is_one_node_until_it_is_forgotten_as_often_as_it_was_found) {

@@ -110,12 +110,12 @@ def volumes_and_folders_come_and_go_while_it_runs(both, work):
     folder = work / "come"
     folder.mkdir(mode=0o755)
     os.chown(folder, 1000, 1000)
-    (folder / "word").write_text("outside")
+    (folder / "word").write_text("outside\n")
     both.detached("g", LOOP)
     look = lambda script, **more: both("exec", "g", "sh", "-c", script, **more)
     look("ls /srv/deep/in").fails("No such file")
     both("update", "--volume-add", "coming:/data", "--volume-add", f"{folder}:/srv/deep/in:ro", "g").ok()
-    assert look("cat /srv/deep/in/word; stat -c %u /srv/deep/in; echo kept > /data/file; stat -c %u /data/file").ok().lines == ["outside", "1000", "0"]
+    assert look("cat /srv/deep/in/word; stat -c %u /srv/deep/in; echo kept > /data/file; stat -c %u /data/file").ok().out.split() == ["outside", "1000", "0"]
     look("echo x > /srv/deep/in/more").fails("Read-only file system")
     both("volume", "rm", "coming").fails("g", rc=125)
     both("update", "--volume-add", "other:/data", "g").fails("mounted at '/data' already", rc=125)
@@ -124,14 +124,14 @@ def volumes_and_folders_come_and_go_while_it_runs(both, work):
     both("update", "--volume-add", "other:/proc/x", "g").fails("is the kernel's", rc=125)
     both("update", "--volume-add", f"{work}/none:/none", "g").fails("none", rc=125)
     both("update", "--volume-rm", "/none", "g").fails("no volume there", rc=125)
-    look("exec sleep 1000 < /data/file > /dev/null 2>&1 & sleep 0.3").ok()
+    look("sleep 1000 < /data/file > /dev/null 2>&1 & echo $! > /sleeper").ok()
     both("update", "--volume-rm", "/data", "g").fails("the guest uses it", rc=125)
     assert look("cat /data/file").ok().out == "kept\n"
-    look("kill $(pidof sleep | tr ' ' '\\n' | while read p; do grep -qz '^1000$' /proc/$p/cmdline && echo $p; done)").ok()
+    look("kill $(cat /sleeper); sleep 0.2").ok()
     both("update", "--volume-rm", "/srv/deep/in", "g").ok()
     look("cat /srv/deep/in/word").fails("No such file")
     both("restart", "-t", "1", "g").ok()
-    assert look("cat /data/file; ls /srv/deep/in").ok().lines == ["kept"]
+    assert look("cat /data/file; ls /srv/deep/in").ok().out.split() == ["kept"]
     both("update", "--volume-rm", "/data", "g").ok()
     both("stop", "-t", "1", "g").ok()
     both("update", "--volume-add", "coming:/again", "g").ok()

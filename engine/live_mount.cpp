@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 
@@ -126,9 +127,15 @@ Result<Fd> detached_mount(const oci::Mount& mount, Pid pid) {
   owners.userns_fd = static_cast<std::uint64_t>(users.get());
   Result<void> mapped = sys::mount_setattr(tree.get(), owners, AT_RECURSIVE, quote(mount.source));
   if (mapped) return tree;
-  return std::move(mapped).error().hint(
-      "a file system there may not support id-mapped mounts; SRC:DST:noidmap shows the host's "
-      "owners");
+  if (mapped.error().sys_errno() != EINVAL || !has(mount, "idmap-if-possible"))
+    return std::move(mapped).error();
+  // As at a start (rootfs/mounts.cpp): the first mount at least, else as the host has it.
+  const bool first = sys::mount_setattr(tree.get(), owners, 0, quote(mount.source)).has_value();
+  log::warning(printable(mount.destination) + ": " + (first ? "file systems below " : "") +
+               quote(mount.source) +
+               " cannot be id-mapped: files there show the host's owners, and the guest's root has "
+               "the rights of others");
+  return tree;
 }
 
 Result<void> attach(const Fd& mount, Pid pid, const std::string& target) {

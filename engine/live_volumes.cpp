@@ -77,6 +77,7 @@ Result<void> check_source(const Guests& guests, const Guest& guest, const std::s
 Result<void> mount_in(const Guests& guests, const Guest& guest, AskedMount asked) {
   oci::Mount mount = std::move(asked.mount);
   if (asked.is_volume) mount.source = volume_data(guests.places(), guests.tenant(), asked.volume);
+  if (!asked.is_volume) mount.options.emplace_back("idmap-if-possible");
   const Fd tree = TRY(detached_mount(mount, guest.pid));
   return attach(tree, guest.pid, mount.destination);
 }

@@ -163,11 +163,13 @@ Result<void> check_files(const Arguments& arguments, std::span<const std::string
 
 // The caller's directory is not the broker's.
 Result<void> check_surroundings(const Arguments& arguments) {
-  for (const std::string& volume : arguments.list("volume")) {
-    if (volume.starts_with('.') || volume.starts_with('~'))
-      return refused(
-          "--volume " + quote(volume) + ": the caller's directory is not known to root's vrun",
-          "write the whole path");
+  for (const char* flag : {"volume", "volume-add"}) {
+    for (const std::string& volume : arguments.list(flag)) {
+      if (volume.starts_with('.') || volume.starts_with('~'))
+        return refused("--" + std::string(flag) + " " + quote(volume) +
+                           ": the caller's directory is not known to root's vrun",
+                       "write the whole path");
+    }
   }
   return {};
 }

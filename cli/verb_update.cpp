@@ -11,8 +11,10 @@
 #include "cli/verbs_tools.hpp"
 #include "engine/guest_network.hpp"
 #include "engine/guest_update.hpp"
+#include "engine/live_volumes.hpp"
 #include "engine/machine_disks.hpp"
 #include "engine/run.hpp"
+#include "engine/volumes.hpp"
 
 namespace vrun::cli {
 namespace {
@@ -51,6 +53,14 @@ Result<std::vector<std::string>> files(const EverydayCall& call, std::string_vie
   return paths;
 }
 
+Result<std::vector<std::string>> volumes(const EverydayCall& call) {
+  std::vector<std::string> texts = call.arguments.list("volume-add");
+  const std::string cwd = TRY(sys::read_link(At::cwd(), call.host.proc + "/self/cwd"));
+  for (std::string& text : texts)
+    text = engine::absolute_volume(text, cwd);
+  return texts;
+}
+
 }  // namespace
 
 Result<int> everyday_update(const EverydayCall& call) {
@@ -61,6 +71,10 @@ Result<int> everyday_update(const EverydayCall& call) {
   const engine::RunRequest changes = changes_of(call.arguments);
   const std::vector<std::string> disks_add = TRY(files(call, "disk-add", false));
   const std::vector<std::string> disks_rm = TRY(files(call, "disk-rm", true));
+  const std::vector<std::string> volumes_add = TRY(volumes(call));
+  std::vector<std::string> volumes_rm = call.arguments.list("volume-rm");
+  for (std::string& target : volumes_rm)
+    target = fs::clean(target);
   return for_each_guest(
       call, [&](const engine::Guests& guests, const engine::GuestRecord& record) -> Result<void> {
         const std::vector<std::string> add = call.arguments.list("publish-add");
@@ -70,6 +84,8 @@ Result<int> everyday_update(const EverydayCall& call) {
         }
         if (!disks_add.empty() || !disks_rm.empty())
           TRY(engine::change_disks(guests, record, disks_add, disks_rm));
+        if (!volumes_add.empty() || !volumes_rm.empty())
+          TRY(engine::change_volumes(guests, record, volumes_add, volumes_rm));
         const std::string both = call.arguments.text("bandwidth");
         const std::string in = call.arguments.text("bandwidth-in");
         const std::string out = call.arguments.text("bandwidth-out");

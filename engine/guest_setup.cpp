@@ -117,15 +117,6 @@ Result<void> settle_labels(RunRequest& request, const Host& host) {
   return {};
 }
 
-// "./site:/www" from here: "/home/me/site:/www".
-std::string absolute_volume(const std::string& text, const std::string& cwd) {
-  const std::string source = text.substr(0, text.find(':'));
-  const bool relative =
-      source == "." || source == ".." || source.starts_with("./") || source.starts_with("../");
-  if (!relative) return text;
-  return fs::clean(fs::join(cwd, source)) + text.substr(source.size());
-}
-
 Error refuse_label(const std::string& label) {
   const bool enforced = sys::stat(At::cwd(), "/sys/fs/selinux/enforce").has_value();
   return Error(Code::kUnsupported,

@@ -28,6 +28,8 @@ bool has_option(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
 }
 
+}  // namespace
+
 VolumeUse use_of(const AskedMount& asked) {
   VolumeUse use;
   use.name = asked.volume.empty() ? make_volume_name() : asked.volume;
@@ -38,6 +40,8 @@ VolumeUse use_of(const AskedMount& asked) {
   use.no_copy = !asked.copy;
   return use;
 }
+
+namespace {
 
 // The place of each mount that a flag asks for, and the volumes among them.
 class Settling {

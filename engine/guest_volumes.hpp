@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "engine/guest_record.hpp"
 #include "engine/guests.hpp"
+#include "engine/volumes.hpp"
 #include "oci/image.hpp"
 #include "oci/spec.hpp"
 
@@ -18,6 +19,9 @@ namespace vrun::engine {
 // each place that the image declares and no flag covers. Two mounts at one place are an error.
 // Nothing is made.
 Result<void> settle_volumes(const oci::ImageConfig& image, GuestRecord& record);
+
+// A volume that a flag asks for; one without a name gets one.
+VolumeUse use_of(const AskedMount& asked);
 
 // Makes those that are not there. The guest's record is on disk already (volume_store.hpp).
 Result<void> make_volumes(const Guests& guests, const GuestRecord& record);

@@ -65,6 +65,14 @@ bool is_volume_name(std::string_view name) {
                      [&](char c) { return is_plain(c) || c == '_' || c == '.' || c == '-'; });
 }
 
+std::string absolute_volume(const std::string& text, const std::string& cwd) {
+  const std::string source = text.substr(0, text.find(':'));
+  const bool relative =
+      source == "." || source == ".." || source.starts_with("./") || source.starts_with("../");
+  if (!relative) return text;
+  return fs::clean(fs::join(cwd, source)) + text.substr(source.size());
+}
+
 oci::Mount bind_of(std::string source, std::string target, bool read_only, bool id_mapped) {
   oci::Mount mount;
   mount.type = "bind";

@@ -28,6 +28,9 @@ Result<AskedMount> parse_mount(std::string_view text);
 // "TARGET[:OPTION,...]" with size=, mode=, ro, exec, noexec ...
 Result<oci::Mount> parse_tmpfs(std::string_view text);
 
+// "./site:/www" from here: "/home/me/site:/www".
+std::string absolute_volume(const std::string& text, const std::string& cwd);
+
 // A letter or digit, then letters, digits and "_.-"; 128 at most.
 bool is_volume_name(std::string_view name);
 

@@ -167,6 +167,13 @@ Result<std::string> change_network(const CallRequest& request) {
   return std::string("{}");
 }
 
+// Files that nobody uses are given back to the host, which can unmount what they are on then.
+Result<std::string> forget_files() {
+  ::sync();
+  TRY(fs::write_value(At::cwd(), "/proc/sys/vm/drop_caches", "3"));
+  return std::string("{}");
+}
+
 // In this process, which is the connection's own: it ends when it is too late.
 Result<std::string> probe(const CallRequest& request) {
   const itimerval end{{}, {request.milliseconds / 1000, (request.milliseconds % 1000) * 1000}};
@@ -196,13 +203,17 @@ Result<std::string> answer(const CallRequest& request, const Settings& settings)
   if (request.call == "accounts") return accounts();
   const bool is_network = request.call == "add-card" || request.call == "way-out";
   const bool clock = request.call == "set-clock";
-  if (!is_network && !clock && request.call != "power-off")
+  const bool files = request.call == "forget-files";
+  if (!is_network && !clock && !files && request.call != "power-off")
     return Error(Code::kInvalid, "kCall: there is no call " + quote(request.call))
-        .hint("info, stats, processes, probe, accounts, set-clock, add-card, way-out, power-off");
+        .hint(
+            "info, stats, processes, probe, accounts, set-clock, add-card, way-out, forget-files, "
+            "power-off");
   // The power of a system is its init's, and so is its network.
   if (!booted && !(settings.system && clock)) return not_booted(request.call);
   if (is_network) return change_network(request);
   if (clock) return set_clock(request);
+  if (files) return forget_files();
   return std::string("{}");
 }
 

@@ -238,6 +238,8 @@ def files_are_never_opened_with_roots_rights(broker, work):
                   [*run, "--isolation", "vm", "--disk", secret, "--initrd", secret],
                   ["update", "--disk-add", secret, "own"]):
         broker(ALICE, "--tenant", broker.a, *words).fails("root would open for you", rc=125)
+    broker(ALICE, "--tenant", broker.a, "update", "--volume-add", f"{secret}:/x", "own").fails(rc=125)
+    broker(ALICE, "--tenant", broker.a, "update", "--volume-add", "./x:/x", "own").fails("directory is not known", rc=125)
     assert not (work / "out").exists()
 
 

@@ -106,6 +106,43 @@ def a_read_only_root_has_its_tmpfs(both):
     assert done.ok().out.split() == ["no", "yes", "1024"], done
 
 
+def volumes_and_folders_come_and_go_while_it_runs(both, work):
+    folder = work / "come"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, 1000, 1000)
+    (folder / "word").write_text("outside\n")
+    both.detached("g", LOOP)
+    look = lambda script, **more: both("exec", "g", "sh", "-c", script, **more)
+    look("ls /srv/deep/in").fails("No such file")
+    both("update", "--volume-add", "coming:/data", "--volume-add", f"{folder}:/srv/deep/in:ro", "g").ok()
+    # A file system that cannot map ids shows the host's owners, as at a start.
+    assert look("stat -c %u /srv/deep/in").ok().out.strip() in ("1000", "65534")
+    assert look("cat /srv/deep/in/word; echo kept > /data/file; stat -c %u /data/file").ok().out.split() == ["outside", "0"]
+    look("echo x > /srv/deep/in/more").fails("Read-only file system")
+    both("volume", "rm", "coming").fails("g", rc=125)
+    both("update", "--volume-add", "other:/data", "g").fails("mounted at '/data' already", rc=125)
+    both("update", "--volume-add", "other:/", "g").fails("is not a path inside the guest", rc=125)
+    both("update", "--volume-add", "other:/x/../..", "g").fails("is not a path inside the guest", rc=125)
+    both("update", "--volume-add", "other:/proc/x", "g").fails("is the kernel's", rc=125)
+    both("update", "--volume-add", f"{work}/none:/none", "g").fails("none", rc=125)
+    both("update", "--volume-rm", "/none", "g").fails("no volume there", rc=125)
+    look("sleep 1000 < /data/file > /dev/null 2>&1 & echo $! > /sleeper").ok()
+    both("update", "--volume-rm", "/data", "g").fails("the guest uses it", rc=125)
+    assert look("cat /data/file").ok().out == "kept\n"
+    look("kill $(cat /sleeper); sleep 0.2").ok()
+    both("update", "--volume-rm", "/srv/deep/in", "g").ok()
+    look("cat /srv/deep/in/word").fails("No such file")
+    both("restart", "-t", "1", "g").ok()
+    assert look("cat /data/file; ls /srv/deep/in").ok().out.split() == ["kept"]
+    both("update", "--volume-rm", "/data", "g").ok()
+    both("stop", "-t", "1", "g").ok()
+    both("update", "--volume-add", "coming:/again", "g").ok()
+    both("start", "g").ok()
+    assert look("cat /again/file").ok().out == "kept\n"
+    both.remove("g")
+    both("volume", "rm", "coming").ok()
+
+
 def volumes_outlive_their_guests_and_folders_are_shared(both, work):
     (work / "in").write_text("from the host\n")
     work.chmod(0o777)

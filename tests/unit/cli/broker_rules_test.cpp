@@ -73,6 +73,7 @@ TEST(BrokerRulesTest, files_of_the_host_are_refused_however_they_are_written) {
                           {"run", "-v", "./x:/x", "base"},
                           {"update", "--disk-add", "/x", "web"},
                           {"update", "--disk-add=/x", "web"},
+                          {"update", "--volume-add", "./x:/x", "web"},
                           {"network", "create", "--subnet", "8.8.8.0/24", "x"}})
     EXPECT_FALSE(passes(words)) << ::testing::PrintToString(words);
 }

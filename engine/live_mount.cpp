@@ -29,14 +29,6 @@ Result<Fd> namespace_of(Pid pid, const char* name) {
   return sys::open(At::cwd(), "/proc/" + std::to_string(pid.value) + "/ns/" + name, O_RDONLY);
 }
 
-// None where the guest has the host's users.
-Result<Fd> users_of(Pid pid) {
-  Fd users = TRY(namespace_of(pid, "user"));
-  const struct stat theirs = TRY(sys::stat(users.get()));
-  const struct stat ours = TRY(sys::stat(At::cwd(), "/proc/self/ns/user"));
-  return theirs.st_ino == ours.st_ino ? Fd() : std::move(users);
-}
-
 // From here to attach() it is a child of a program that may have had threads: no memory is taken,
 // nothing is thrown; each answers an errno.
 
@@ -98,13 +90,11 @@ int detach_there(const char* target) {
 
 // The errno of `work` in the guest.
 template <typename Work>
-Result<int> in_guest(Pid pid, const Work& work) {
-  const Fd users = TRY(users_of(pid));
-  const Fd mounts = TRY(namespace_of(pid, "mnt"));
+Result<int> in_guest(const GuestPlace& place, const Work& work) {
   const pid_t child = ::fork();
   if (child < 0) return Error::system(errno, "enter the guest");
   if (child == 0) {
-    const int entered = become_the_guests_root(users, mounts);
+    const int entered = become_the_guests_root(place.users, place.mounts);
     ::_exit(entered != 0 ? entered : work());
   }
   const Fd process = TRY(sys::pidfd_open(Pid(child)));
@@ -113,18 +103,25 @@ Result<int> in_guest(Pid pid, const Work& work) {
 
 }  // namespace
 
-Result<Fd> detached_mount(const oci::Mount& mount, Pid pid) {
+Result<GuestPlace> guest_place(Pid pid, const Fd& process) {
+  GuestPlace place{TRY(namespace_of(pid, "user")), TRY(namespace_of(pid, "mnt"))};
+  TRY(sys::pidfd_signal(process.get(), 0));
+  const struct stat theirs = TRY(sys::stat(place.users.get()));
+  const struct stat ours = TRY(sys::stat(At::cwd(), "/proc/self/ns/user"));
+  if (theirs.st_ino == ours.st_ino) place.users.reset();
+  return place;
+}
+
+Result<Fd> detached_mount(const oci::Mount& mount, const GuestPlace& place) {
   Fd tree = TRY(sys::open_tree(At::cwd(), mount.source, OPEN_TREE_CLONE | AT_RECURSIVE));
   mount_attr attributes{};
   attributes.propagation = MS_PRIVATE;
   attributes.attr_set = MOUNT_ATTR_NODEV | (has(mount, "rro") ? MOUNT_ATTR_RDONLY : 0U);
   TRY(sys::mount_setattr(tree.get(), attributes, AT_RECURSIVE, quote(mount.source)));
-  if (!has(mount, "ridmap")) return tree;
-  const Fd users = TRY(users_of(pid));
-  if (!users) return tree;
+  if (!has(mount, "ridmap") || !place.users) return tree;
   mount_attr owners{};
   owners.attr_set = MOUNT_ATTR_IDMAP;
-  owners.userns_fd = static_cast<std::uint64_t>(users.get());
+  owners.userns_fd = static_cast<std::uint64_t>(place.users.get());
   Result<void> mapped = sys::mount_setattr(tree.get(), owners, AT_RECURSIVE, quote(mount.source));
   if (mapped) return tree;
   if (mapped.error().sys_errno() != EINVAL || !has(mount, "idmap-if-possible"))
@@ -138,18 +135,19 @@ Result<Fd> detached_mount(const oci::Mount& mount, Pid pid) {
   return tree;
 }
 
-Result<void> attach(const Fd& mount, Pid pid, const std::string& target) {
+Result<void> attach(const Fd& mount, const GuestPlace& place, const std::string& target) {
   const bool directory = S_ISDIR(TRY(sys::stat(mount.get())).st_mode);
   std::string path = target;
-  const int error = TRY(in_guest(pid, [&] { return attach_there(mount, path.data(), directory); }));
+  const int error =
+      TRY(in_guest(place, [&] { return attach_there(mount, path.data(), directory); }));
   if (error == 0) return {};
   Error fault = Error::system(error, "mount at " + quote(target) + " in the guest");
   if (error == EROFS) return std::move(fault).hint("vrun stop, vrun update, vrun start");
   return fault;
 }
 
-Result<bool> detach(Pid pid, const std::string& target) {
-  const int error = TRY(in_guest(pid, [&] { return detach_there(target.c_str()); }));
+Result<bool> detach(const GuestPlace& place, const std::string& target) {
+  const int error = TRY(in_guest(place, [&] { return detach_there(target.c_str()); }));
   if (error == 0) return true;
   if (error == EBUSY) return false;
   return Error::system(error, "unmount " + quote(target) + " in the guest");

@@ -5,6 +5,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "engine/caller_rights.hpp"
+#include "engine/checkpoint.hpp"
 #include "engine/disk.hpp"
 #include "engine/events.hpp"
 #include "engine/guest_volumes.hpp"
@@ -14,6 +15,7 @@
 #include "engine/tenant_policy.hpp"
 #include "engine/volume_store.hpp"
 #include "engine/volumes.hpp"
+#include "runtime/container.hpp"
 
 namespace vrun::engine {
 namespace {
@@ -74,12 +76,18 @@ Result<void> check_source(const Guests& guests, const Guest& guest, const std::s
   return std::move(source).error().during("--volume-add " + quote(text)).hint("create it first");
 }
 
+Result<GuestPlace> place_of(const Guests& guests, const Guest& guest) {
+  const Fd process = TRY(runtime::open_init(guests.context(), guest.record.id));
+  return guest_place(guest.pid, process);
+}
+
 Result<void> mount_in(const Guests& guests, const Guest& guest, AskedMount asked) {
   oci::Mount mount = std::move(asked.mount);
   if (asked.is_volume) mount.source = volume_data(guests.places(), guests.tenant(), asked.volume);
   if (!asked.is_volume) mount.options.emplace_back("idmap-if-possible");
-  const Fd tree = TRY(detached_mount(mount, guest.pid));
-  return attach(tree, guest.pid, mount.destination);
+  const GuestPlace place = TRY(place_of(guests, guest));
+  const Fd tree = TRY(detached_mount(mount, place));
+  return attach(tree, place, mount.destination);
 }
 
 // The record comes first: a mount that the guest has and the record has not would be nobody's.
@@ -114,10 +122,11 @@ void let_forget(const Guests& guests, const GuestRecord& record) {
 }
 
 Result<void> unmount(const Guests& guests, const Guest& guest, const std::string& target) {
+  const GuestPlace place = TRY(place_of(guests, guest));
   const int looks = is_micro_vm(guest.record.request) ? kLooks : 1;
   for (int look = 0; look < looks; ++look) {
     if (look % 10 == 0) let_forget(guests, guest.record);
-    if (TRY(detach(guest.pid, target))) return {};
+    if (TRY(detach(place, target))) return {};
     if (look + 1 < looks) TRY(sys::poll({}, kLookMs));
   }
   return Error(Code::kState, "--volume-rm " + quote(target) +
@@ -150,6 +159,7 @@ Result<void> change_volumes(const Guests& guests, const GuestRecord& record,
                             const std::vector<std::string>& add,
                             const std::vector<std::string>& remove) {
   LockedGuest locked = TRY(guests.lock(record));
+  TRY(refuse_for_checkpoint(locked.guest.record, "change"));
   TRY(check(locked.guest, add.empty() ? "--volume-rm" : "--volume-add"));
   for (const std::string& target : remove)
     TRY(remove_volume_at(guests, locked, target));

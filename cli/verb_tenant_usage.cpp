@@ -149,10 +149,16 @@ Result<int> tenant_usage(const EverydayCall& call) {
       TRY(tenants::read_usage(engine::tenant_store(call.places).path_of(tenant.name)));
   std::vector<Row> rows;
   Usage all;
+  double kept = 0;  // volumes, images and guests that have ended, too
   for (auto& [id, guest] : tenants::sum_usage(records, from, to)) {
+    if (id == tenants::kWholeTenant) {
+      kept = guest.usage.disk_byte_seconds;
+      continue;
+    }
     all.add(guest.usage);
     rows.push_back({id, std::move(guest.name), guest.usage});
   }
+  all.disk_byte_seconds = std::max(all.disk_byte_seconds, kept);
   if (form == "json") return print(as_json(tenant.name, rows, all));
   const auto lines = as_rows(rows, all, form == "csv");
   return print(form == "csv" ? as_csv(lines) : table(lines));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <optional>
 
 #include "base/log.hpp"
 #include "base/sys.hpp"
@@ -76,10 +77,41 @@ void take_disk(const Guests& guests, const GuestRecord& guest, UsageRecord& reco
   if (dir) record.disk = images::tree_bytes(*dir, guest.name);
 }
 
+// None where nothing measures it, but by reading all of it.
+std::optional<std::uint64_t> measured_disk(const Guests& guests) {
+  if (guests.tenant() == kDefaultTenant) return std::nullopt;
+  const Result<tenants::Tenant> tenant = tenant_store(guests.places()).find(guests.tenant());
+  if (!tenant) return std::nullopt;
+  const Result<tenants::DiskUse> use = disk_use(guests.places(), *tenant, guests.host());
+  if (!use) return std::nullopt;
+  return use->bytes + noted_images(guests.places(), *tenant);
+}
+
+std::uint64_t added_up_disk(const Guests& guests) {
+  const Places& places = guests.places();
+  std::uint64_t bytes = 0;
+  for (const std::string& dir : {places.guests(""), places.volumes("")}) {
+    const Result<Fd> all = sys::open_dir(At::cwd(), dir);
+    if (all) bytes += images::tree_bytes(*all, guests.tenant());
+  }
+  const Result<tenants::Tenant> tenant = tenant_store(places).find(guests.tenant());
+  return bytes + (tenant ? noted_images(places, *tenant) : 0);
+}
+
 void write(const Guests& guests, const UsageRecord& record) {
   const std::string dir = tenant_store(guests.places()).path_of(guests.tenant());
   const Result<void> written = tenants::append_usage(dir, record);
   if (!written) log::warning("accounting of " + record.name + ": " + written.error().text());
+}
+
+void write_disk(const Guests& guests, std::optional<std::uint64_t> bytes) {
+  if (!bytes) return;
+  UsageRecord record;
+  record.time_ms = now_ms();
+  record.guest = record.life = tenants::kWholeTenant;
+  record.event = "sample";
+  record.disk = *bytes;
+  write(guests, record);
 }
 
 }  // namespace
@@ -87,6 +119,7 @@ void write(const Guests& guests, const UsageRecord& record) {
 void note_usage_start(const Guests& guests, const GuestRecord& record) {
   if (keeps_no_accounts(guests)) return;
   write(guests, record_of(record, "start"));
+  write_disk(guests, measured_disk(guests));
 }
 
 void note_usage_end(const Guests& guests, const GuestRecord& guest) {
@@ -98,6 +131,7 @@ void note_usage_end(const Guests& guests, const GuestRecord& guest) {
   take_network(guests, guest, record);
   take_disk(guests, guest, record);
   write(guests, record);
+  write_disk(guests, measured_disk(guests));
 }
 
 Result<void> sample_usage(const Guests& guests) {
@@ -112,6 +146,8 @@ Result<void> sample_usage(const Guests& guests) {
     take_disk(guests, guest.record, record);
     write(guests, record);
   }
+  const std::optional<std::uint64_t> measured = measured_disk(guests);
+  write_disk(guests, measured ? *measured : added_up_disk(guests));
   return {};
 }
 

@@ -16,6 +16,9 @@
 
 namespace vrun::tenants {
 
+// As `guest`, with samples only: `disk` is all that the tenant keeps, guests that run included.
+inline constexpr const char* kWholeTenant = "tenant";
+
 struct UsageRecord {
   std::int64_t time_ms = 0;  // since 1970, UTC
   std::string guest, name;   // id and name
@@ -50,7 +53,7 @@ struct GuestUsage {
   std::string name;  // its last one
   Usage usage;
 };
-// By id, of the time from `from_ms` to `to_ms`.
+// By id, of the time from `from_ms` to `to_ms`; kWholeTenant is one of them.
 std::map<std::string, GuestUsage> sum_usage(const std::vector<UsageRecord>& records,
                                             std::int64_t from_ms, std::int64_t to_ms);
 

@@ -72,6 +72,20 @@ def the_sum_is_what_the_tenants_own_group_counted(vrun, acme):
     assert used["starts"] == 4
 
 
+@pytest.mark.parametrize("budget", [[], ["--disk", "300M"]])
+def what_lies_on_disk_counts_for_as_long_as_it_lies_there(vrun, acme, budget):
+    """A volume of a guest that has gone: the total has it, no guest does."""
+    vrun("tenant", "create", acme, *budget).ok()
+    _run(vrun, acme, "dd if=/dev/zero of=/data/file bs=1M count=128 2>/dev/null; sync", "--volume", "v:/data").ok()
+    before, begin = _usage(vrun, acme)["total"]["diskGiBHours"], time.monotonic()
+    time.sleep(8)
+    after, end = _usage(vrun, acme), time.monotonic()
+    shown = (after["total"]["diskGiBHours"] - before) * 1024 * 3600 / (end - begin)  # MiB
+    own = 30 if budget else 1  # what a file system has of its own, and the rest of the tenant
+    assert 128 * 0.97 < shown < 128 * 1.03 + own, shown
+    assert all(guest["diskGiBHours"] < after["total"]["diskGiBHours"] / 2 for guest in after["guests"])
+
+
 # Burns so many nanoseconds as the kernel counts them for this process, says how many these were, and waits.
 KNOWN = """
 while :; do

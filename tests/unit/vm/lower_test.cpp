@@ -124,7 +124,7 @@ TEST(Lower, the_cgroup_has_room_for_the_vmm) {
   spec.linux.resources->memory->swap = 256 << 20;
   const oci::Spec jail = jail_of(spec, size, {});
   const auto overhead = static_cast<std::int64_t>(overhead_of(size, Engine::kKvm));
-  EXPECT_GE(overhead, 16 << 20);
+  EXPECT_GE(overhead, (32 + 256 / 4) << 20) << "also for a guest whose memory is full of inodes";
   EXPECT_EQ(jail.linux.resources->memory->limit, (256 << 20) + overhead);
   EXPECT_EQ(jail.linux.resources->memory->swap, (256 << 20) + overhead);
   EXPECT_GT(*jail.linux.resources->pids_limit, 7);

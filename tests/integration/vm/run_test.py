@@ -80,6 +80,7 @@ def what_cannot_be_booted_is_told_at_once_and_leaves_nothing(vm, work):
 
 
 def a_full_disk_is_told_with_the_remedy_and_leaves_no_half_kernel(vm, work):
+    host.need("idmapped tmpfs")
     small = work / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=14m", "none", small], check=True)
@@ -131,6 +132,8 @@ def a_guest_knows_more_files_than_its_monitor_may_open(vm, work):
         (work / "many" / str(folder)).mkdir(parents=True)
         for file in range(300):
             (work / "many" / str(folder) / str(file)).write_text(f"{folder} {file}")
+        (work / "many" / str(folder)).chmod(0o777)  # where owners cannot be mapped, the guest's root is nobody there
+    (work / "many").chmod(0o777)
     script = """
         set -e
         ls -lR /m | grep -c -- -rw

@@ -231,6 +231,8 @@ Result<int> exec_by_socket(const std::string& path, const std::function<bool()>&
   ::signal(SIGPIPE, SIG_IGN);  // a guest that ends is an answer, not our end
   for (int waited = 0;; waited += kRetryMs) {
     Result<Fd> socket = sys::connect_stream(path);
+    const bool ended = !socket && socket.error().sys_errno() == ECONNREFUSED && !runs();
+    if (ended) return Error(Code::kState, "the guest has ended");
     if (!socket) return std::move(std::move(socket).error().during("the guest's agent"));
     Session session(*std::move(socket), request, status);
     Result<int> code = session.run();

@@ -270,12 +270,14 @@ class Reader {
                    quote(kind->text) + " is unknown" + near_words(kind->text, names));
     }
     const Node* name = tree.find("name");
-    if (name == nullptr || !name->is_scalar()) {
-      return fault(name == nullptr ? tree : *name, std::string(row->plural),
-                   name == nullptr ? "field name is missing" : "name should be text");
+    const bool is_text = name != nullptr && name->is_scalar();
+    std::string why = name == nullptr ? "field name is missing"
+                      : is_text       ? name_fault(name->text)
+                                      : "name should be text";
+    if (!why.empty()) {
+      fault(name == nullptr ? tree : *name, std::string(row->plural), std::move(why));
+      return Checker(manifest_.faults).object(tree, row->fields, std::string(row->plural), true);
     }
-    std::string why = name_fault(name->text);
-    if (!why.empty()) return fault(*name, std::string(row->plural), std::move(why));
     add({std::string(row->name), name->text, tree.place, std::move(tree), ""}, name->place);
   }
 

@@ -47,9 +47,15 @@ const Case kCases[] = {
      "f:2:7: kind: 'Gest' is unknown, did you mean Guest?\n"},
     {"", "apiVersion: vrun/v1\nkind: Elephant\n", "f:2:7: kind: 'Elephant' is unknown\n"},
     {"", "apiVersion: vrun/v1\nkind: Guest\nimage: b\n", "f:1:1: guests: field name is missing\n"},
-    {"", "apiVersion: vrun/v1\nkind: Guest\nname: [a]\n", "f:3:7: guests: name should be text\n"},
-    {"", "apiVersion: vrun/v1\nkind: Guest\nname: ''\n", "f:3:7: guests: a name is empty\n"},
-    {"", "apiVersion: vrun/v1\nkind: Guest\nname: ../a\n",
+    {"", "apiVersion: vrun/v1\nkind: Guest\nnam: web\nimage: b\ncomand: [sh]\n",
+     "f:1:1: guests: field name is missing\n"
+     "f:3:1: guests: unknown field 'nam', did you mean name?\n"
+     "f:5:1: guests: unknown field 'comand', did you mean command?\n"},
+    {"", "apiVersion: vrun/v1\nkind: Guest\nname: [a]\nimage: b\n",
+     "f:3:7: guests: name should be text\n"},
+    {"", "apiVersion: vrun/v1\nkind: Guest\nname: ''\nimage: b\n",
+     "f:3:7: guests: a name is empty\n"},
+    {"", "apiVersion: vrun/v1\nkind: Guest\nname: ../a\nimage: b\n",
      "f:3:7: guests: '../a' is no name: letters, digits, '-', '_' and '.', a letter or digit "
      "first\n"},
     {kGuest, "image: b\n---\napiVersion: vrun/v1\nkind: Guest\nname: web\nimage: b\n",

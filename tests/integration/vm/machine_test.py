@@ -128,7 +128,7 @@ def the_monitor_of_a_machine_is_inside_its_tenants_budget(vrun):
         id = json.loads(vrun("--tenant", name, "inspect", "g").ok().out)[0]["id"]
         groups = micro_vms.groups_of(id)
         limit = micro_vms.memory_file(groups, "memory.max")
-        assert 100 << 20 < int(limit.read_text()) < (150 << 20) + _emulation(vrun)
+        assert 100 << 20 < int(limit.read_text()) < (160 << 20) + _emulation(vrun)
         budgets = [(folder / limit.name).read_text().strip() for folder in limit.parents[1:3]]
         assert str(700 << 20) in budgets, budgets
         members = [int(pid) for pid in (groups[0] / "cgroup.procs").read_text().split()]

@@ -283,7 +283,7 @@ def what_a_manifest_cannot_mean_by_disks_is_said_with_its_line(vrun, work):
                     f"{head}name: c\nisolation: vm\nimage: base\ninitrd: /x\n")
     err = vrun("apply", "-f", file).err
     assert "bad.yaml:5:9: guests.a.disks[0]: '/x.raw:odd': no such option: 'odd'" in err
-    assert "bad.yaml:10:9: guests.b.disks[0]: " in err and "add --isolation vm" in err
+    assert "bad.yaml:10:9: guests.b.disks[0]: " in err and "add isolation: vm" in err
     assert "bad.yaml:17:9: guests.c.initrd: with an image" in err
 
 

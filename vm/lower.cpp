@@ -16,8 +16,9 @@ constexpr std::uint32_t kMostProcessors = 254;
 constexpr std::int64_t kThreadsOfDevices = 64;
 
 // A kernel that panics goes off at once; errors only, on the port whose last lines the VMM keeps
-// for the reason of an end (kernel-parameters.txt).
-constexpr std::string_view kCommandLine = "console=ttyS0 quiet panic=-1";
+// for the reason of an end (kernel-parameters.txt). Both machines have the reset of a keyboard
+// controller (power.hpp); by the ACPI register Linux 6.1 does not get away from ours.
+constexpr std::string_view kCommandLine = "console=ttyS0 quiet panic=-1 reboot=k";
 
 // What serving files for other users takes; decision 020.
 constexpr std::array<std::string_view, 6> kCapabilities{
@@ -49,8 +50,7 @@ std::string file(std::string_view name, int fd) {
 }
 
 // With names of network cards that do not depend on where they are plugged in, and systemd's
-// progress on the console. Both machines have the reset of a keyboard controller (power.hpp); by
-// the ACPI register Linux 6.1 does not get away from ours.
+// progress on the console.
 constexpr std::string_view kCommandLineOfDisks =
     "console=ttyS0 quiet panic=-1 reboot=k net.ifnames=0 systemd.show_status=1";
 

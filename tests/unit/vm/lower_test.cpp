@@ -64,7 +64,7 @@ TEST(Lower, the_vm_object_comes_before_the_limits) {
   spec.vm->hardware.emplace();
   spec.vm->kernel.emplace() = {.path = "/boot/x", .parameters = {"a=b", "c"}, .initrd = {}};
   const oci::Spec jail = jail_of(spec, *size_of(spec), {});
-  EXPECT_TRUE(has(jail.process->args, "--command-line=console=ttyS0 quiet panic=-1 a=b c"));
+  EXPECT_TRUE(has(jail.process->args, "--command-line=console=ttyS0 quiet panic=-1 reboot=k a=b c"));
   EXPECT_FALSE(jail.vm.has_value());
 }
 

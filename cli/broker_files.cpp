@@ -6,17 +6,15 @@
 #include <csignal>
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.hpp"
-#include "base/helper.hpp"
 #include "base/json.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
-#include "base/undo.hpp"
 #include "cli/guest_path.hpp"
+#include "cli/tree_helper.hpp"
 #include "cli/verb_apply.hpp"
 #include "engine/manifest_call.hpp"
 #include "images/tree_request.hpp"
@@ -28,29 +26,6 @@ constexpr std::size_t kMostEnvFile = 16U << 20U;
 
 bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-// Both ends close at exec.
-Result<std::array<Fd, 2>> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::system(errno, "pipe");
-  return std::array<Fd, 2>{Fd(ends[0]), Fd(ends[1])};
-}
-
-// `mine`: the descriptor that becomes its stdin or stdout (`as`).
-Result<Fd> start_helper(const char* verb, const images::TreeRequest& request, const Fd& mine,
-                        int as) {
-  const std::string helper = TRY(helper_path("vrun-image"));
-  std::string json = to_json(request), name = verb, program = "vrun-image";
-  std::array<char*, 4> argv{program.data(), name.data(), json.data(), nullptr};
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  const Undo destroy([&] { ::posix_spawn_file_actions_destroy(&actions); });
-  ::posix_spawn_file_actions_adddup2(&actions, mine.get(), as);
-  pid_t pid = 0;
-  const int error = ::posix_spawn(&pid, helper.c_str(), &actions, nullptr, argv.data(), environ);
-  if (error != 0) return Error::system(error, "run " + quote(helper));
-  return sys::pidfd_open(Pid(pid));
 }
 
 // The files that a manifest names: of Secrets and Configs, and envFiles.
@@ -240,27 +215,19 @@ Result<void> CallerHalf::copy_out(const std::string&, const std::string& to) {
   images::TreeRequest request;
   request.root = target.get();
   std::array<Fd, 2> pipe = TRY(make_pipe());
-  helper_ = TRY(start_helper("copy-unpack", request, pipe[0], STDIN_FILENO));
+  helper_ = TRY(start_tree_helper("copy-unpack", request, pipe[0], STDIN_FILENO));
   out_ = std::move(pipe[1]);
   files_.copies.push_back(copy);
   return {};
 }
 
 Result<void> CallerHalf::copy_in(const std::string& from, const std::string&, bool follow) {
-  const std::string clean = fs::clean(from);
-  const bool contents = from == "." || from.ends_with("/.");
-  const bool whole = clean == "/" || clean == "." || clean.ends_with("..");
-  const bool as_directory = contents || whole || from.ends_with('/');
-  const struct stat facts =
-      TRY(sys::stat(At::cwd(), from, follow || as_directory ? 0 : AT_SYMLINK_NOFOLLOW));
-  tenants::CallerCopy copy;
-  if (!contents && !whole) copy.name = fs::base_name(clean);
-  copy.directory = S_ISDIR(facts.st_mode);
+  const tenants::CallerCopy copy = TRY(describe_source(from, follow));
   images::TreeRequest request;
   request.file = from;
   request.follow_link = follow;
   std::array<Fd, 2> pipe = TRY(make_pipe());
-  helper_ = TRY(start_helper("copy-pack", request, pipe[1], STDOUT_FILENO));
+  helper_ = TRY(start_tree_helper("copy-pack", request, pipe[1], STDOUT_FILENO));
   in_ = std::move(pipe[0]);
   files_.copies.push_back(copy);
   return {};

@@ -13,11 +13,13 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "base/undo.hpp"
+#include "cli/disk_copy.hpp"
 #include "cli/guest_path.hpp"
 #include "cli/verb_apply.hpp"
 #include "cli/verb_guests.hpp"
 #include "cli/verb_tools.hpp"
 #include "engine/caller_files.hpp"
+#include "engine/disk.hpp"
 #include "engine/guest_life.hpp"
 #include "engine/guest_tree.hpp"
 #include "engine/guest_volumes.hpp"
@@ -137,12 +139,15 @@ Result<int> everyday_cp(const EverydayCall& call) {
   if (out && to.path == "-" && ::isatty(STDOUT_FILENO) == 1) return not_for_a_terminal();
   const Guests guests = TRY(guests_of(call));
   TreeRequest request = request_for(call, guests);
-  const engine::GuestTree tree = TRY(open_tree(guests, inside.guest, request));
   request.path = inside.path;
   request.file = out ? to.path : from.path;
   request.keep_owners = call.arguments.on("archive");
   request.follow_link = call.arguments.on("follow-link");
   const tenants::CallerFiles sent = TRY(engine::caller_files(call.host));
+  const Guest guest = TRY(guests.find(inside.guest));
+  if (engine::is_disk_guest(guest.record.request) && sent.copies.empty())
+    return copy_by_agent(guests, guest.record, request, out ? CopyWay::kOut : CopyWay::kIn);
+  const engine::GuestTree tree = TRY(open_tree(guests, inside.guest, request));
   for (const tenants::CallerCopy& copy : sent.copies) {
     request.named = true;
     request.called = copy.name;

@@ -12,9 +12,13 @@
 //   unpack    root: an empty directory that gets the tar on stdin, which may be compressed; checked
 //             as a layer is.
 //
-//   pack      file: on the host. A tar of it goes to stdout: the caller's half of a cp through
-//             vrun-broker.
-//   unpack    root: a directory of the host. A tar from stdin goes into it: the same, back.
+//   copy-pack    file: on the host. A tar of it goes to stdout: one half of a cp, whose other one
+//   is
+//                vrun-broker's, or a tar that runs in the guest (`named`: then its top is `called`,
+//                and files have no holes).
+//   copy-unpack  root: a directory of the host. A tar from stdin goes into it: the same, back. From
+//                a tar in the guest (`named`): file instead, and `called` and `directory` are the
+//                source's.
 //
 // `root` is an O_PATH or readable directory: /proc/PID/root of a running guest, or its overlay,
 // mounted for this. Links in it are resolved inside it. `ids`: how the tree shows the guest's own

@@ -231,7 +231,8 @@ Result<void> pack(const TreeRequest& request) {
   ::signal(SIGPIPE, SIG_IGN);
   const Source source = TRY(open_source(Side::host(), request.file, request.follow_link));
   TarOptions tar;
-  tar.top = "top";  // the other end names it
+  tar.top = request.named ? request.called : "top";  // "top": the other end names it
+  tar.sparse = !request.named;
   const Fd out = TRY(sys::duplicate(STDOUT_FILENO));
   TRY(write_tar(source.parent, source.name, out, tar));
   return {};
@@ -242,6 +243,18 @@ Result<void> unpack(const Fd& directory, const TreeRequest& request) {
   options.privileged = request.keep_owners && ::geteuid() == 0;
   options.set_id_bits = request.keep_owners;
   return extract_stdin(directory, options, {});
+}
+
+Result<void> unpack(const TreeRequest& request) {
+  Source source;
+  source.called = request.called;
+  source.is_directory = request.directory;
+  const Destination to = TRY(open_destination(Side::host(), request.file, source));
+  ExtractOptions options = plain_options();
+  options.privileged = request.keep_owners && ::geteuid() == 0;
+  options.set_id_bits = request.keep_owners;
+  options.top = to.name;
+  return extract_stdin(to.directory, options, {});
 }
 
 Result<void> copy_out(const Fd& root, const TreeRequest& request) {

@@ -16,8 +16,9 @@ Result<void> copy_out(const Fd& root, const TreeRequest& request);
 Result<void> copy_in(const Fd& root, const TreeRequest& request);
 
 // The halves of a cp whose other end is another process: the host's file or tree to stdout, as a
-// tar with one top, and such a tar from stdin into `directory`.
+// tar with one top, and such a tar from stdin into `directory`, or to where `file` says.
 Result<void> pack(const TreeRequest& request);
 Result<void> unpack(const Fd& directory, const TreeRequest& request);
+Result<void> unpack(const TreeRequest& request);
 
 }  // namespace vrun::images

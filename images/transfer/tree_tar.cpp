@@ -255,7 +255,8 @@ Result<void> TarOfTree::add_file(At dir, const std::string& name, archive_entry*
   const auto size = static_cast<std::uint64_t>(now.st_size);
   archive_entry_set_size(entry, now.st_size);
   constexpr std::uint64_t kBlock = 512;
-  if (static_cast<std::uint64_t>(now.st_blocks) * kBlock < size) add_holes(entry, file, size);
+  if (options_->sparse && static_cast<std::uint64_t>(now.st_blocks) * kBlock < size)
+    add_holes(entry, file, size);
   TRY(put_header(entry));
   return copy_content(file, size);
 }

@@ -30,6 +30,7 @@ struct TarOptions {
   // Nothing but these paths ("/etc/x") and what stands for something that is gone; none: all.
   const std::set<std::string>* only = nullptr;
   Meter* meter = nullptr;  // pays for the tar; null: nobody does
+  bool sparse = true;      // false: for tars that do not know files with holes
   std::string top;         // the name of the tree's root in the tar; "": its entries only
 };
 

@@ -168,6 +168,7 @@ Result<void> pack_host(const TreeRequest& request) {
 }
 
 Result<void> unpack_host(const TreeRequest& request) {
+  if (request.named) return unpack(request);
   return unpack(TRY(given(request.root, "directory")), request);
 }
 

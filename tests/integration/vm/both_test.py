@@ -259,7 +259,7 @@ def attach_follows_a_guest_without_a_terminal(both):
     both.detached("a", "while [ ! -e /go ]; do sleep 0.1; done; echo late; exit 4")
     client = both.vrun.start("attach", "--no-stdin", "a", stdout=subprocess.PIPE, text=True)
     runtime.wait_for(lambda: sum("socket:" in d for d in everyday.descriptors_of(both.vrun.monitor("a"))) > 1, "it is attached")
-    both("exec", "a", "touch", "/go").ok()
+    assert both("exec", "a", "touch", "/go").rc in (0, 137)  # its file may end the guest before it has ended itself
     assert client.communicate(timeout=BOOT)[0] == "late\n" and client.returncode == 4
     both.remove("a")
 

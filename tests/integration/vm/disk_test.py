@@ -1,6 +1,9 @@
 """`vrun run --isolation vm --disk`: a whole system on a disk, with its own init and console."""
+import hashlib
+import io
 import os
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -69,6 +72,16 @@ def _wait_for_log(vm, guest, text):
         state = vm.inspect(guest)["state"]
         assert time.monotonic() < end and state["running"], (state, vm("logs", guest).out)
         time.sleep(0.3)
+
+
+def _tar(name, content):
+    """A tar of one file, as text."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        file = tarfile.TarInfo(name)
+        file.size = len(content)
+        archive.addfile(file, io.BytesIO(content))
+    return out.getvalue().decode()
 
 
 def _boot(vm, disk, *flags, name="g"):
@@ -150,11 +163,11 @@ def a_system_boots_has_a_console_reboots_and_stops_by_its_power_button(vm, disk)
 
 def what_needs_the_agent_or_files_says_so_at_once(vm, disk):
     _boot(vm, disk)
-    for words in (["exec", "g", "true"], ["shell", "g"], ["top", "g"]):
+    for words in (["exec", "g", "true"], ["shell", "g"], ["top", "g"], ["cp", "g:/etc/passwd", "-"], ["cp", "/etc/passwd", "g:/"]):
         begin = time.monotonic()
         vm(*words).fails("agent", "vrun attach g", "build-disk", "--unit")
         assert time.monotonic() - begin < 5
-    for words in (["cp", "g:/etc/passwd", "-"], ["diff", "g"], ["commit", "g", "x"], ["snapshot", "create", "g", "s"],
+    for words in (["diff", "g"], ["commit", "g", "x"], ["snapshot", "create", "g", "s"],
                   ["clone", "g", "h"]):
         vm(*words).fails("disk of its own")
     assert "g" in vm("stats", "--no-stream", "g").ok().out
@@ -401,6 +414,71 @@ def programs_run_in_a_system_with_its_agent(vm, agent_disk):
     vm("exec", "-d", "g", "sh", "-c", "sleep 0.1 & exec sleep 9876").ok()
     assert "sleep 9876" in vm("exec", "g", "ps").ok().out
     vm("rm", "-f", "g").ok()
+
+
+def files_are_copied_both_ways_by_the_agent_and_the_systems_tar(vm, agent_disk, work):
+    vm("cp", "/etc/passwd", "g:/").fails("g")
+    vm("run", "-d", "--name", "g", *VM, "--disk", agent_disk, timeout=BOOT).ok()
+    source = work / "from"
+    (source / "below").mkdir(parents=True)
+    (source / "plain").write_text("words\n")
+    (source / "below/link").symlink_to("/etc/shadow")
+    (source / "big").write_bytes(b"\0" * (3 << 20) + b"end")  # with a hole where the file system makes one
+    os.truncate(source / "big", 5 << 20)
+    os.chown(source / "plain", 1234, 1234)
+    (source / "plain").chmod(0o4750)
+
+    def inside(text):
+        return vm("exec", "g", "sh", "-c", text).ok().out
+
+    # Into a directory, as a new name, over a file, what is in it, and with its owners.
+    vm("cp", source, "g:/root", timeout=BOOT).ok()
+    assert inside("cd /root/from; cat plain; stat -c '%u:%g' plain; readlink below/link; md5sum <big") == \
+        "words\n0:0\n/etc/shadow\n" + hashlib.md5((source / "big").read_bytes()).hexdigest() + "  -\n"
+    vm("cp", "-a", f"{source}/plain", "g:/root/named").ok()
+    assert inside("stat -c '%u:%g %a' /root/named") == "1234:1234 4750\n"
+    vm("cp", f"{source}/plain", "g:root/named").ok()
+    assert inside("mkdir -m 700 /root/dir; chmod 500 /root/dir; stat -c %u /root/named") == "0\n"
+    vm("cp", f"{source}/.", "g:/root/dir").ok()
+    assert inside("cd /root/dir; ls; stat -c %a .") == "below\nbig\nplain\n500\n"  # its own mode stays
+    vm("cp", "-", "g:/root/dir", input=_tar("sent", b"by a stream")).ok()
+    assert inside("cat /root/dir/sent") == "by a stream"
+    # Out of it.
+    to = work / "to"
+    to.mkdir()
+    vm("cp", "g:/root/from", to).ok()
+    assert (to / "from/plain").read_text() == "words\n" and os.readlink(to / "from/below/link") == "/etc/shadow"
+    assert (to / "from/big").read_bytes() == (source / "big").read_bytes()
+    inside("ln -s from/plain /root/l; chmod 4755 /root/from/plain; chown 77 /root/from/plain")
+    vm("cp", "g:/root/l", to).ok()
+    assert os.readlink(to / "l") == "from/plain"
+    vm("cp", "-L", "g:/root/l", to / "followed").ok()
+    facts = (to / "followed").stat()
+    assert (facts.st_uid, facts.st_mode & 0o7777, (to / "followed").read_text()) == (0, 0o755, "words\n")  # no program of root's on the host
+    vm("cp", "-a", "g:/root/from/plain", to / "kept").ok()
+    assert (to / "kept").stat().st_uid == 77
+    (to / "contents").mkdir()
+    for name in ("contents", "new"):
+        vm("cp", "g:/root/dir/.", to / name).ok()
+        assert sorted(os.listdir(to / name)) == ["below", "big", "plain", "sent"]
+    out = vm("cp", "g:/root/from/plain", "-").ok().out
+    assert tarfile.open(fileobj=io.BytesIO(out.encode())).getnames() == ["plain"]
+    # What cannot be.
+    vm("cp", "g:/no-such", to).fails("/no-such")
+    vm("cp", "g:/root/from/plain/", to).fails("is not a directory")
+    vm("cp", source, "g:/root/named").fails("is not a directory")
+    vm("cp", f"{source}/plain", "g:/no/such/place").fails("no directory '/no/such'")
+    vm("cp", f"{source}/plain", "g:/root/none/").fails("no directory '/root/none'")
+    vm("cp", "g:/", to).fails("name something")
+    vm("cp", "g:/root/from", to / "no/such").fails("no such file")
+    vm("cp", work / "missing", "g:/root").fails("missing")
+    vm("pause", "g").ok()
+    vm("cp", "g:/root/from", to / "again").fails("paused")
+    vm("unpause", "g").ok()
+    inside("mv /bin/tar /bin/other")
+    vm("cp", "g:/root/from", to / "again").fails("tar", rc=125)
+    vm("rm", "-f", "g").ok()
+    vm("cp", "g:/root/from", to).fails("g")
 
 
 def the_agent_is_there_again_after_a_reboot_and_ends_with_its_system(vm, agent_disk):

@@ -4,6 +4,8 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <ctime>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -26,6 +28,11 @@ constexpr std::size_t kPipePiece = 4096;  // PIPE_BUF: a ready pipe takes as muc
 constexpr std::chrono::milliseconds kBetweenAttempts{20};
 // From the end of the agent to that of its machine, where it is the machine that ends.
 constexpr std::chrono::seconds kEndOfMachine{2};
+// A guest that waits for a processor on a busy host does not hang: it is looked at again as long as
+// it uses some, has not had `wait` of it in all, and `wait` is not over many times.
+constexpr std::chrono::seconds kBetweenLooks{10};
+constexpr std::chrono::milliseconds kUsesSome{200};
+constexpr int kMostWaits = 10;
 constexpr std::size_t kLinesTold = 12;
 constexpr int kLostStatus = 125;
 constexpr int kSavedStatus = 128 + SIGKILL;  // no end of its own
@@ -38,10 +45,17 @@ struct Output {
   bool gone = false;  // nobody reads it
 };
 
+// Of all our threads, the machine's processors among them.
+std::chrono::nanoseconds time_on_processors() {
+  timespec used{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
 class Conversation {
  public:
   Conversation(Vsock& vsock, const MainProcess& wishes)
-      : vsock_(vsock), wishes_(wishes), deadline_(Clock::now() + wishes.wait) {}
+      : vsock_(vsock), wishes_(wishes), deadline_(begun_ + wishes.wait) {}
   Result<Ended> run();
 
  private:
@@ -51,6 +65,7 @@ class Conversation {
   void end_with_machine();
   std::string why_it_went_off() const;
   int patience() const;
+  bool still_comes_up();
   void take_frames();
   void take(const vm::Frame& frame);
   void read_agent();
@@ -65,7 +80,9 @@ class Conversation {
 
   Vsock& vsock_;
   const MainProcess& wishes_;
+  const Clock::time_point begun_ = Clock::now();
   Clock::time_point deadline_, next_attempt_{}, agent_end_{};
+  std::chrono::nanoseconds used_ = time_on_processors();
   Fd agent_;
   vm::FrameReader reader_;
   std::string to_agent_;
@@ -126,6 +143,15 @@ int Conversation::patience() const {
   return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
 }
 
+bool Conversation::still_comes_up() {
+  const Clock::time_point now = Clock::now();
+  const std::chrono::nanoseconds used = time_on_processors();
+  const bool goes_on = used - std::exchange(used_, used) >= kUsesSome && used < wishes_.wait &&
+                       now - begun_ < kMostWaits * wishes_.wait;
+  if (goes_on) deadline_ = now + std::min(kBetweenLooks, wishes_.wait);
+  return goes_on;
+}
+
 Result<void> Conversation::turn() {
   flush();
   const bool room = outputs_[0].waiting.empty() && outputs_[1].waiting.empty();
@@ -153,8 +179,9 @@ Result<void> Conversation::turn() {
     end_with_machine();
   } else if (agent_gone_ && greeted_) {
     if (Clock::now() >= agent_end_ + kEndOfMachine) lose("the guest's agent is gone");
-  } else if (!greeted_ && Clock::now() >= deadline_) {
-    lose("the guest did not come up in " + std::to_string(wishes_.wait.count()) + " s");
+  } else if (!greeted_ && Clock::now() >= deadline_ && !still_comes_up()) {
+    const auto waited = std::chrono::floor<std::chrono::seconds>(Clock::now() - begun_);
+    lose("the guest did not come up in " + std::to_string(waited.count()) + " s");
   } else if (agent_gone_ && Clock::now() >= next_attempt_) {
     return connect();
   }

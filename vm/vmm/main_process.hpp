@@ -41,6 +41,8 @@ struct MainProcess {
   // The process runs already, in a machine that goes on from a snapshot: kAdopt, made when it is
   // sent, for it has the time in it. Instead of `request`.
   std::function<std::string()> adoption;
+  // For the agent's first word: of the clock for a guest that does nothing, of processors' time for
+  // one that does, and ten times as long at most.
   std::chrono::seconds wait{60};
   const Fd* signals = nullptr;
   const Fd* machine_ended = nullptr;

@@ -56,7 +56,7 @@ struct Options {
   Fd news;     // of a whole machine: each boot tells the next ones of disks that came and went
   Kept* kept = nullptr;                   // of a whole machine
   std::vector<TakenCard> taken_cards;     // those that have come
-  std::uint32_t agent_wait_seconds = 60;  // from the start to the agent's first word
+  std::uint32_t agent_wait_seconds = 60;  // for the agent's first word (main_process.hpp)
 };
 
 // All faults at once.

@@ -1,6 +1,7 @@
 """`tenant export`: a tenant with all that is in it as one manifest, of which another host makes the same."""
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,13 +15,16 @@ NONE = ["--network", "none"]
 def vrun(work):
     host.need("pids controller")
     run = Path(tempfile.mkdtemp(prefix="vrun-run-", dir="/dev/shm"))  # secrets need tmpfs
-    with everyday.fresh(work) as it:
-        it.run_dir, it.env["VRUN_RUN_DIR"], it.work = run, str(run), work
-        it.acme = f"x{os.getpid()}"
-        yield it
-        for name in (it.acme, it.acme + "b"):
-            if name in it("tenant", "ls", "-q").out.split():
-                it("tenant", "rm", "--force", name).ok()
+    try:
+        with everyday.fresh(work) as it:
+            it.run_dir, it.env["VRUN_RUN_DIR"], it.work = run, str(run), work
+            it.acme = f"x{os.getpid()}"
+            yield it
+            for name in (it.acme, it.acme + "b"):
+                if name in it("tenant", "ls", "-q").out.split():
+                    it("tenant", "rm", "--force", name).ok()
+    finally:
+        shutil.rmtree(run)
 
 
 def _make(vrun):
